@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"time"
+
+	"carrel/engine/progress"
+)
+
+// Event and Sink are how long work tells what it does; see package progress.
+type (
+	Event = progress.Event
+	Sink  = progress.Sink
+)
+
+// TargetKind says what a name turned out to be.
+type TargetKind string
+
+const (
+	TargetImage   TargetKind = "image"   // a file or folder that can be run
+	TargetCatalog TargetKind = "catalog" // a catalog entry; Path is where its image is or will be
+	TargetRemote  TargetKind = "remote"  // a registry reference, docker://…
+)
+
+// Target is what a name given by a person stands for: a path, else an image of the local store, else a catalog entry.
+type Target struct {
+	Kind  TargetKind
+	Name  string // short name for a person: "jupyter"
+	Path  string // the image file; for a catalog entry that is not built yet, where it will be
+	Built bool   // whether Path exists and matches the entry
+	Ref   string // the registry reference of a TargetRemote
+}
+
+// ImageInfo is what a list of images shows: everything that one read of the file's head tells.
+type ImageInfo struct {
+	Name     string    `json:"name"` // file name without folder
+	Path     string    `json:"path"`
+	Kind     string    `json:"kind"` // sif, squashfs, sandbox, ext3
+	Size     int64     `json:"size"` // bytes
+	ModTime  time.Time `json:"modified"`
+	Arch     string    `json:"arch"`
+	Title    string    `json:"title,omitempty"`    // label org.opencontainers.image.title
+	Catalog  string    `json:"catalog,omitempty"`  // name of the catalog entry it was built from
+	LastRun  time.Time `json:"last_run,omitzero"`  // zero: never on this machine
+	InStore  bool      `json:"in_store,omitempty"` // lies in Carrel's own folder
+	Problem  string    `json:"problem,omitempty"`  // why it cannot be used: truncated, foreign architecture …
+	UsedByID []string  `json:"used_by,omitempty"`  // names of running apps
+}
+
+// BuildSpec asks for an image to be built.
+type BuildSpec struct {
+	// Definition is the path of a definition file, a folder holding one named Singularity, a catalog entry's name, an
+	// existing image or sandbox folder (to convert), or a source URI (docker://alpine, oci:…).
+	Definition string
+	// Target is the path of the image to write; replaced atomically, and only on success. Empty: the store.
+	Target    string
+	BuildArgs map[string]string
+	Force     bool // replace an existing target without being asked
+	Sandbox   bool // write a folder instead of a file
+	NoTest    bool
+	// Compression of the SquashFS: "zstd" (default), "gzip", "none"; Level 0 is the default of the compressor.
+	Compression string
+	Level       int
+	LogFile     string // also keep the whole log here; empty: in the state folder
+}
+
+// Bind makes a file or folder of the host visible in the container.
+type Bind struct {
+	Source   string `json:"source"`
+	Dest     string `json:"dest"`
+	ReadOnly bool   `json:"read_only,omitempty"`
+}
+
+// Port publishes a port of the container on this computer.
+type Port struct {
+	HostIP    string `json:"host_ip,omitempty"` // empty: 127.0.0.1
+	Host      int    `json:"host"`              // 0: any free one
+	Container int    `json:"container"`
+	Fixed     bool   `json:"fixed,omitempty"` // a taken host port is an error; otherwise the next free one is used, and said
+}
+
+// Action says which of an image's scripts a run starts.
+type Action string
+
+const (
+	ActionRun   Action = "run"   // the runscript, or an OCI image's entrypoint
+	ActionExec  Action = "exec"  // Args[0] with Args[1:]
+	ActionShell Action = "shell" // an interactive shell
+	ActionStart Action = "start" // the startscript
+	ActionTest  Action = "test"
+)
+
+// RunSpec asks for a container to be started.
+type RunSpec struct {
+	Image  string // a path, a local image's name, a catalog entry, a registry reference
+	Action Action // empty: ActionRun
+	Args   []string
+	App    string // SCIF app
+
+	Name  string // of the running app; empty: made from the image's name
+	Binds []Bind
+	Ports []Port
+	Env   map[string]string
+
+	// Profile: "singularity" (home, cwd, /tmp and the environment of the caller, host network) is the default of the command
+	// line, "safe" (own home, clean environment, only the binds) that of the screens.
+	Profile Profile
+	// Isolated gives the container its own network namespace even when no port is published; NoNetwork leaves it empty.
+	Isolated  bool
+	NoNetwork bool
+	Writable  bool // keep what changes
+	Root      bool // be root inside (--fakeroot)
+	CleanEnv  bool
+	NoHome    bool
+	Contain   bool
+	Home      string // "src[:dest]"
+	Cwd       string
+	Workdir   string
+
+	Wait time.Duration // how long the app may take to answer; 0: the image's carrel.ready, else 60 s
+}
+
+// Profile is a set of defaults for what of the host a container sees.
+type Profile string
+
+const (
+	ProfileSingularity Profile = "singularity"
+	ProfileSafe        Profile = "safe"
+)
+
+// State is where a running app is in its life.
+type State string
+
+const (
+	StateStarting  State = "starting"  // started, nothing answers yet
+	StateReady     State = "ready"     // its address answers
+	StateRunning   State = "running"   // runs, serves nothing that we know of
+	StateUnhealthy State = "unhealthy" // listens, but answers with errors or not at all
+	StateStopping  State = "stopping"
+	StateExited    State = "exited" // ended; ExitCode tells how
+	StateLost      State = "lost"   // its supervisor was killed
+)
+
+// Live tells whether processes of the app are expected to run.
+func (s State) Live() bool { return s != StateExited && s != StateLost }
+
+// Address is one thing an app serves.
+type Address struct {
+	URL       string `json:"url"` // complete, with path and token: what a browser opens
+	Host      int    `json:"host_port"`
+	Container int    `json:"container_port"`
+	Proto     string `json:"proto"`          // http, https, tcp
+	Text      string `json:"text,omitempty"` // "Notebook"
+	Ready     bool   `json:"ready"`
+}
+
+// Instance is a container in the background, running or ended.
+type Instance struct {
+	Name      string        `json:"name"`
+	Image     string        `json:"image"` // path of the image
+	Title     string        `json:"title,omitempty"`
+	State     State         `json:"state"`
+	PID       int           `json:"pid"` // of the supervisor
+	Started   time.Time     `json:"started"`
+	ReadyIn   time.Duration `json:"ready_in,omitempty"` // from start to first answer
+	Ended     time.Time     `json:"ended,omitzero"`
+	ExitCode  int           `json:"exit_code"`
+	Problem   string        `json:"problem,omitempty"` // one sentence, when something is wrong
+	Hint      string        `json:"hint,omitempty"`
+	Addresses []Address     `json:"addresses,omitempty"`
+	Binds     []Bind        `json:"binds,omitempty"`
+	Command   string        `json:"command"`  // the carrel command that starts the same again
+	LogFile   string        `json:"log_file"` // one line of log: RFC 3339 time, "o" or "e", the text
+	Spec      RunSpec       `json:"spec"`
+}
+
+// LogLine is one line an app wrote.
+type LogLine struct {
+	Time   time.Time `json:"time"`
+	Stream string    `json:"stream"` // "out", "err", or "carrel" for our own remarks
+	Text   string    `json:"text"`
+}
+
+// Usage is what an app uses right now.
+type Usage struct {
+	CPU       time.Duration // processor time used since it started
+	Memory    int64         // bytes resident, all processes
+	Processes int
+}
+
+// Check is one line of the doctor: something this computer can or cannot do.
+type Check struct {
+	Name   string `json:"name"` // stable: "user-namespaces"
+	Status Status `json:"status"`
+	Title  string `json:"title"`            // for a person: "Containers can run without administrator rights"
+	Term   string `json:"term,omitempty"`   // the expert's word: "user namespaces"
+	Detail string `json:"detail,omitempty"` // what was found
+	Advice string `json:"advice,omitempty"` // what still works, and what to do
+	Admin  string `json:"admin,omitempty"`  // the exact line an administrator would run
+}
+
+// Status of a Check.
+type Status string
+
+const (
+	StatusOK   Status = "ok"
+	StatusNote Status = "note" // works, by another way
+	StatusBad  Status = "bad"  // Carrel cannot work like this
+)
+
+// FolderState is what the launch form shows about a folder while it is typed.
+type FolderState struct {
+	Path      string // expanded and absolute
+	Exists    bool
+	IsDir     bool
+	Readable  bool
+	Writable  bool
+	Files     int            // regular files directly in it, up to 10,000
+	ByExt     map[string]int // how many of each extension, lower case with dot
+	FreeBytes int64
+	Problem   string // one sentence, empty when it can be used
+}
+
+// PortState is what the launch form shows about a port.
+type PortState struct {
+	Port    int
+	Free    bool
+	Holder  string // "python3 (pid 4711)", "another user's program", empty when free
+	NextOne int    // the next free port from there
+}
