@@ -1,0 +1,169 @@
+package atomicfile
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// File is a file being written for a target path. Its os.File may be written and read at any offset; use Commit or
+// Close to end it, not the embedded file's own Close.
+type File struct {
+	*os.File
+	target string
+	perm   fs.FileMode
+	temp   string // the hidden name; empty as long as the file has none
+	done   bool
+}
+
+// Create begins a file that is to become target with permissions perm (not reduced by the umask). The caller ends it
+// with Commit, and defers Close, which discards it if Commit was not reached.
+func Create(target string, perm fs.FileMode) (*File, error) {
+	target, err := filepath.Abs(target)
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", target, err)
+	}
+	dir := filepath.Dir(target)
+	if fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600); err == nil {
+		return &File{File: os.NewFile(uintptr(fd), target), target: target, perm: perm}, nil
+	}
+	// The kernel or the file system (NFS, some FUSE ones) has no unnamed files, or the folder cannot be written at all:
+	// the second attempt tells which.
+	return createNamed(target, perm)
+}
+
+func createNamed(target string, perm fs.FileMode) (*File, error) {
+	for {
+		temp := hiddenName(target)
+		f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("create %s: %w", target, unwrapPath(err))
+		}
+		return &File{File: f, target: target, perm: perm, temp: temp}, nil
+	}
+}
+
+// Commit flushes the content to the disk, gives it the target's name, replacing what was there, and closes the file.
+// When it fails the target is as it was and the new content is gone.
+func (f *File) Commit() error { return f.commit(true) }
+
+// CommitCached is Commit without waiting for the disk. After a power failure the target may hold damaged content: it is
+// meant for caches whose readers verify what they read.
+func (f *File) CommitCached() error { return f.commit(false) }
+
+func (f *File) commit(sync bool) (err error) {
+	if f.done {
+		return fmt.Errorf("write %s: %w", f.target, fs.ErrClosed)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write %s: %w", f.target, unwrapPath(err))
+		}
+		err = errors.Join(err, f.Close())
+	}()
+	if err := f.File.Chmod(f.perm); err != nil {
+		return err
+	}
+	if sync {
+		if err := f.File.Sync(); err != nil {
+			return err
+		}
+	}
+	if f.temp == "" {
+		if err := f.name(); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(f.temp, f.target); err != nil {
+		return err
+	}
+	f.temp = ""
+	if sync {
+		return syncDir(filepath.Dir(f.target))
+	}
+	return nil
+}
+
+// name links the unnamed file to a hidden name, since linkat(2) cannot replace an existing one.
+func (f *File) name() error {
+	for {
+		temp := hiddenName(f.target)
+		err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.File.Fd()), unix.AT_FDCWD, temp, unix.AT_SYMLINK_FOLLOW)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil {
+			f.temp = temp
+		}
+		return err
+	}
+}
+
+// Close discards the file unless it was committed. It may be called any number of times.
+func (f *File) Close() error {
+	if f.done {
+		return nil
+	}
+	f.done = true
+	err := f.File.Close()
+	if f.temp != "" {
+		err = errors.Join(err, os.Remove(f.temp))
+	}
+	return err
+}
+
+// WriteFile replaces target by data in one step.
+func WriteFile(target string, data []byte, perm fs.FileMode) error {
+	f, err := Create(target, perm)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(data); err != nil {
+		return fmt.Errorf("write %s: %w", target, unwrapPath(err))
+	}
+	return f.Commit()
+}
+
+func hiddenName(target string) string {
+	var b [6]byte
+	rand.Read(b[:])
+	name := filepath.Base(target)
+	if len(name) > 200 { // NAME_MAX is 255
+		name = name[:200]
+	}
+	return filepath.Join(filepath.Dir(target), "."+name+"."+hex.EncodeToString(b[:])+".partial")
+}
+
+// syncDir makes a rename durable. File systems that cannot sync a folder are left to their own order.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	return nil
+}
+
+// unwrapPath drops the operation and path that package os adds, since ours are said already.
+func unwrapPath(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err
+	}
+	return err
+}

@@ -1,0 +1,90 @@
+package atomicfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+func TestCommitReplacesAndCloseDiscards(t *testing.T) {
+	creators := map[string]func(string, fs.FileMode) (*File, error){"unnamed": Create, "named": createNamed}
+	for name, create := range creators {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			target := filepath.Join(dir, "x")
+			if err := os.WriteFile(target, []byte("old"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			f, err := create(target, 0o755)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.WriteString("new")
+			if got, _ := os.ReadFile(target); string(got) != "old" {
+				t.Errorf("before commit: got %q, want old", got)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			assertDir(t, dir, "x", "old", 0o600)
+
+			f, err = create(target, 0o755)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.WriteString("new")
+			if err := f.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Errorf("close after commit: %v", err)
+			}
+			if err := f.Commit(); !errors.Is(err, fs.ErrClosed) {
+				t.Errorf("second commit: got %v, want fs.ErrClosed", err)
+			}
+			assertDir(t, dir, "x", "new", 0o755)
+		})
+	}
+}
+
+func TestFailedCommitLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "x")
+	if err := os.MkdirAll(filepath.Join(target, "sub"), 0o755); err != nil { // a rename onto it fails
+		t.Fatal(err)
+	}
+	err := WriteFile(target, []byte("new"), 0o644)
+	if !errors.Is(err, syscall.EISDIR) && !errors.Is(err, syscall.EEXIST) {
+		t.Errorf("got %v, want EISDIR", err)
+	}
+	if list, _ := os.ReadDir(dir); len(list) != 1 {
+		t.Errorf("left behind: %v", list)
+	}
+}
+
+func TestCreateInMissingFolder(t *testing.T) {
+	if _, err := Create(filepath.Join(t.TempDir(), "none", "x"), 0o644); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want fs.ErrNotExist", err)
+	}
+}
+
+func assertDir(t *testing.T, dir, name, content string, perm fs.FileMode) {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 1 || list[0].Name() != name {
+		t.Fatalf("folder holds %v, want only %s", list, name)
+	}
+	path := filepath.Join(dir, name)
+	if got, _ := os.ReadFile(path); string(got) != content {
+		t.Errorf("content: got %q, want %q", got, content)
+	}
+	if info, _ := os.Stat(path); info.Mode().Perm() != perm {
+		t.Errorf("mode: got %v, want %v", info.Mode().Perm(), perm)
+	}
+}
