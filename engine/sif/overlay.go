@@ -1,0 +1,275 @@
+package sif
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Update changes an image in place. Every change is ordered so that the file is, at each moment and after a crash at
+// any moment, either the image before it or the image after it:
+//
+//  1. the new partition's bytes, after the last byte any descriptor speaks of;   fsync
+//  2. its descriptor, with "in use" still 0, and the header's counts;            fsync
+//  3. the single byte "in use" := 1                                              fsync
+//
+// A crash before 3 leaves the old image, with bytes behind its end that no descriptor mentions and the next change
+// writes over; 3 is one byte and cannot be half written. The header's counts are hints that no reader depends on.
+type Update struct {
+	image  *Image
+	device resizable
+	f      *os.File
+}
+
+// OpenForUpdate opens an image for changes and holds it locked against other Updates until Close; an error wraps
+// ErrLocked when another program holds it.
+func OpenForUpdate(path string) (*Update, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, &Error{"change", path, ErrLocked, holder(f)}
+		}
+		return nil, &Error{"lock", path, err, ""}
+	}
+	m, err := load(f, path)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &Update{image: m, device: f, f: f}, nil
+}
+
+// Close releases the lock and the file.
+func (u *Update) Close() error { return u.f.Close() }
+
+// Image describes the file as it is now. It is closed with the Update, and is stale after a change.
+func (u *Update) Image() *Image { return u.image }
+
+// Overlay is a partition to be laid over the image's system.
+type Overlay struct {
+	// Write writes a SquashFS.
+	Write WritePartition
+	// Name is shown by listings; it may be empty.
+	Name string
+	Time time.Time
+	// BreakSignature permits the change to a signed image, whose signature will no longer verify.
+	BreakSignature bool
+}
+
+// Append adds an overlay partition on top of those there and returns it. After an error the image is as it was.
+func (u *Update) Append(ctx context.Context, o Overlay) (Object, error) {
+	added, err := u.append(ctx, o)
+	if err != nil {
+		err = &Error{Op: "append overlay to", Path: u.image.Path, Err: err}
+	}
+	return added, err
+}
+
+func (u *Update) append(ctx context.Context, o Overlay) (added Object, err error) {
+	primary, err := u.image.System()
+	if err != nil {
+		return added, errors.Unwrap(err)
+	}
+	if u.image.Signed() && !o.BreakSignature {
+		return added, ErrSigned
+	}
+	index, err := u.freeSlot()
+	if err != nil {
+		return added, err
+	}
+	end := u.dataEnd()
+	d := descriptor{
+		Type: TypePartition, ID: uint32(index + 1), Group: primary.raw.Group,
+		Offset: alignUp(end, partitionAlign), Created: unixSeconds(o.Time), Modified: unixSeconds(o.Time),
+	}
+	d.setPartition(FSSquash, PartOverlay, u.image.Arch)
+	copy(d.Name[:], o.Name)
+
+	d, err = u.writeData(ctx, d, end, o.Write)
+	if err != nil {
+		return added, errors.Join(err, u.device.Truncate(end))
+	}
+	if err := u.commit(index, d); err != nil {
+		return added, errors.Join(err, u.revert(index, end))
+	}
+	d.Used = true
+	added, err = newObject(index, d, d.Offset+d.Size)
+	return added, errors.Join(err, u.reload())
+}
+
+// writeData is step 1: the partition's bytes, on the disk, and the descriptor that tells of them.
+func (u *Update) writeData(ctx context.Context, d descriptor, end int64, write WritePartition) (descriptor, error) {
+	var err error
+	if d.Size, err = write(u.device, d.Offset); err != nil {
+		return d, err
+	}
+	d.SizeWithPadding = d.Offset + d.Size - end
+	sum, err := digestRange(ctx, u.device, d.Offset, d.Size)
+	if err != nil {
+		return d, err
+	}
+	d.setDigest(sum)
+	if err := u.device.Truncate(d.Offset + d.Size); err != nil {
+		return d, err
+	}
+	if err := u.device.Sync(); err != nil {
+		return d, err
+	}
+	if ctx.Err() != nil {
+		return d, context.Cause(ctx)
+	}
+	return d, nil
+}
+
+// revert undoes a commit that failed halfway. The data are cut off only when the descriptor surely does not speak of them.
+func (u *Update) revert(index int, end int64) error {
+	at := u.image.h.TableOffset + int64(index)*descriptorSize
+	if _, err := u.device.WriteAt(make([]byte, descriptorSize), at); err != nil {
+		return err
+	}
+	if _, err := u.device.WriteAt(u.image.h.encode(), 0); err != nil {
+		return err
+	}
+	if err := u.device.Sync(); err != nil {
+		return err
+	}
+	return u.device.Truncate(end)
+}
+
+// commit is steps 2 and 3 of the order that Update describes.
+func (u *Update) commit(index int, d descriptor) error {
+	at := u.image.h.TableOffset + int64(index)*descriptorSize
+	if _, err := u.device.WriteAt(d.encode(), at); err != nil {
+		return err
+	}
+	if err := u.writeHeader(len(u.image.Objects)+1, d.Offset+d.Size, d.Created); err != nil {
+		return err
+	}
+	if err := u.device.Sync(); err != nil {
+		return err
+	}
+	if _, err := u.device.WriteAt([]byte{1}, at+4); err != nil {
+		return err
+	}
+	return u.device.Sync()
+}
+
+// RemoveLast takes the topmost overlay partition off the image and returns what it was.
+func (u *Update) RemoveLast(ctx context.Context, now time.Time) (Object, error) {
+	fail := func(err error) (Object, error) {
+		return Object{}, &Error{Op: "remove overlay from", Path: u.image.Path, Err: err}
+	}
+	if ctx.Err() != nil {
+		return fail(context.Cause(ctx))
+	}
+	overlays := u.image.Overlays()
+	if len(overlays) == 0 {
+		return fail(ErrNoOverlay)
+	}
+	last := overlays[len(overlays)-1]
+	if u.image.Signed() {
+		return fail(ErrSigned)
+	}
+	at := u.image.h.TableOffset + int64(last.index)*descriptorSize
+	if _, err := u.device.WriteAt([]byte{0}, at+4); err != nil {
+		return fail(err)
+	}
+	if err := u.device.Sync(); err != nil {
+		return fail(err)
+	}
+	if _, err := u.device.WriteAt(make([]byte, descriptorSize), at); err != nil {
+		return fail(err)
+	}
+	if err := u.reload(); err != nil {
+		return fail(err)
+	}
+	end := u.dataEnd()
+	if err := u.writeHeader(len(u.image.Objects), end, unixSeconds(now)); err != nil {
+		return fail(err)
+	}
+	if err := u.device.Sync(); err != nil {
+		return fail(err)
+	}
+	if err := u.device.Truncate(end); err != nil {
+		return fail(err)
+	}
+	if err := u.reload(); err != nil {
+		return fail(err)
+	}
+	return last, nil
+}
+
+// writeHeader updates the header's counts for used descriptors and data up to end.
+func (u *Update) writeHeader(used int, end, modified int64) error {
+	h := u.image.h
+	h.DescriptorsFree = h.DescriptorsTotal - int64(used)
+	h.DataSize = end - h.DataOffset
+	h.Modified = modified
+	_, err := u.device.WriteAt(h.encode(), 0)
+	return err
+}
+
+// freeSlot is the index of the first free descriptor above all used ones, so that the table's order stays the order
+// of the overlays, and ids, which follow from the index, are not given twice.
+func (u *Update) freeSlot() (int, error) {
+	index := 0
+	for _, o := range u.image.Objects {
+		index = max(index, o.index+1)
+	}
+	if int64(index) >= u.image.h.DescriptorsTotal {
+		return 0, ErrFull
+	}
+	return index, nil
+}
+
+// dataEnd is the first byte after everything a descriptor speaks of.
+func (u *Update) dataEnd() int64 {
+	end := u.image.h.DataOffset
+	for i := range u.image.Objects {
+		end = max(end, u.image.Objects[i].end())
+	}
+	return end
+}
+
+func (u *Update) reload() error {
+	m, err := load(u.f, u.image.Path)
+	if err == nil {
+		u.image = m
+	}
+	return err
+}
+
+// holder names the process that has f locked, as far as /proc/locks (proc_locks(5)) tells.
+func holder(f *os.File) string {
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil {
+		return ""
+	}
+	locks, err := os.Open("/proc/locks")
+	if err != nil {
+		return ""
+	}
+	defer locks.Close()
+	want := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+	for s := bufio.NewScanner(locks); s.Scan(); {
+		fields := strings.Fields(s.Text()) // "1: FLOCK ADVISORY WRITE 1234 08:01:5678 0 EOF"
+		if len(fields) < 6 || fields[1] != "FLOCK" || fields[5] != want {
+			continue
+		}
+		if name, err := os.ReadFile("/proc/" + fields[4] + "/comm"); err == nil {
+			return fmt.Sprintf("process %s (%s)", fields[4], strings.TrimSpace(string(name)))
+		}
+		return "process " + fields[4]
+	}
+	return ""
+}
