@@ -1,0 +1,72 @@
+package theme
+
+import "strings"
+
+// The signs Carrel draws with. Each takes one cell in every terminal that shows it at all.
+const (
+	Brand    = "◗"
+	Bar      = "▌" // before the row the cursor is on
+	Check    = "✓"
+	Cross    = "✗"
+	Note     = "!"
+	Dot      = "●" // something runs, or is chosen
+	Ring     = "○" // not yet, or not chosen
+	Half     = "◐" // on its way
+	Crumb    = "›"
+	Arrow    = "→"
+	Folded   = "▸"
+	Unfolded = "▾"
+	Ellipsis = "…"
+	Sep      = "·"
+	Rule     = "─"
+	Wall     = "│"
+	Track    = "│"
+	Thumb    = "┃"
+	Full     = "━"
+	Rest     = "─"
+	CornerTL = "╭"
+	CornerTR = "╮"
+	CornerBL = "╰"
+	CornerBR = "╯"
+	TeeDown  = "┬"
+	TeeUp    = "┴"
+)
+
+// Sparks are eight heights of a small graph, from low to high.
+var Sparks = []rune("▁▂▃▄▅▆▇█")
+
+var (
+	braille = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
+	slashes = []string{"|", "/", "-", "\\"}
+)
+
+// Spinner is the sign of something that works, at a frame of the shared clock.
+func (t *Theme) Spinner(frame int) string {
+	frames := braille
+	if t.Options.ASCII {
+		frames = slashes
+	}
+	if frame < 0 {
+		frame = -frame
+	}
+	return frames[frame%len(frames)]
+}
+
+// plain gives each sign an ASCII one of the same width, so that no layout changes.
+var plain = strings.NewReplacer(
+	Brand, "(", Bar, ">", Check, "+", Cross, "x", Dot, "*", Ring, "o", Half, "%",
+	Crumb, ">", Arrow, ">", Folded, ">", Unfolded, "v", Ellipsis, ".", Sep, "-",
+	Rule, "-", Wall, "|", Thumb, "#", Full, "=",
+	CornerTL, "+", CornerTR, "+", CornerBL, "+", CornerBR, "+", TeeDown, "+", TeeUp, "+",
+	"├", "+", "┤", "+", "▁", "_", "▂", "_", "▃", "-", "▄", "-", "▅", "=", "▆", "=", "▇", "#", "█", "#",
+	"↑", "^", "↓", "v", "←", "<", "’", "'", "“", "\"", "”", "\"", "–", "-", "—", "-", "×", "x",
+)
+
+// Finish is the last thing that happens to a frame: on a terminal that shows only ASCII, Carrel's own signs become ASCII.
+// Text that came from files and programs stays as it is.
+func (t *Theme) Finish(frame string) string {
+	if !t.Options.ASCII {
+		return frame
+	}
+	return plain.Replace(frame)
+}

@@ -1,0 +1,126 @@
+package widget
+
+import (
+	"strings"
+	"time"
+
+	"carrel/tui/theme"
+)
+
+// quiet is how long no key must have come before a dialog that opened by itself takes one: a person who is typing does not
+// answer a question they have not seen.
+const quiet = 425 * time.Millisecond
+
+// Button is one answer of a dialog.
+type Button struct {
+	ID    string
+	Label string
+	Key   string // pressing it is the same as going there and Enter
+}
+
+// Dialog asks one question. Esc always means: none of the answers.
+type Dialog struct {
+	Title   string
+	Body    []string // paragraphs
+	Buttons []Button
+	Focus   int
+	Danger  bool // something is lost by saying yes
+
+	self bool // opened without a key press
+	last time.Time
+}
+
+// Confirm asks whether to do something that cannot be undone; the harmless answer has the focus.
+func Confirm(title string, body []string, yes, no string) *Dialog {
+	return &Dialog{
+		Title: title, Body: body, Danger: true, Focus: 1,
+		Buttons: []Button{{ID: "yes", Label: yes, Key: "y"}, {ID: "no", Label: no, Key: "n"}},
+	}
+}
+
+// OpenedItself says that no key of the person opened the dialog: it takes none until they pause.
+func (d *Dialog) OpenedItself(now time.Time) { d.self, d.last = true, now }
+
+// Key takes a key. When done, answer is the ID of a button, or empty after Esc.
+func (d *Dialog) Key(k string, now time.Time) (answer string, done bool) {
+	if d.self {
+		early := now.Sub(d.last) < quiet
+		d.last = now
+		if early {
+			return "", false
+		}
+		d.self = false
+	}
+	switch k {
+	case "esc", "ctrl+c":
+		return "", true
+	case "left", "shift+tab", "h":
+		d.Focus = (d.Focus + len(d.Buttons) - 1) % max(1, len(d.Buttons))
+	case "right", "tab", "l":
+		d.Focus = (d.Focus + 1) % max(1, len(d.Buttons))
+	case "enter":
+		if d.Focus < len(d.Buttons) {
+			return d.Buttons[d.Focus].ID, true
+		}
+		return "", true
+	}
+	for _, b := range d.Buttons {
+		if b.Key != "" && b.Key == strings.ToLower(k) {
+			return b.ID, true
+		}
+	}
+	return "", false
+}
+
+// View draws the dialog, no larger than w by h cells.
+func (d *Dialog) View(t *theme.Theme, w, h int) string {
+	inner := min(max(0, w-8), 60)
+	var lines []string
+	lines = append(lines, "")
+	for _, p := range d.Body {
+		lines = append(lines, Wrap(p, inner)...)
+		lines = append(lines, "")
+	}
+	lines = append(lines, d.buttons(t), "")
+	title := t.Title.Render(d.Title)
+	if d.Danger {
+		title = t.Bad.Bold(true).Render(d.Title)
+	}
+	return Panel(t, min(w, inner+6), min(h, len(lines)+2), title, "", strings.Join(Indent(lines, 1), "\n"), true)
+}
+
+func (d *Dialog) buttons(t *theme.Theme) string {
+	parts := make([]string, len(d.Buttons))
+	for i, b := range d.Buttons {
+		label := b.Label
+		if b.Key != "" {
+			label += " (" + b.Key + ")"
+		}
+		if i == d.Focus {
+			parts[i] = t.Button.Render(" " + theme.Folded + " " + label + " ")
+		} else {
+			parts[i] = t.Plain.Render("   " + label + " ")
+		}
+	}
+	return strings.Join(parts, "  ")
+}
+
+// Click takes a click at (x, y) of a view of w by h cells.
+func (d *Dialog) Click(t *theme.Theme, x, y, w, h int) (answer string, done bool) {
+	lines := strings.Split(d.View(t, w, h), "\n")
+	if d.self || y != len(lines)-3 {
+		return "", false
+	}
+	at := 3
+	for _, b := range d.Buttons {
+		n := Width(b.Label) + 4
+		if b.Key != "" {
+			n += Width(b.Key) + 3
+		}
+		if x >= at && x < at+n {
+			return b.ID, true
+		}
+		at += n + 2
+	}
+	return "", false
+}
