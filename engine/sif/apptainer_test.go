@@ -59,7 +59,7 @@ func TestApptainerListsAndInspectsOurs(t *testing.T) {
 	if out := apptainertest.Run(t, "inspect", "--labels", path); !strings.Contains(out, "colour: blue") {
 		t.Errorf("labels: %s", out)
 	}
-	if out := apptainertest.Run(t, "inspect", "--deffile", path); !strings.Contains(out, "echo hello") {
+	if out := apptainertest.Run(t, "sif", "dump", "1", path); !strings.Contains(out, "echo hello") {
 		t.Errorf("definition: %s", out)
 	}
 }
