@@ -180,6 +180,13 @@ type LogLine struct {
 	Text   string    `json:"text"`
 }
 
+// LogOptions say which part of an app's log is wanted.
+type LogOptions struct {
+	Follow bool      // go on with new lines until the app has ended
+	Tail   int       // only the last n lines there are; 0: all
+	Since  time.Time // only lines written after this; zero: all
+}
+
 // Usage is what an app uses right now.
 type Usage struct {
 	CPU       time.Duration // processor time used since it started
