@@ -1,0 +1,99 @@
+package inside
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/sandbox/plan"
+)
+
+// dropPrivileges makes the calling thread, from which the process is started, as weak as the plan wants it. The other
+// threads of init give up their capabilities too; the bounding set and the filters matter only for what is started.
+func dropPrivileges(p *plan.Process) error {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return opError{op: "set no_new_privs", err: err}
+	}
+	if !p.KeepCaps {
+		if err := dropCaps(); err != nil {
+			return err
+		}
+	}
+	if p.FakeRoot {
+		if err := install(fakeRootFilter()); err != nil {
+			return opError{op: "install seccomp filter", err: err}
+		}
+	}
+	if p.DenyList {
+		if err := install(denyFilter()); err != nil {
+			return opError{op: "install seccomp filter", err: err}
+		}
+	}
+	return nil
+}
+
+// dropCaps empties every capability set (capabilities(7)).
+func dropCaps() error {
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && err != unix.EINVAL {
+		return opError{op: "clear ambient capabilities", err: err}
+	}
+	for c := range lastCap() + 1 {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0)
+		if err == unix.EINVAL {
+			break // more than this kernel has
+		}
+		if err != nil && err != unix.EPERM { // EPERM: no CAP_SETPCAP, so nothing to drop it from
+			return opError{op: "drop capability " + strconv.Itoa(c), err: err}
+		}
+	}
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0)
+	if errno == unix.ENOTSUP { // a binary with cgo, as race-detecting tests are: this thread, which starts all processes
+		_, _, errno = syscall.Syscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0)
+	}
+	if errno != 0 {
+		return opError{op: "drop capabilities", err: errno}
+	}
+	return nil
+}
+
+// raiseCaps makes all permitted capabilities effective, after PR_SET_KEEPCAPS.
+func raiseCaps() error {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return opError{op: "read capabilities", err: err}
+	}
+	for i := range data {
+		data[i].Effective = data[i].Permitted
+	}
+	if err := unix.Capset(&hdr, &data[0]); err != nil {
+		return opError{op: "raise capabilities", err: err}
+	}
+	return nil
+}
+
+// lastCap is the highest capability of this kernel, or of this program's headers where the kernel does not tell.
+func lastCap() int {
+	if b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap"); err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+			return n
+		}
+	}
+	return unix.CAP_LAST_CAP
+}
+
+// hide keeps the process, which shares init's user, from looking into init: not dumpable means not to be traced
+// (ptrace(2), "access mode checking").
+func hide() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+		return opError{op: "protect init", err: err}
+	}
+	return nil
+}

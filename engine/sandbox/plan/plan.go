@@ -1,0 +1,150 @@
+// Package plan is what a container's init is told to do: a typed list of mounts and one process, as plain data, and the
+// messages that init and its supervisor exchange afterwards. It imports nothing heavy, because every container pays for
+// what its init imports.
+package plan
+
+// Plan is the whole order. The supervisor writes it as JSON to descriptor FDPlan of the init it starts.
+type Plan struct {
+	// UserNS tells that init runs in a user namespace other than the host's first one, so that overlays need "userxattr".
+	UserNS bool `json:"userns,omitempty"`
+	// PIDNS tells that init is process 1 of a new PID namespace: it stays, reaps, and answers requests. Without it init
+	// replaces itself by the process.
+	PIDNS bool `json:"pidns,omitempty"`
+	// WaitMapped makes init wait for MsgMapped before it does anything: its ids are written by newuidmap(1).
+	WaitMapped bool `json:"wait_mapped,omitempty"`
+	// UID and GID are who init becomes first, inside its namespace; -1 keeps.
+	UID int `json:"uid"`
+	GID int `json:"gid"`
+
+	Hostname string `json:"hostname,omitempty"`
+	// Net tells what to do in a new network namespace; nil: the network is the host's.
+	Net *Net `json:"net,omitempty"`
+
+	// Layers are stacked to become the root, lowest first.
+	Layers []Layer `json:"layers"`
+	Upper  Upper   `json:"upper"`
+	Ops    []Op    `json:"ops"`
+
+	Process Process `json:"process"`
+	// KeepAlive keeps the container when the process has ended, until it is told to stop (instances whose startscript
+	// starts servers and returns).
+	KeepAlive bool `json:"keep_alive,omitempty"`
+}
+
+// Net is the network of a container that has its own.
+type Net struct {
+	// Outgoing asks for a link whose packets the supervisor carries; its descriptor is sent with MsgLink.
+	Outgoing bool   `json:"outgoing,omitempty"`
+	Address  string `json:"address,omitempty"` // CIDR of the container's end
+	Gateway  string `json:"gateway,omitempty"`
+	MTU      int    `json:"mtu,omitempty"`
+}
+
+// Layer is one read-only tree of the root. Exactly one field is set.
+type Layer struct {
+	Folder string `json:"folder,omitempty"` // a folder of the host
+	// FUSE: init opens /dev/fuse, mounts it, and sends the descriptor with MsgFUSE; the supervisor serves it.
+	FUSE bool `json:"fuse,omitempty"`
+	// Device is a block device that the supervisor has prepared, mounted read-only as FSType.
+	Device string `json:"device,omitempty"`
+	FSType string `json:"fstype,omitempty"`
+}
+
+// Upper is where what the container writes to its root goes.
+type Upper struct {
+	Kind UpperKind `json:"kind"`
+	// Dir holds the folders "upper" and "work" of UpperDir, on one file system.
+	Dir string `json:"dir,omitempty"`
+	// Size limits UpperMemory in bytes; 0 leaves it to the kernel (half of the memory).
+	Size int64 `json:"size,omitempty"`
+}
+
+// UpperKind is a way to make the root writable.
+type UpperKind string
+
+const (
+	UpperMemory UpperKind = "memory" // thrown away at the end
+	UpperDir    UpperKind = "dir"    // kept in Upper.Dir
+	UpperNone   UpperKind = "none"   // the root is read-only
+	UpperDirect UpperKind = "direct" // the single folder layer itself is written to (a sandbox with --writable)
+)
+
+// OpKind is a kind of mount operation.
+type OpKind string
+
+const (
+	OpBind   OpKind = "bind"   // Source of the host on Dest, with what is mounted below it
+	OpTmpfs  OpKind = "tmpfs"  // an empty file system; Mode, Size
+	OpProc   OpKind = "proc"   // the processes of this PID namespace; the host's /proc where that is forbidden
+	OpDevpts OpKind = "devpts" // own terminals
+	OpMqueue OpKind = "mqueue"
+	OpDir    OpKind = "dir"     // make sure that Dest is a directory
+	OpLink   OpKind = "symlink" // Dest → Source
+	OpFile   OpKind = "file"    // a file with Content on Dest, outside the root's own layers
+	OpMerge  OpKind = "merge"   // as OpFile, but the image's own Dest with the lines of Content; see MergeField
+)
+
+// Op is one step of making the root; init performs them in order. Dest is a path inside the container, resolved below
+// its root whatever links the image has. A missing Dest is made, as a directory or an empty file as Source demands.
+type Op struct {
+	Kind     OpKind `json:"kind"`
+	Source   string `json:"source,omitempty"`
+	Dest     string `json:"dest"`
+	ReadOnly bool   `json:"ro,omitempty"`
+	Optional bool   `json:"optional,omitempty"` // a failure is a remark, not the end
+	Quiet    bool   `json:"quiet,omitempty"`    // with Optional: not even a remark
+	NoExec   bool   `json:"noexec,omitempty"`
+	Dev      bool   `json:"dev,omitempty"` // devices work below it (only /dev)
+	Mode     uint32 `json:"mode,omitempty"`
+	Size     int64  `json:"size,omitempty"`
+	Content  []byte `json:"content,omitempty"`
+	// MergeField: lines of the image's file whose field of this index (colon separated) equals that of a line of Content
+	// are replaced by it, except where it is "0".
+	MergeField int `json:"merge_field,omitempty"`
+	// OnlyIfMissing leaves a Dest that exists as it is.
+	OnlyIfMissing bool `json:"only_if_missing,omitempty"`
+}
+
+// Process is what runs in the container.
+type Process struct {
+	Args []string `json:"args"`
+	// Env is the environment, complete. With Action it is what the image's environment scripts start from.
+	Env []string `json:"env"`
+	Dir string   `json:"dir"` // working directory; DirFallback when it cannot be entered
+	// DirFallback is tried when Dir is not there; empty makes that an error.
+	DirFallback string `json:"dir_fallback,omitempty"`
+	// Action, when set, finds Args by the rules of a Singularity image; see the type.
+	Action *Action `json:"action,omitempty"`
+
+	Umask int `json:"umask"` // -1 keeps
+	// KeepCaps leaves the capabilities of the container's user namespace to the process (builds, --fakeroot).
+	KeepCaps bool `json:"keep_caps,omitempty"`
+	// FakeRoot answers the privileged calls of an installation (chown, setuid, mknod …) with success (seccomp(2)).
+	FakeRoot bool `json:"fake_root,omitempty"`
+	// DenyList refuses the calls that reach the kernel rather than the container (module loading, keyrings, bpf …).
+	DenyList bool `json:"deny_list,omitempty"`
+	// CloseFDs keeps descriptors that the caller was started with from the process. Without it they are passed on, as
+	// shells expect of a program that runs another (cat <(command)).
+	CloseFDs bool `json:"close_fds,omitempty"`
+	// NewSession detaches from the terminal: setsid(2).
+	NewSession bool `json:"new_session,omitempty"`
+}
+
+// Action is what Singularity's action scripts decide at the start: the image's environment is sourced, then the right
+// script is started.
+type Action struct {
+	Name string   `json:"name"` // run, exec, shell, start, test
+	App  string   `json:"app,omitempty"`
+	Args []string `json:"args,omitempty"`
+	// Host are the caller's variables ("K=V") that the process gets where the image's environment does not set them.
+	Host []string `json:"host,omitempty"`
+	// Force are variables set after the image's environment ("K=V").
+	Force []string `json:"force,omitempty"`
+	// Shell is the shell of the action "shell", when the caller asks for one.
+	Shell string `json:"shell,omitempty"`
+	// AppendPath, PrependPath extend PATH after the image's environment.
+	PrependPath string `json:"prepend_path,omitempty"`
+	AppendPath  string `json:"append_path,omitempty"`
+	// Prompt is PS1 of an interactive shell.
+	Prompt string `json:"prompt,omitempty"`
+}

@@ -1,0 +1,363 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	_ "carrel/engine/sandbox/inside" // so that this binary can be an init
+	"carrel/engine/sandbox/plan"
+)
+
+// Config is a container to be started.
+type Config struct {
+	Plan plan.Plan
+	IDs  IDMap
+	// Own namespaces beside those that the plan and the ids ask for.
+	IPC, UTS, Network bool
+
+	Stdin, Stdout, Stderr *os.File // nil: /dev/null
+
+	// Serve serves the image of layer i on an opened and mounted FUSE descriptor, which it closes, until the mount goes
+	// away. Needed when the plan has such layers.
+	Serve func(layer int, fd int) error
+	// Note takes remarks for a person; nil drops them.
+	Note func(string)
+	// Self is this program's binary; empty: /proc/self/exe.
+	Self string
+}
+
+// Container is a running container. Its methods may be called from several goroutines.
+type Container struct {
+	process *os.Process
+	conn    *net.UnixConn
+	note    func(string)
+	pidns   bool
+
+	mu      sync.Mutex
+	nextID  int
+	pending map[int]chan reply
+	jobs    map[int]*Job
+	link    *os.File
+	main    *int // status of the plan's process, with KeepAlive
+	failure error
+
+	received chan struct{} // closed when the control socket has ended
+	done     chan struct{} // closed when the process was waited for
+	status   int
+	waitErr  error
+	serving  sync.WaitGroup
+}
+
+type reply struct {
+	msg  plan.Message
+	file *os.File
+}
+
+// Start starts a container and returns when its process runs. An error of any step before that is an *Error, and
+// nothing is left. The container ends when ctx does; the caller calls Wait in any case.
+func Start(ctx context.Context, c Config) (*Container, error) {
+	parent, child, err := socketpair()
+	if err != nil {
+		return nil, &Error{Op: "start", Err: err}
+	}
+	defer child.Close()
+	p := c.Plan
+	p.WaitMapped = c.IDs.Namespace && !c.IDs.simple()
+	order, err := planFile(&p)
+	if err != nil {
+		parent.Close()
+		return nil, err
+	}
+	defer order.Close()
+
+	sys := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	for flag, on := range map[uintptr]bool{
+		syscall.CLONE_NEWPID: p.PIDNS, syscall.CLONE_NEWIPC: c.IPC, syscall.CLONE_NEWUTS: c.UTS || p.Hostname != "",
+		syscall.CLONE_NEWNET: c.Network || p.Net != nil,
+	} {
+		if on {
+			sys.Cloneflags |= flag
+		}
+	}
+	c.IDs.attr(sys)
+	files, closeNull, err := standard(c.Stdin, c.Stdout, c.Stderr)
+	if err != nil {
+		parent.Close()
+		return nil, err
+	}
+	defer closeNull()
+	self := c.Self
+	if self == "" {
+		self = "/proc/self/exe"
+	}
+	proc, err := os.StartProcess(self, []string{plan.Arg0}, &os.ProcAttr{
+		Env:   []string{"GOMAXPROCS=2"},
+		Files: append(files, child, order),
+		Sys:   sys,
+	})
+	if err != nil {
+		parent.Close()
+		return nil, &Error{Op: "new namespaces", Err: errors.Unwrap(err)}
+	}
+	child.Close()
+
+	k := &Container{
+		process: proc, conn: parent, note: c.Note, pidns: p.PIDNS,
+		pending: map[int]chan reply{}, jobs: map[int]*Job{},
+		received: make(chan struct{}), done: make(chan struct{}),
+	}
+	started := make(chan struct{})
+	go k.receive(c.Serve, started)
+	go k.wait()
+	go func() {
+		select {
+		case <-ctx.Done():
+			k.Kill()
+		case <-k.done:
+		}
+	}()
+	if p.WaitMapped {
+		if err := c.IDs.apply(ctx, proc.Pid); err != nil {
+			k.Kill()
+			<-k.done
+			return nil, err
+		}
+		k.send(plan.Message{Kind: plan.MsgMapped})
+	}
+	select {
+	case <-started:
+	case <-k.received:
+		k.mu.Lock()
+		err := k.failure
+		k.mu.Unlock()
+		if err == nil && p.PIDNS {
+			err = &Error{Op: "start", Err: errors.New("init ended before the process was started")}
+			if ctx.Err() != nil {
+				err = ctx.Err()
+			}
+		}
+		if err != nil {
+			<-k.done
+			return nil, err
+		}
+		// without a PID namespace the end of the socket is init having become the process
+	}
+	return k, nil
+}
+
+func socketpair() (*net.UnixConn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := os.NewFile(uintptr(fds[0]), "control")
+	defer f.Close()
+	conn, err := net.FileConn(f)
+	if err != nil {
+		unix.Close(fds[1])
+		return nil, nil, err
+	}
+	return conn.(*net.UnixConn), os.NewFile(uintptr(fds[1]), "control"), nil
+}
+
+// planFile puts the plan into memory that init inherits (memfd_create(2)).
+func planFile(p *plan.Plan) (*os.File, error) {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return nil, &Error{Op: "start", Err: err}
+	}
+	fd, err := unix.MemfdCreate("carrel-plan", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, &Error{Op: "start", Err: err}
+	}
+	f := os.NewFile(uintptr(fd), "plan")
+	if _, err = f.Write(data); err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, &Error{Op: "start", Err: err}
+	}
+	return f, nil
+}
+
+func standard(in, out, errOut *os.File) ([]*os.File, func(), error) {
+	var null *os.File
+	files := []*os.File{in, out, errOut}
+	for i, f := range files {
+		if f != nil {
+			continue
+		}
+		if null == nil {
+			var err error
+			if null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+				return nil, nil, &Error{Op: "start", Err: err}
+			}
+		}
+		files[i] = null
+	}
+	return files, func() {
+		if null != nil {
+			null.Close()
+		}
+	}, nil
+}
+
+func (k *Container) wait() {
+	st, err := k.process.Wait()
+	k.conn.Close()
+	<-k.received
+	if err != nil {
+		k.waitErr = fmt.Errorf("wait for container: %w", err)
+	} else if ws, ok := st.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		k.status = 128 + int(ws.Signal())
+	} else {
+		k.status = st.ExitCode()
+	}
+	k.serving.Wait()
+	close(k.done)
+}
+
+// receive handles what init sends until the socket ends.
+func (k *Container) receive(serve func(int, int) error, started chan struct{}) {
+	defer close(k.received)
+	buf := make([]byte, plan.MaxMessage)
+	oob := make([]byte, unix.CmsgSpace(4*plan.MaxFDs))
+	for {
+		n, oobn, _, _, err := k.conn.ReadMsgUnix(buf, oob)
+		if err != nil || n == 0 {
+			k.abandon()
+			return
+		}
+		files := passed(oob[:oobn])
+		var m plan.Message
+		if err := json.Unmarshal(buf[:n], &m); err != nil {
+			closeAll(files)
+			continue
+		}
+		files = k.handle(m, files, serve, started)
+		closeAll(files)
+	}
+}
+
+// handle acts on one message and returns the files it did not take.
+func (k *Container) handle(m plan.Message, files []*os.File, serve func(int, int) error, started chan struct{}) []*os.File {
+	switch m.Kind {
+	case plan.MsgFUSE:
+		if len(files) == 0 || serve == nil {
+			break
+		}
+		fd, err := unix.FcntlInt(files[0].Fd(), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			k.remark("the image cannot be served: " + err.Error())
+			break
+		}
+		k.serving.Add(1)
+		go func() {
+			defer k.serving.Done()
+			if err := serve(m.Layer, fd); err != nil {
+				k.remark("the image can no longer be read: " + err.Error())
+			}
+		}()
+	case plan.MsgLink:
+		if len(files) > 0 {
+			k.mu.Lock()
+			k.link = files[0]
+			k.mu.Unlock()
+			return files[1:]
+		}
+	case plan.MsgNote:
+		k.remark(m.Text)
+	case plan.MsgError:
+		k.mu.Lock()
+		k.failure = fromFailure(m.Error)
+		k.mu.Unlock()
+	case plan.MsgStarted:
+		close(started)
+	case plan.MsgReply:
+		k.mu.Lock()
+		ch := k.pending[m.ID]
+		delete(k.pending, m.ID)
+		k.mu.Unlock()
+		if ch == nil {
+			break
+		}
+		r := reply{msg: m}
+		if len(files) > 0 {
+			r.file, files = files[0], files[1:]
+		}
+		ch <- r
+	case plan.MsgEnded:
+		k.mu.Lock()
+		job := k.jobs[m.ID]
+		delete(k.jobs, m.ID)
+		if m.ID == 0 {
+			s := m.Status
+			k.main = &s
+		}
+		k.mu.Unlock()
+		if job != nil {
+			job.status = m.Status
+			close(job.done)
+		}
+	}
+	return files
+}
+
+// abandon answers everybody who still waits for init.
+func (k *Container) abandon() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for id, ch := range k.pending {
+		close(ch)
+		delete(k.pending, id)
+	}
+	for id, job := range k.jobs {
+		job.status = 128 + int(syscall.SIGKILL)
+		close(job.done)
+		delete(k.jobs, id)
+	}
+}
+
+func (k *Container) remark(text string) {
+	if k.note != nil {
+		k.note(text)
+	}
+}
+
+func passed(oob []byte) []*os.File {
+	if len(oob) == 0 {
+		return nil
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil
+	}
+	var files []*os.File
+	for i := range msgs {
+		fds, err := unix.ParseUnixRights(&msgs[i])
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			unix.CloseOnExec(fd)
+			files = append(files, os.NewFile(uintptr(fd), "passed"))
+		}
+	}
+	return files
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
