@@ -375,8 +375,8 @@ func FuzzParse(f *testing.F) {
 	f.Add("From: a\nBootstrap: b\nInclude: a \\\n# c\nb\n%AppRun x\n{{ A }}\n%environments\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		args := map[string]string{"A": "1", "B": "x y"}
-		//TOK Tokens(text)
-		//TOK Lint(strings.NewReader(text), Options{})
+		Tokens(text)
+		Lint(strings.NewReader(text), Options{})
 		file, err := ParseString(text, Options{BuildArgs: args, AllowUndefined: true})
 		if err != nil {
 			if file != nil || err.Error() == "" {

@@ -1,0 +1,286 @@
+package definition
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Report is the verdict on a definition file and all there is to say about it.
+type Report struct {
+	File string `json:"file"`
+	// Valid tells whether Parse takes the file, given the build arguments it asks for.
+	Valid bool `json:"valid"`
+	// Findings are errors, leniencies and advice, by line; never nil.
+	Findings []Finding `json:"findings"`
+}
+
+// Lint reads a definition file and says what is wrong with it, what other programs will not take, and what will surprise
+// the people who build or run it. The error is a read error or ErrTooLarge; a bad file is a Report that is not Valid.
+//
+// Rules beyond those of reading (doc.go): build-arg-missing, no-bootstrap, stage-unknown, stage-duplicate,
+// bootstrap-unknown, base-missing, base-unpinned, install-asks, post-sudo, secret, runscript-cd, labels-none,
+// port-undeclared.
+func Lint(r io.Reader, opts Options) (Report, error) {
+	report := Report{File: opts.Name, Findings: []Finding{}}
+	text, err := read(r, opts)
+	if err != nil {
+		return report, err
+	}
+	file, errs := parse(text, opts)
+	report.Valid = len(errs) == 0
+	for _, e := range errs {
+		report.Findings = append(report.Findings, e.Finding())
+	}
+	report.Findings = append(report.Findings, file.Warnings...)
+	if report.Valid {
+		report.Findings = append(report.Findings, file.advice()...)
+	}
+	slices.SortStableFunc(report.Findings, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
+	return report, nil
+}
+
+// advice is what can be said about a file that can be read.
+func (f *File) advice() []Finding {
+	var a adviser
+	for _, u := range f.Undefined {
+		a.add(Warning, "build-arg-missing", u.Line, "", "{{ "+u.Name+" }} has no value unless the build gives one",
+			"build with --build-arg "+u.Name+"=…, or write "+u.Name+"=… below %arguments")
+	}
+	if err := f.Check(); err != nil {
+		var all Errors
+		var one *Error
+		if !errors.As(err, &all) && errors.As(err, &one) {
+			all = Errors{one}
+		}
+		for _, e := range all {
+			finding := e.Finding()
+			finding.Severity = Warning
+			a.findings = append(a.findings, finding)
+		}
+	}
+	for _, s := range f.Stages {
+		a.base(s)
+		for _, name := range []string{"pre", "setup", "post", "environment", "test", "runscript", "startscript"} {
+			a.secrets(name, s.Section(name))
+		}
+		a.installs("post", s.Section("post"))
+		for _, app := range s.Apps {
+			a.installs("appinstall", app.Section("install"))
+		}
+	}
+	last := f.Final()
+	for _, name := range []string{"runscript", "startscript"} {
+		a.directory(name, last.Section(name))
+	}
+	if len(last.Labels) == 0 {
+		a.add(Note, "labels-none", last.Line, "", "no labels say what this is",
+			"add %labels with org.opencontainers.image.title and org.opencontainers.image.description")
+	}
+	a.ports(last)
+	return a.findings
+}
+
+type adviser struct{ findings []Finding }
+
+func (a *adviser) add(s Severity, rule string, line int, section, message, fix string) {
+	a.findings = append(a.findings, Finding{Rule: rule, Severity: s, Line: line, Column: 1, Section: section, Message: message, Fix: fix})
+}
+
+// base looks at the agent and at what it is told to fetch.
+func (a *adviser) base(s *Stage) {
+	agent := s.Bootstrap()
+	if agent == "" {
+		return
+	}
+	if !slices.Contains(agents, agent) {
+		fix := "the agents are " + strings.Join(agents, ", ")
+		if guess := nearest(agent, agents); guess != "" {
+			fix = "did you mean " + guess + "?"
+		}
+		a.add(Warning, "bootstrap-unknown", s.Header.Line("bootstrap"), "header", fmt.Sprintf("there is no agent %q", agent), fix)
+		return
+	}
+	var needs string
+	switch agent {
+	case "debootstrap":
+		needs = "OSVersion"
+	case "docker", "library", "shub", "oras", "localimage", "docker-daemon", "docker-archive", "oci", "oci-archive":
+		needs = "From"
+	}
+	if needs != "" && s.Header.Get(needs) == "" {
+		a.add(Warning, "base-missing", s.Header.Line("bootstrap"), "header", "the agent "+agent+" needs "+needs+":", "add the line \""+needs+": …\"")
+		return
+	}
+	switch agent {
+	case "docker", "library", "oras":
+	default:
+		return
+	}
+	from := s.From()
+	if strings.Contains(from, "@sha256:") || strings.Contains(from, ":sha256.") || strings.Contains(from, "{{") {
+		return
+	}
+	name := from[strings.LastIndexByte(from, '/')+1:]
+	switch _, tag, ok := strings.Cut(name, ":"); {
+	case !ok || tag == "":
+		a.add(Warning, "base-unpinned", s.Header.Line("from"), "header", from+" has no version: each build may get another base", "name a version, as in "+strings.TrimSuffix(from, ":")+":1.0, or a digest")
+	case tag == "latest":
+		a.add(Warning, "base-unpinned", s.Header.Line("from"), "header", from+" is another base with every release", "name a version instead of latest, or a digest")
+	}
+}
+
+// scriptLine is a command line of a script: continued lines joined, comments and here-documents left out.
+type scriptLine struct {
+	text string
+	line int
+}
+
+func scriptLines(s *Section) []scriptLine {
+	if s.IsEmpty() {
+		return nil
+	}
+	var all []scriptLine
+	var docs heredocs
+	joined, first, n := "", 0, 0
+	for l := range strings.Lines(s.Body) {
+		n++
+		l = trimEOL(l)
+		inside := docs.inside()
+		docs.next(l, n)
+		trimmed := strings.TrimSpace(l)
+		if inside || strings.HasPrefix(trimmed, "#") || joined == "" && trimmed == "" {
+			continue
+		}
+		if first == 0 {
+			first = s.SourceLine(n)
+		}
+		if rest, ok := strings.CutSuffix(trimmed, `\`); ok {
+			joined += rest + " "
+			continue
+		}
+		all = append(all, scriptLine{joined + withoutComment(trimmed), first})
+		joined, first = "", 0
+	}
+	if joined != "" {
+		all = append(all, scriptLine{joined, first})
+	}
+	return all
+}
+
+// withoutComment cuts the comment off a line; a line with quotes before the # is left as it is.
+func withoutComment(l string) string {
+	if i := strings.Index(l, " #"); i >= 0 && !strings.ContainsAny(l[:i], "'\"`") {
+		return strings.TrimSpace(l[:i])
+	}
+	return l
+}
+
+var (
+	commandEnd     = regexp.MustCompile(`&&|\|\|?|;|\n`)
+	installPattern = regexp.MustCompile(`^\s*(?:(?:sudo|then|else|do|time|exec|eval|\w+=\S*|[({!])\s+)*(?:/usr/bin/)?(apt-get|apt|aptitude|yum|dnf|zypper|conda|mamba)\s+(?:\S+\s+)*?(install|upgrade|dist-upgrade|full-upgrade|update|groupinstall|create|in)\b`)
+	agreed         = regexp.MustCompile(`(^|\s)(-[a-zA-Z]*y[a-zA-Z]*|--yes|--assume-yes|--assumeyes|-qq+|--force-yes)(\s|=|$)`)
+	agreedZypper   = regexp.MustCompile(`\s(-n|--non-interactive)\s`)
+	sudoPattern    = regexp.MustCompile(`(^|[;&|(]\s*)sudo\s`)
+)
+
+// installs looks for commands that wait for an answer nobody gives.
+func (a *adviser) installs(name string, s *Section) {
+	for _, l := range scriptLines(s) {
+		for _, command := range commandEnd.Split(l.text, -1) {
+			m := installPattern.FindStringSubmatch(command)
+			if m == nil || agreed.MatchString(command) || m[1] == "zypper" && agreedZypper.MatchString(command) || strings.HasPrefix(l.text, "yes ") {
+				continue
+			}
+			switch tool, verb := m[1], m[2]; {
+			case verb == "update" && tool != "yum" && tool != "dnf" && tool != "conda" && tool != "mamba",
+				verb == "create" && tool != "conda" && tool != "mamba", verb == "in" && tool != "zypper":
+			default:
+				a.add(Warning, "install-asks", l.line, name, tool+" "+verb+" asks before it goes on, and nobody is there to answer", "add -y")
+			}
+		}
+		if sudoPattern.MatchString(l.text) {
+			a.add(Warning, "post-sudo", l.line, name, "the section runs as root, and most bases have no sudo", "leave sudo out")
+		}
+	}
+}
+
+// secretPatterns are what a password or key in a text looks like.
+var secretPatterns = []struct {
+	what    string
+	pattern *regexp.Regexp
+}{
+	{"a private key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)},
+	{"an AWS key", regexp.MustCompile(`\b(AKIA|ASIA)[0-9A-Z]{16}\b`)},
+	{"a GitHub token", regexp.MustCompile(`\b(gh[pousr]_[0-9A-Za-z]{36,}|github_pat_[0-9A-Za-z_]{40,})`)},
+	{"a GitLab token", regexp.MustCompile(`\bglpat-[0-9A-Za-z_-]{20,}`)},
+	{"a password in an address", regexp.MustCompile(`[a-z]+://[^\s/:@$]+:[^\s/:@${]{3,}@`)},
+	{"a password", regexp.MustCompile(`(?i)\b[a-z_]*(password|passwd|secret|api_?key|access_?token)\s*=\s*["']?[^\s"'$({<]{6,}`)},
+}
+
+// secrets looks for what should not be in a file that travels with every image.
+func (a *adviser) secrets(name string, s *Section) {
+	if s.IsEmpty() {
+		return
+	}
+	n := 0
+	for l := range strings.Lines(s.Body) {
+		n++
+		for _, p := range secretPatterns {
+			if p.pattern.MatchString(l) {
+				a.add(Warning, "secret", s.SourceLine(n), name, "this looks like "+p.what+", and the definition is kept in the image for everybody to read",
+					"give it when the app is started, by a variable or a bound file, and change it where it is in use")
+				break
+			}
+		}
+	}
+}
+
+var (
+	cdPattern  = regexp.MustCompile(`(^|[;&|]\s*)cd\s+["']?[^\s"'$;&|]`)
+	argPattern = regexp.MustCompile(`\$(@|\*|[1-9]|\{[@*1-9])`)
+)
+
+// directory looks for a script that leaves the user's folder although its arguments may be names in it.
+func (a *adviser) directory(name string, s *Section) {
+	cd := 0
+	for _, l := range scriptLines(s) {
+		if cd == 0 && cdPattern.MatchString(l.text) && !strings.HasPrefix(l.text, "(") {
+			cd = l.line
+		}
+		if cd > 0 && argPattern.MatchString(l.text) {
+			a.add(Warning, "runscript-cd", cd, name, "after cd, a file the user names relative to their own folder is not found",
+				"leave cd out and use absolute paths, or cd in a subshell: (cd DIR && …)")
+			return
+		}
+	}
+}
+
+var portPattern = regexp.MustCompile(`http\.server\s+(\d{2,5})\b|--(?:server\.|www-|http-)?port[= ](\d{2,5})\b|(?:0\.0\.0\.0|127\.0\.0\.1|localhost|\[::\]|\*):(\d{2,5})\b|\brunserver\s+(\d{2,5})\b|\blisten\s+(\d{2,5})\b`)
+
+// ports looks for servers whose port no label tells.
+func (a *adviser) ports(s *Stage) {
+	declared := map[string]bool{}
+	for _, l := range s.Labels {
+		if p, ok := strings.CutPrefix(l.Key, "carrel.port."); ok {
+			declared[p] = true
+		}
+	}
+	for _, name := range []string{"runscript", "startscript"} {
+		for _, l := range scriptLines(s.Section(name)) {
+			for _, m := range portPattern.FindAllStringSubmatch(l.text, -1) {
+				port := strings.Join(m[1:], "")
+				if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || declared[port] {
+					continue
+				}
+				declared[port] = true
+				a.add(Note, "port-undeclared", l.line, name, "port "+port+" is served but no label tells it", "add to %labels: carrel.port."+port+" http / What is served")
+			}
+		}
+	}
+}
