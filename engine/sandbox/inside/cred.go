@@ -29,6 +29,11 @@ func dropPrivileges(p *plan.Process) error {
 			return opError{op: "install seccomp filter", err: err}
 		}
 	}
+	if p.NoSync {
+		if err := install(noSyncFilter()); err != nil {
+			return opError{op: "install seccomp filter", err: err}
+		}
+	}
 	if p.DenyList {
 		if err := install(denyFilter()); err != nil {
 			return opError{op: "install seccomp filter", err: err}

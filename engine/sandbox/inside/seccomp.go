@@ -2,6 +2,7 @@ package inside
 
 import (
 	"runtime"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,8 @@ type calls struct {
 	// mknod has the mode as argument 1, mknodat as argument 2; faked for devices only. 0: the convention has none.
 	mknod, mknodat uint32
 	denied         []uint32
+	// synced wait for the disk.
+	synced []uint32
 	x32            bool // numbers from 0x40000000 on are a third convention behind the same arch (x86-64)
 }
 
@@ -52,10 +55,7 @@ const (
 // the image writer records as root.
 func fakeRootFilter() []unix.SockFilter {
 	return program(func(c calls) []unix.SockFilter {
-		var out []unix.SockFilter
-		for _, nr := range c.faked {
-			out = append(out, jump(jeq, nr, 0, 1), stmt(ret, retErrno|0))
-		}
+		out := answer(c.faked, 0)
 		device := func(nr, arg uint32) {
 			if nr == 0 {
 				return
@@ -77,15 +77,23 @@ func fakeRootFilter() []unix.SockFilter {
 	})
 }
 
+// noSyncFilter answers the calls that wait for the disk with success.
+func noSyncFilter() []unix.SockFilter {
+	return program(func(c calls) []unix.SockFilter { return answer(c.synced, 0) })
+}
+
+// answer returns an errno, or success for 0, from each of the calls.
+func answer(numbers []uint32, errno syscall.Errno) []unix.SockFilter {
+	var out []unix.SockFilter
+	for _, nr := range numbers {
+		out = append(out, jump(jeq, nr, 0, 1), stmt(ret, retErrno|uint32(errno)))
+	}
+	return out
+}
+
 // denyFilter refuses the calls that reach into the kernel or other containers and that no application needs.
 func denyFilter() []unix.SockFilter {
-	return program(func(c calls) []unix.SockFilter {
-		var out []unix.SockFilter
-		for _, nr := range c.denied {
-			out = append(out, jump(jeq, nr, 0, 1), stmt(ret, retErrno|uint32(unix.EPERM)))
-		}
-		return out
-	})
+	return program(func(c calls) []unix.SockFilter { return answer(c.denied, unix.EPERM) })
 }
 
 // program puts the bodies for each calling convention of this machine behind a test of the convention.

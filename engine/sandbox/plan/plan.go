@@ -121,6 +121,9 @@ type Process struct {
 	KeepCaps bool `json:"keep_caps,omitempty"`
 	// FakeRoot answers the privileged calls of an installation (chown, setuid, mknod …) with success (seccomp(2)).
 	FakeRoot bool `json:"fake_root,omitempty"`
+	// NoSync answers fsync(2) and its like with success and without work: for builds, whose tree counts only when it is
+	// complete.
+	NoSync bool `json:"no_sync,omitempty"`
 	// DenyList refuses the calls that reach the kernel rather than the container (module loading, keyrings, bpf …).
 	DenyList bool `json:"deny_list,omitempty"`
 	// CloseFDs keeps descriptors that the caller was started with from the process. Without it they are passed on, as
