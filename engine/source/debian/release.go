@@ -15,6 +15,7 @@ type release struct {
 	date, validUntil               time.Time // zero when not given
 	byHash                         bool
 	notAutomatic                   bool
+	noSupportForAll                bool
 	architectures, components      []string
 	files                          map[string]indexFile // by path below the suite's folder
 }
@@ -35,15 +36,16 @@ func parseRelease(b []byte) (*release, error) {
 		return nil, fmt.Errorf("parse Release: %w", err)
 	}
 	r := &release{
-		origin:        fields.get("Origin"),
-		label:         fields.get("Label"),
-		suite:         fields.get("Suite"),
-		codename:      fields.get("Codename"),
-		byHash:        strings.EqualFold(fields.get("Acquire-By-Hash"), "yes"),
-		notAutomatic:  strings.EqualFold(fields.get("NotAutomatic"), "yes"),
-		architectures: strings.Fields(fields.get("Architectures")),
-		components:    strings.Fields(fields.get("Components")),
-		files:         map[string]indexFile{},
+		origin:          fields.get("Origin"),
+		label:           fields.get("Label"),
+		suite:           fields.get("Suite"),
+		codename:        fields.get("Codename"),
+		byHash:          strings.EqualFold(fields.get("Acquire-By-Hash"), "yes"),
+		notAutomatic:    strings.EqualFold(fields.get("NotAutomatic"), "yes"),
+		noSupportForAll: strings.EqualFold(fields.get("No-Support-for-Architecture-all"), "Packages"),
+		architectures:   strings.Fields(fields.get("Architectures")),
+		components:      strings.Fields(fields.get("Components")),
+		files:           map[string]indexFile{},
 	}
 	if r.date, err = releaseTime(fields.get("Date")); err != nil {
 		return nil, fmt.Errorf("parse Release: Date: %w", err)
@@ -124,8 +126,13 @@ func (r *release) packagesIndex(component, arch string, fast bool) (index, error
 	return index{}, fmt.Errorf("suite %s has no component %s, only %s", r.name(), component, strings.Join(r.components, ", "))
 }
 
-// component finds how the suite's files name a component. Debian's security suites list theirs as "updates/main" while
-// their files are under "main".
+// packagesForAll tells that the index of an architecture holds the packages for all architectures as well, as it does
+// unless the Release says otherwise (repository format, "No-Support-for-Architecture-all").
+func (r *release) packagesForAll() bool {
+	return r.noSupportForAll || !slices.Contains(r.architectures, "all")
+}
+
+// component tells whether the suite has an index of a component for an architecture.
 func (r *release) component(name, arch string) bool {
 	for _, c := range []string{".xz", ".gz", ".zst", ""} {
 		if _, ok := r.files[name+"/binary-"+arch+"/Packages"+c]; ok {

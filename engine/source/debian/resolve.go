@@ -24,8 +24,10 @@ type selection struct {
 	order    []*Package             // in the order they were chosen
 	provided map[string][]provider  // by virtual name, of the chosen
 	against  map[string][]objection // by the name objected to
-	base     map[string]bool        // members of the closure of Essential: unpacked before anything is configured
-	manual   map[string]bool        // asked for by name or priority, not only needed by others
+	base     map[string]bool        // the variant's own packages, without what is included: unpacked before anything is configured
+	// essential are the members of the closure of Essential alone.
+	essential map[string]bool
+	manual    map[string]bool // asked for by name or priority, not only needed by others
 }
 
 // objection is a Conflicts or Breaks of a chosen package.
@@ -39,7 +41,7 @@ type objection struct {
 func resolve(u *universe, variant Variant, include []string) (*selection, error) {
 	s := &selection{
 		u: u, packages: map[string]*Package{}, provided: map[string][]provider{}, against: map[string][]objection{},
-		base: map[string]bool{}, manual: map[string]bool{},
+		base: map[string]bool{}, essential: map[string]bool{}, manual: map[string]bool{},
 	}
 	var essential, required []string
 	for name, p := range u.packages {
@@ -108,15 +110,13 @@ func resolve(u *universe, variant Variant, include []string) (*selection, error)
 		return nil, err
 	}
 	for name := range s.packages {
-		s.base[name] = true
+		s.essential[name], s.base[name] = true, true
 	}
 	if err := closure(required); err != nil {
 		return nil, err
 	}
-	if variant == Minbase {
-		for name := range s.packages {
-			s.base[name] = true
-		}
+	for name := range s.packages {
+		s.base[name] = true
 	}
 	if err := closure(include); err != nil {
 		return nil, err

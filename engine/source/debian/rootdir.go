@@ -138,7 +138,11 @@ func (r *rootDir) makeDir(p string) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(parent)
-	if err := unix.Mkdirat(parent, path.Base(p), 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+	err = unix.Mkdirat(parent, path.Base(p), 0o755)
+	if err == nil {
+		err = unix.Fchmodat(parent, path.Base(p), 0o755, 0) // whatever the umask is
+	}
+	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return -1, &os.PathError{Op: "mkdir", Path: p, Err: err}
 	}
 	return r.openDir(p)
@@ -236,4 +240,20 @@ func (r *rootDir) symlink(target, p string) error {
 		}
 		return nil
 	})
+}
+
+// list returns the names in a folder.
+func (r *rootDir) list(p string) ([]string, error) {
+	dir, err := r.openDir(p)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: p, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), p)
+	defer f.Close()
+	return f.Readdirnames(-1)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,33 +32,15 @@ func DefaultKeyrings() []string {
 	}
 }
 
-// readKeyrings reads keyring files, and the *.gpg and *.asc files of folders, binary or armored. A file that is not
-// there is passed over; one that is no keyring is an error only when strict.
-func readKeyrings(paths []string, strict bool) (openpgp.EntityList, error) {
-	var keys openpgp.EntityList
-	for _, path := range paths {
-		files := []string{path}
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			files = nil
-			for _, pattern := range []string{"*.gpg", "*.asc"} {
-				found, _ := filepath.Glob(filepath.Join(path, pattern)) // errs on a malformed pattern only
-				files = append(files, found...)
-			}
-		}
-		for _, file := range files {
-			b, err := os.ReadFile(file)
-			if errors.Is(err, fs.ErrNotExist) && !strict {
-				continue
-			}
-			if err == nil {
-				var list openpgp.EntityList
-				list, err = parseKeyring(b)
-				keys = append(keys, list...)
-			}
-			if err != nil && strict {
-				return nil, fmt.Errorf("read keyring %s: %w", file, err)
-			}
-		}
+// readKeyring reads a keyring file, binary or armored.
+func readKeyring(path string) (openpgp.EntityList, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read keyring: %w", err)
+	}
+	keys, err := parseKeyring(b)
+	if err != nil {
+		return nil, fmt.Errorf("read keyring %s: %w", path, err)
 	}
 	return keys, nil
 }
@@ -70,12 +51,6 @@ func parseKeyring(b []byte) (openpgp.EntityList, error) {
 		return openpgp.ReadArmoredKeyRing(bytes.NewReader(b))
 	}
 	return openpgp.ReadKeyRing(bytes.NewReader(b))
-}
-
-// signedRelease is a Release file whose signature was checked.
-type signedRelease struct {
-	text   []byte          // the Release file itself, what was signed
-	signer *openpgp.Entity // nil when unsigned was allowed
 }
 
 // openInRelease takes the text and the signatures out of an InRelease file (RFC 9580 section 7).
@@ -160,7 +135,7 @@ func verify(keys openpgp.EntityList, signed, signatures []byte, at time.Time, ur
 func (e *SignatureError) worse(reason error) {
 	rank := func(r error) int {
 		for i, known := range []error{ErrUnsigned, ErrNoKey, ErrWeakSignature, ErrSignatureExpired, ErrKeyExpired, ErrKeyRevoked, ErrBadSignature} {
-			if r == known {
+			if errors.Is(r, known) {
 				return i
 			}
 		}
