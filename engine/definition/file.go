@@ -157,7 +157,11 @@ type Section struct {
 	Line int
 
 	parts []part
+	texts []string // of the parts, while they are read
 }
+
+// join makes the body of the parts.
+func (s *Section) join() { s.Body, s.texts = strings.Join(s.texts, ""), nil }
 
 // part says where a run of body lines stands in the file.
 type part struct {
@@ -179,10 +183,13 @@ func (s *Section) IsEmpty() bool { return s == nil || strings.TrimSpace(s.Body) 
 // SourceLine is the line in the definition file of the nth line of Body, both from 1; the section's own line when there
 // is no such line. It turns a shell's "line 3" into the line a person edits.
 func (s *Section) SourceLine(n int) int {
-	for i := len(s.parts) - 1; i >= 0; i-- {
-		p := s.parts[i]
-		if k := n - 1 - p.first; k >= 0 && k < len(p.lines) {
-			return p.lines[k]
+	i, exact := slices.BinarySearchFunc(s.parts, n-1, func(p part, at int) int { return p.first - at })
+	if !exact {
+		i--
+	}
+	if i >= 0 {
+		if k := n - 1 - s.parts[i].first; k >= 0 && k < len(s.parts[i].lines) {
+			return s.parts[i].lines[k]
 		}
 	}
 	return s.Line

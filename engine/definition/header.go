@@ -3,7 +3,6 @@ package definition
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -104,12 +103,15 @@ func (s *stageParser) field(key, value string, line int) {
 		s.unknownKey(key, line)
 		return
 	}
-	if i := s.stage.Header.index(key); i >= 0 {
+	value = strings.TrimSpace(value)
+	if i, ok := s.keys[lower]; ok {
 		s.find(Finding{Rule: "header-duplicate", Severity: Warning, Line: line, Column: 1, Section: "header",
 			Message: fmt.Sprintf("%s: of line %d is replaced (Singularity of 2016 took the first)", key, s.stage.Header[i].Line), Fix: "keep one of them"})
-		s.stage.Header = slices.Delete(s.stage.Header, i, i+1)
+		s.stage.Header[i] = Field{Key: key, Value: value, Line: line}
+		return
 	}
-	s.stage.Header = append(s.stage.Header, Field{Key: key, Value: strings.TrimSpace(value), Line: line})
+	s.keys[lower] = len(s.stage.Header)
+	s.stage.Header = append(s.stage.Header, Field{Key: key, Value: value, Line: line})
 }
 
 // retiredKeys are keys some release knew and none knows today, with what to do instead.

@@ -8,6 +8,9 @@ type heredocs struct {
 	open []heredoc
 }
 
+// maxHeredocs is how many here-documents of one line are followed.
+const maxHeredocs = 16
+
 type heredoc struct {
 	end  string
 	tabs bool // <<-
@@ -55,7 +58,7 @@ func (h *heredocs) next(text string, line int) {
 				i++
 			}
 			word, n := heredocWord(text[i:])
-			if word != "" {
+			if word != "" && len(h.open) < maxHeredocs {
 				doc.end = word
 				h.open = append(h.open, doc)
 			}

@@ -214,8 +214,21 @@ type stageParser struct {
 	inDoc int  // the line of the here-document whose text the "Bootstrap:" seems to be, or 0
 
 	docs  heredocs // of the section being read
+	ends  docEnd   // of the one asked for last
 	texts []string // the lines, without their ends
 	lines []int    // where they stand in the file
+
+	// Where things are that are asked for by name; a file may have a hundred thousand of each.
+	keys  map[string]int // header key, lower case → index
+	apps  map[string]*App
+	place map[string]map[string]int // app → label → index
+	args  map[string]int
+}
+
+// docEnd is the line (an index of texts) a here-document ends at, -1 for none.
+type docEnd struct {
+	doc heredoc
+	at  int
 }
 
 func (s *stageParser) isEmpty() bool {
@@ -235,6 +248,8 @@ func (s *stageParser) parse(text string, lines []int) {
 	for l := range strings.Lines(text) {
 		s.texts = append(s.texts, trimEOL(l))
 	}
+	s.keys = map[string]int{}
+	s.apps, s.place, s.args = map[string]*App{}, map[string]map[string]int{}, map[string]int{}
 	s.lines = lines
 	if s.lines == nil {
 		s.lines = make([]int, len(s.texts))
@@ -265,6 +280,14 @@ func (s *stageParser) parse(text string, lines []int) {
 		}
 	}
 	s.finish(cur)
+	for _, sec := range s.stage.Sections {
+		sec.join()
+	}
+	for _, app := range s.stage.Apps {
+		for _, sec := range app.Sections {
+			sec.join()
+		}
+	}
 	s.stage.Name = s.stage.Header.Get("stage")
 }
 

@@ -3,6 +3,7 @@ package definition
 import (
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -325,6 +326,37 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			checkError(t, mustParse(t, tc.text, Options{}).Check(), tc.fails, tc.line, "")
+		})
+	}
+}
+
+// TestParseIsLinear reads a quarter of a megabyte of each thing there can be many of; a quadratic step would show.
+func TestParseIsLinear(t *testing.T) {
+	for name, line := range map[string]string{
+		"sections": "%post\n a\n", "labels": "%labels\n # b\n", "apps": "%apprun a#\n", "unknown": "%a\n", "templates": "{{ a }} # {{ b }}\n",
+		"stages": "Bootstrap: a\n", "one line": "{{ a }}", "percent lines in a document": " %x\n", "header": "OtherURL#: x\n", "quotes": "' \"a ",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			b.WriteString("Bootstrap: x\nInclude: y\n")
+			switch name {
+			case "percent lines in a document":
+				b.WriteString("%post\ncat <<E\n")
+			case "quotes":
+				b.WriteString("%files\n")
+			case "labels":
+				b.WriteString("%labels\n")
+			}
+			for i := 0; b.Len() < 1<<18; i++ {
+				b.WriteString(strings.ReplaceAll(line, "#", strconv.Itoa(i)))
+				if name == "labels" {
+					b.WriteString("l" + strconv.Itoa(i) + " v\n")
+				}
+			}
+			b.WriteString("\nE\n")
+			_, _ = ParseString(b.String(), Options{AllowUndefined: true})
+			_, _ = Lint(strings.NewReader(b.String()), Options{})
+			Tokens(b.String())
 		})
 	}
 }

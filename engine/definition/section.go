@@ -2,6 +2,7 @@ package definition
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -110,12 +111,17 @@ func (s *stageParser) docAround(i int, cur *section) int {
 	if cur == nil || !s.docs.inside() {
 		return 0
 	}
-	for _, text := range s.texts[i+1:] {
-		if s.docs.open[0].ends(text) {
-			return s.docs.open[0].line
+	doc := s.docs.open[0]
+	if s.ends.doc != doc {
+		s.ends = docEnd{doc: doc, at: -1}
+		if n := slices.IndexFunc(s.texts[i+1:], doc.ends); n >= 0 {
+			s.ends.at = i + 1 + n
 		}
 	}
-	return 0
+	if s.ends.at < 0 {
+		return 0
+	}
+	return doc.line
 }
 
 // splitName cuts a section line's text (without %) into name and arguments, and tells whether a tab parts them.
@@ -172,10 +178,11 @@ func (s *stageParser) finish(cur *section) {
 		}
 		return
 	}
-	app := s.stage.App(cur.app)
+	app := s.apps[cur.app]
 	if app == nil {
 		app = &App{Name: cur.app, Line: cur.line, Sections: map[string]*Section{}}
 		s.stage.Apps = append(s.stage.Apps, app)
+		s.apps[cur.app] = app
 	}
 	s.store(app.Sections, strings.TrimPrefix(cur.name, "app"), cur)
 	switch cur.name {
@@ -196,12 +203,15 @@ func (s *stageParser) store(sections map[string]*Section, name string, cur *sect
 	if cur.args != "" {
 		sec.Args = cur.args
 	}
+	if len(cur.at) == 0 {
+		return
+	}
 	first := 0
 	if n := len(sec.parts); n > 0 {
 		first = sec.parts[n-1].first + len(sec.parts[n-1].lines)
 	}
 	sec.parts = append(sec.parts, part{first: first, lines: cur.at})
-	sec.Body += cur.text.String()
+	sec.texts = append(sec.texts, cur.text.String())
 }
 
 // content calls yield with each line of a section that is neither blank nor a comment, trimmed, and its line in the file.
@@ -337,16 +347,18 @@ func (s *stageParser) labels(labels []Label, c *section) []Label {
 			place.Fix = k + " " + v
 			s.find(place)
 		}
-		for i := range labels {
-			if labels[i].Key == key {
-				place.Rule, place.Severity = "label-duplicate", Note
-				place.Message = fmt.Sprintf("the label %s of line %d is replaced", key, labels[i].Line)
-				place.Fix = "keep one of them"
-				s.find(place)
-				labels[i] = Label{key, value, line}
-				return
-			}
+		if i, ok := s.place[c.app][key]; ok {
+			place.Rule, place.Severity = "label-duplicate", Note
+			place.Message = fmt.Sprintf("the label %s of line %d is replaced", key, labels[i].Line)
+			place.Fix = "keep one of them"
+			s.find(place)
+			labels[i] = Label{key, value, line}
+			return
 		}
+		if s.place[c.app] == nil {
+			s.place[c.app] = map[string]int{}
+		}
+		s.place[c.app][key] = len(labels)
 		labels = append(labels, Label{key, value, line})
 	})
 	return labels
@@ -362,12 +374,11 @@ func (s *stageParser) arguments(c *section) {
 				Message: "the line is skipped: it is not NAME=DEFAULT", Fix: "write NAME=DEFAULT"})
 			return
 		}
-		for i := range s.stage.Arguments {
-			if s.stage.Arguments[i].Name == name {
-				s.stage.Arguments[i] = Argument{name, value, line}
-				return
-			}
+		if i, ok := s.args[name]; ok {
+			s.stage.Arguments[i] = Argument{name, value, line}
+			return
 		}
+		s.args[name] = len(s.stage.Arguments)
 		s.stage.Arguments = append(s.stage.Arguments, Argument{name, value, line})
 	})
 }

@@ -79,16 +79,15 @@ func fill(text string, line int, v values) filled {
 		}
 	}
 	missing := map[string]bool{}
+	cur := cursor{text: text, line: line}
 	for _, m := range templatePattern.FindAllStringSubmatchIndex(text, -1) {
-		lineStart := strings.LastIndexByte(text[:m[0]], '\n') + 1
-		before := text[max(lineStart, copied):m[0]]
+		cur.to(m[0], copied)
 		name := text[m[2]:m[3]]
 		value, ok := v.value(name)
-		if afterHash(before) {
-			if ok && !commentStart(before) {
+		if cur.hash {
+			if ok && !cur.comment {
 				out.findings = append(out.findings, Finding{
-					Rule: "template-comment", Severity: Warning,
-					Line: line + strings.Count(text[:m[0]], "\n"), Column: m[0] - lineStart + 1,
+					Rule: "template-comment", Severity: Warning, Line: cur.line, Column: m[0] - cur.lineStart + 1,
 					Message: "{{ " + name + " }} is not filled in because a # stands before it in the line",
 					Fix:     "put the value into a shell variable in a line of its own, and use that",
 				})
@@ -97,11 +96,9 @@ func fill(text string, line int, v values) filled {
 		}
 		v.used[name] = true
 		if !ok {
-			if !strings.HasPrefix(strings.TrimSpace(text[lineStart:m[0]]), "#") && !missing[name] {
+			if !cur.hashFirst && !missing[name] {
 				missing[name] = true
-				out.undefined = append(out.undefined, Undefined{
-					Name: name, Line: line + strings.Count(text[:m[0]], "\n"), Column: m[0] - lineStart + 1,
-				})
+				out.undefined = append(out.undefined, Undefined{Name: name, Line: cur.line, Column: m[0] - cur.lineStart + 1})
 			}
 			continue
 		}
@@ -115,22 +112,55 @@ func fill(text string, line int, v values) filled {
 	return out
 }
 
-// afterHash tells whether a "#" in the text has anything but "!" behind it.
-func afterHash(s string) bool {
-	for i := 0; i+1 < len(s); i++ {
-		if s[i] == '#' && s[i+1] != '!' {
-			return true
-		}
-	}
-	return false
+// cursor goes through a text once and knows what stands in the line before it.
+type cursor struct {
+	text      string
+	at        int
+	line      int // the line at is in
+	lineStart int
+	hashFirst bool // the line's first visible byte is #
+	visible   bool // a visible byte has been seen in the line
+
+	from    int  // hash and comment are about what follows this
+	hash    bool // a # with something but "!" behind it
+	comment bool // a # a shell would begin a comment at
 }
 
-// commentStart tells whether a shell would take a "#" in the text for the start of a comment.
-func commentStart(s string) bool {
-	for i := range len(s) {
-		if s[i] == '#' && (i == 0 || s[i-1] == ' ' || s[i-1] == '\t') {
-			return true
+// to moves on to a place; what stands before copied does not count for hash and comment.
+func (c *cursor) to(place, copied int) {
+	for ; c.at < place; c.at++ {
+		b := c.text[c.at]
+		if b == '\n' {
+			c.line++
+			c.lineStart, c.hashFirst, c.visible = c.at+1, false, false
+			c.from, c.hash, c.comment = c.at+1, false, false
+			continue
+		}
+		if !c.visible && b != ' ' && b != '\t' {
+			c.visible, c.hashFirst = true, b == '#'
+		}
+		if c.from < copied && c.at >= copied {
+			c.from, c.hash, c.comment = copied, false, false
+		}
+		if c.at > c.from && c.text[c.at-1] == '#' && b != '!' {
+			c.hash = true
+		}
+		if b == '#' {
+			c.comment = c.comment || c.at == c.from || c.text[c.at-1] == ' ' || c.text[c.at-1] == '\t'
 		}
 	}
-	return false
+	if c.from < copied && c.at >= copied {
+		c.from, c.hash, c.comment = copied, false, false
+	}
+}
+
+// hashAt is the place of the first "#" with anything but "!" behind it, from which on templates are not filled in; the
+// text's length when there is none.
+func hashAt(s string) int {
+	for i := 0; i+1 < len(s); i++ {
+		if s[i] == '#' && s[i+1] != '!' {
+			return i
+		}
+	}
+	return len(s)
 }

@@ -98,8 +98,9 @@ func (p *painter) line(text string, line int) []Kind {
 	default:
 		p.script(text, line)
 	}
+	hash := hashAt(text)
 	for _, m := range templatePattern.FindAllStringIndex(text, -1) {
-		if !afterHash(text[:m[0]]) {
+		if hash+1 >= m[0] {
 			p.paint(m[0], m[1], KindTemplate)
 		}
 	}
