@@ -1,0 +1,228 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"carrel/engine/network/relay"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// DefaultPatience is how long a published port holds a connection while nothing listens inside yet.
+	DefaultPatience = 2 * time.Minute
+	firstRetry      = 5 * time.Millisecond
+	lastRetry       = 250 * time.Millisecond
+	// acceptRetry is the pause after the process ran out of descriptors.
+	acceptRetry = 50 * time.Millisecond
+)
+
+// DialFunc makes a new connection to the container's port. While nobody listens there it returns an error soon; the
+// attempt is then repeated. An error that wraps net.ErrClosed or a context's error says that there is nothing to connect to
+// any more.
+type DialFunc func(ctx context.Context) (net.Conn, error)
+
+// Published is a port of the host that leads into a container. It must be closed.
+type Published struct {
+	// Mapping is what was asked for.
+	Mapping Mapping
+	// Addr is where it is served; its port is the real one, also where any or a wished one was asked for.
+	Addr netip.AddrPort
+
+	dial     DialFunc
+	patience time.Duration
+	listener *net.TCPListener
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+
+	leader  chan struct{} // holds a token while one connection tries on behalf of all that wait
+	mu      sync.Mutex
+	answers chan struct{} // closed, and replaced, when a waiting dial succeeded
+	open    atomic.Int64
+	total   atomic.Int64
+}
+
+// Publish opens a mapping's port on the host at once and serves it until ctx ends or Close is called: each connection is
+// carried to a connection of dial's. As long as dial fails, because the app does not listen yet, a connection is held, for
+// DefaultPatience at most, so that a browser waits instead of failing. The errors are *PortTaken, *PortForbidden and
+// *AddressMissing, or tell of an invalid mapping.
+func Publish(ctx context.Context, m Mapping, dial DialFunc) (*Published, error) {
+	return PublishPatiently(ctx, m, DefaultPatience, dial)
+}
+
+// PublishPatiently is Publish with a time of one's own for how long a connection is held.
+func PublishPatiently(ctx context.Context, m Mapping, patience time.Duration, dial DialFunc) (*Published, error) {
+	if m.ContainerPort == 0 {
+		return nil, fmt.Errorf("publish port %s: no port of the container", m)
+	}
+	l, err := listen(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	p := &Published{
+		Mapping:  m,
+		Addr:     l.Addr().(*net.TCPAddr).AddrPort(),
+		dial:     dial,
+		patience: patience,
+		listener: l,
+		leader:   make(chan struct{}, 1),
+		answers:  make(chan struct{}),
+	}
+	p.Addr = netip.AddrPortFrom(p.Addr.Addr().Unmap(), p.Addr.Port())
+	p.ctx, p.cancel = context.WithCancel(ctx)
+	context.AfterFunc(p.ctx, func() { _ = l.Close() })
+	p.wg.Go(p.accept)
+	return p, nil
+}
+
+// Close closes the port and its connections, and returns when no goroutine is left. It may be called more than once.
+func (p *Published) Close() error {
+	p.cancel()
+	_ = p.listener.Close()
+	p.wg.Wait()
+	return nil
+}
+
+// Connections returns how many connections are open now, and how many there have been.
+func (p *Published) Connections() (open, total int64) { return p.open.Load(), p.total.Load() }
+
+func (p *Published) accept() {
+	for {
+		conn, err := p.listener.AcceptTCP()
+		if err != nil {
+			if p.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			// Out of descriptors, or the client is gone again (accept(2)): neither is the end of the port.
+			select {
+			case <-p.ctx.Done():
+				return
+			case <-time.After(acceptRetry):
+			}
+			continue
+		}
+		p.open.Add(1)
+		p.total.Add(1)
+		p.wg.Go(func() {
+			defer p.open.Add(-1)
+			p.serve(conn)
+		})
+	}
+}
+
+func (p *Published) serve(client *net.TCPConn) {
+	stop := context.AfterFunc(p.ctx, func() { abort(client) })
+	defer stop()
+	inside, err := p.connect(client)
+	if err != nil {
+		abort(client)
+		return
+	}
+	stopInside := context.AfterFunc(p.ctx, func() { _ = inside.Close() })
+	defer stopInside()
+	relay.Run(client, inside)
+}
+
+// abort closes a connection with a reset (tcp(7), SO_LINGER with time 0): to a client an orderly end would look like an
+// empty answer.
+func abort(c *net.TCPConn) {
+	_ = c.SetLinger(0)
+	_ = c.Close()
+}
+
+// connect makes the connection inside, waiting until something listens there. Of all connections that wait only one tries,
+// so that a hundred held ones cost no more than one.
+func (p *Published) connect(client *net.TCPConn) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.patience)
+	defer cancel()
+	answers := p.answer() // before the attempt, so that a success in between is not missed
+	conn, err := p.dial(ctx)
+	for err != nil && !final(err) {
+		select {
+		case p.leader <- struct{}{}:
+			conn, err := p.lead(ctx, client)
+			<-p.leader
+			return conn, err
+		case <-answers:
+			answers = p.answer()
+			conn, err = p.dial(ctx)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(lastRetry):
+			if gone(client) {
+				return nil, net.ErrClosed
+			}
+		}
+	}
+	return conn, err
+}
+
+// lead tries until there is a connection and then wakes everybody who waits.
+func (p *Published) lead(ctx context.Context, client *net.TCPConn) (net.Conn, error) {
+	pause := firstRetry
+	for {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+		if gone(client) {
+			return nil, net.ErrClosed
+		}
+		conn, err := p.dial(ctx)
+		if err == nil {
+			p.mu.Lock()
+			close(p.answers)
+			p.answers = make(chan struct{})
+			p.mu.Unlock()
+			return conn, nil
+		}
+		if final(err) {
+			return nil, err
+		}
+		pause = min(2*pause, lastRetry)
+	}
+}
+
+func (p *Published) answer() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.answers
+}
+
+func final(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled)
+}
+
+// gone tells whether a client that nobody serves yet has hung up. One that only ended its sending direction looks the same,
+// but then it has sent something that is still unread.
+func gone(client *net.TCPConn) bool {
+	raw, err := client.SyscallConn()
+	if err != nil {
+		return true
+	}
+	var hungUp bool
+	err = raw.Control(func(fd uintptr) {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		if n, err := unix.Poll(poll, 0); err != nil || n == 0 {
+			return
+		}
+		if poll[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+			hungUp = true
+			return
+		}
+		var one [1]byte
+		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		hungUp = n == 0 && err == nil || errors.Is(err, syscall.ECONNRESET)
+	})
+	return err != nil || hungUp
+}
