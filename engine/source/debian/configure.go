@@ -137,8 +137,9 @@ func (p *Prepared) script(s *selection, packages, late []*unpacked) string {
 			continue
 		}
 		// The environment dpkg gives a maintainer script (dpkg(1), "Internal environment").
-		fmt.Fprintf(&b, "DPKG_MAINTSCRIPT_PACKAGE=%s DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 DPKG_MAINTSCRIPT_ARCH=%s DPKG_MAINTSCRIPT_NAME=preinst "+
-			"DPKG_ROOT= DPKG_ADMINDIR=/var/lib/dpkg DPKG_RUNNING_VERSION=%s %s install </dev/null\n",
+		// DEBCONF_PACKAGE says to debconf whose questions are asked, which it takes from a file of dpkg's otherwise.
+		fmt.Fprintf(&b, "DEBCONF_PACKAGE=%[1]s PERL_DL_NONLAZY=1 DPKG_MAINTSCRIPT_PACKAGE=%[1]s DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 DPKG_MAINTSCRIPT_ARCH=%[2]s DPKG_MAINTSCRIPT_NAME=preinst "+
+			"DPKG_ROOT= DPKG_ADMINDIR=/var/lib/dpkg DPKG_RUNNING_VERSION=%[3]s %[4]s install </dev/null\n",
 			pkg.pkg.Name, pkg.pkg.Arch, quote(s.version("dpkg")), quote("/"+infoFolder+"/"+pkg.infoName()+".preinst"))
 	}
 	for _, name := range []string{"passwd", "group"} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Folders and files of dpkg's database, below the root (dpkg(1), "Files").
@@ -24,10 +25,15 @@ func (p *unpacked) infoName() string {
 	return p.pkg.Name
 }
 
-// writeDatabase writes dpkg's database as it is when all packages were unpacked and none is configured yet.
-func writeDatabase(root *rootDir, arch string, packages []*unpacked) error {
-	write := func(name string, mode uint32, data []byte) error {
-		if err := root.writeFile(name, data, mode); err != nil {
+// writeDatabase writes dpkg's database as it is when all packages were unpacked and none is configured yet. Date is given
+// to the files that come from no package.
+func writeDatabase(root *rootDir, arch string, date time.Time, packages []*unpacked) error {
+	write := func(name string, mode uint32, data []byte, modTime time.Time) error {
+		err := root.writeFile(name, data, mode)
+		if err == nil {
+			err = root.setTime(name, modTime)
+		}
+		if err != nil {
 			return fmt.Errorf("write package database: %w", err)
 		}
 		return nil
@@ -38,14 +44,14 @@ func writeDatabase(root *rootDir, arch string, packages []*unpacked) error {
 	for _, p := range packages {
 		p.writeStatus(&status)
 		info := infoFolder + "/" + p.infoName() + "."
-		if err := write(info+"list", 0o644, p.fileList()); err != nil {
+		if err := write(info+"list", 0o644, p.fileList(), date); err != nil {
 			return err
 		}
 		for name, m := range p.members {
 			if name == "control" {
 				continue
 			}
-			if err := write(info+name, m.mode, m.data); err != nil {
+			if err := write(info+name, m.mode, m.data, m.modTime); err != nil {
 				return err
 			}
 		}
@@ -54,14 +60,14 @@ func writeDatabase(root *rootDir, arch string, packages []*unpacked) error {
 		}
 	}
 	for name, b := range triggers {
-		if err := write(triggersPath+"/"+name, 0o644, b.Bytes()); err != nil {
+		if err := write(triggersPath+"/"+name, 0o644, b.Bytes(), date); err != nil {
 			return err
 		}
 	}
 	for _, f := range []struct{ name, text string }{
 		{infoFolder + "/format", "1\n"}, {dpkgFolder + "/arch", arch + "\n"}, {statusFile, status.String()},
 	} {
-		if err := write(f.name, 0o644, []byte(f.text)); err != nil {
+		if err := write(f.name, 0o644, []byte(f.text), date); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -139,8 +140,9 @@ func (e *exactReader) Read(p []byte) (int, error) {
 
 // controlMember is a file of a package's control part: a maintainer script, the list of md5sums, triggers …
 type controlMember struct {
-	mode uint32
-	data []byte
+	mode    uint32
+	data    []byte
+	modTime time.Time
 }
 
 // readControl reads control.tar.
@@ -169,7 +171,7 @@ func readControl(r io.Reader) (map[string]controlMember, error) {
 		if err != nil {
 			return nil, err
 		}
-		members[name] = controlMember{mode: uint32(h.Mode & 0o777), data: data}
+		members[name] = controlMember{mode: uint32(h.Mode & 0o777), data: data, modTime: h.ModTime}
 	}
 	if _, ok := members["control"]; !ok {
 		return nil, errors.New("no control file")

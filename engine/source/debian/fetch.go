@@ -60,6 +60,12 @@ func (f *fetcher) blobPath(sha256 string) string {
 	return filepath.Join(f.cache, "sha256", sha256[:2], sha256)
 }
 
+// has tells that a file of that hash is in the cache; whether it is undamaged, blob finds out.
+func (f *fetcher) has(sha256 string) bool {
+	_, err := os.Stat(f.blobPath(sha256))
+	return err == nil
+}
+
 // blob makes sure the file of that hash and size is in the cache and returns its path. The first of the URLs that has it
 // serves. Progress, which may be nil, is told the bytes that arrived since the last call, negative ones when an attempt
 // is thrown away.
@@ -239,6 +245,16 @@ func (d *transfer) Write(p []byte) (int, error) {
 	d.size += int64(n)
 	d.progress(int64(n))
 	return n, err
+}
+
+// fileURL is the address of a file of an archive. A plus sign is escaped as well, as apt does, since some servers of
+// object stores take it for a blank.
+func fileURL(base, name string) string {
+	parts := strings.Split(name, "/")
+	for i, part := range parts {
+		parts[i] = strings.ReplaceAll(url.PathEscape(part), "+", "%2B")
+	}
+	return base + "/" + strings.Join(parts, "/")
 }
 
 // open starts to read a URL, from offset if the server can; it returns the offset it reads from.

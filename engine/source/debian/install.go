@@ -122,7 +122,7 @@ func (p *Prepared) finishUnpacked(root *rootDir, u *unpacker, s *selection, pack
 		return "", err
 	}
 	done := slices.DeleteFunc(slices.Clone(packages), func(p *unpacked) bool { return p.deferred })
-	if err := writeDatabase(root, p.spec.Arch, done); err != nil {
+	if err := writeDatabase(root, p.spec.Arch, p.Date(), done); err != nil {
 		return "", err
 	}
 	if s.packages["apt"] != nil {
@@ -138,6 +138,12 @@ func (p *Prepared) finishUnpacked(root *rootDir, u *unpacker, s *selection, pack
 	if !root.exists("bin/sh") && root.exists("bin/dash") {
 		if err := root.symlink("dash", "bin/sh"); err != nil {
 			return "", fmt.Errorf("make shell: %w", err)
+		}
+	}
+	// What a bootstrap writes where an administrator will write something else.
+	if !root.exists("etc/fstab") {
+		if err := root.writeFile("etc/fstab", []byte("# UNCONFIGURED FSTAB FOR BASE SYSTEM\n"), 0o644); err != nil {
+			return "", fmt.Errorf("write fstab: %w", err)
 		}
 	}
 	return sourcesList, u.settleFolders()
@@ -180,7 +186,7 @@ func (p *Prepared) download(ctx context.Context, group *errgroup.Group, s *selec
 				}
 				pkg := queue[i]
 				var unreported int64
-				file, err := p.fetch.blob(ctx, []string{pkg.Base + "/" + pkg.Filename}, indexFile{size: pkg.Size, sha256: pkg.SHA256}, func(n int64) {
+				file, err := p.fetch.blob(ctx, []string{fileURL(pkg.Base, pkg.Filename)}, indexFile{size: pkg.Size, sha256: pkg.SHA256}, func(n int64) {
 					now := arrived.Add(n)
 					if unreported += n; unreported >= 1<<20 {
 						unreported = 0

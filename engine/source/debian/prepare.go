@@ -461,7 +461,7 @@ func (p *Prepared) resolve(ctx context.Context) (*selection, error) {
 				if arch == "all" && s.release.packagesForAll() || !s.release.component(component, arch) && (i > 0 || arch == "all") {
 					continue
 				}
-				x, err := s.release.packagesIndex(component, arch, s.fast)
+				x, err := s.release.packagesIndex(component, arch, s.fast, p.fetch.has)
 				if err != nil {
 					return nil, fmt.Errorf("read %s: %w", s.URI, err)
 				}

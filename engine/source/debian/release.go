@@ -103,22 +103,31 @@ type index struct {
 	file        indexFile
 }
 
-// packagesIndex picks the compressed form of a component's Packages file: on a fast way to the mirror the one that is
-// quickest to decompress, on a slow one the smallest.
-func (r *release) packagesIndex(component, arch string, fast bool) (index, error) {
+// packagesIndex picks the compressed form of a component's Packages file: one that is in the cache already; otherwise on a
+// fast way to the mirror the one that is quickest to decompress, on a slow one the smallest.
+func (r *release) packagesIndex(component, arch string, fast bool, cached func(sha256 string) bool) (index, error) {
 	base := component + "/binary-" + arch + "/Packages"
 	order := []string{"xz", "zst", "gz", ""}
 	if fast {
 		order = []string{"zst", "gz", "xz", ""}
 	}
+	var found []index
 	for _, c := range order {
 		path := base
 		if c != "" {
 			path += "." + c
 		}
 		if f, ok := r.files[path]; ok {
-			return index{path: path, compression: c, file: f}, nil
+			found = append(found, index{path: path, compression: c, file: f})
 		}
+	}
+	for _, x := range found {
+		if cached(x.file.sha256) {
+			return x, nil
+		}
+	}
+	if len(found) > 0 {
+		return found[0], nil
 	}
 	if len(r.architectures) > 0 && !slices.Contains(r.architectures, arch) {
 		return index{}, fmt.Errorf("suite %s has no packages for %s, only for %s", r.name(), arch, strings.Join(r.architectures, ", "))

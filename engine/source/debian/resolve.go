@@ -276,7 +276,7 @@ func (u *universe) similar(name string) []string {
 		name     string
 		distance int
 	}
-	limit := max(1, min(3, len(name)/3))
+	limit := max(1, min(3, len(name)/2))
 	var found []near
 	for candidate := range u.packages {
 		d := limit + 1

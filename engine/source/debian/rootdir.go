@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -256,4 +257,12 @@ func (r *rootDir) list(p string) ([]string, error) {
 	f := os.NewFile(uintptr(fd), p)
 	defer f.Close()
 	return f.Readdirnames(-1)
+}
+
+// setTime sets when a file was changed last.
+func (r *rootDir) setTime(p string, t time.Time) error {
+	return r.at(p, func(dir int, base string) error {
+		ts := unix.NsecToTimespec(t.UnixNano())
+		return unix.UtimesNanoAt(dir, base, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+	})
 }

@@ -125,7 +125,9 @@ func ParseSources(r io.Reader) ([]Source, error) {
 		}
 		var s Source
 		for name, field := range map[string]string{"arch": "Architectures", "signed-by": "Signed-By", "trusted": "Trusted", "check-valid-until": "Check-Valid-Until"} {
-			s.option(name, p.get(field))
+			if value := p.get(field); value != "" {
+				s.option(name, value)
+			}
 		}
 		all = s.expand(all, strings.Fields(p.get("URIs")), strings.Fields(p.get("Suites")), strings.Fields(p.get("Components")))
 	}

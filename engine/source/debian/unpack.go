@@ -163,7 +163,7 @@ func (u *unpacker) unpack(ctx context.Context, order int, pkg *Package, file io.
 	}
 	if w.sums != nil && w.sums.Len() > 0 {
 		// dpkg makes the list itself at this moment, so that the package can be checked later.
-		out.members["md5sums"] = controlMember{mode: 0o644, data: w.sums.Bytes()}
+		out.members["md5sums"] = controlMember{mode: 0o644, data: w.sums.Bytes(), modTime: out.members["control"].modTime}
 	}
 	return out, nil
 }
