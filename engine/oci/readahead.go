@@ -35,7 +35,7 @@ func newReadAhead(r io.Reader, see func([]byte) error, end func()) *readAhead {
 		stop: make(chan struct{}), done: make(chan struct{}), end: end,
 	}
 	for range aheadBuffers {
-		a.free <- make([]byte, aheadSize)
+		a.free <- nil // made when it is first needed: many layers are small
 	}
 	go func() {
 		defer close(a.done)
@@ -45,6 +45,9 @@ func newReadAhead(r io.Reader, see func([]byte) error, end func()) *readAhead {
 			case b = <-a.free:
 			case <-a.stop:
 				return
+			}
+			if b == nil {
+				b = make([]byte, aheadSize)
 			}
 			var n int
 			err := guard(func() (err error) {
