@@ -495,7 +495,7 @@ func TestScript(t *testing.T) {
 	want := []string{
 		"base-files.preinst' install",
 		"--configure base-files apt libapt plain",
-		"--unpack '/var/cache/apt/archives/below_1%3a1_all.deb' '/var/cache/apt/archives/late_1%3a1_all.deb'",
+		"--unpack '/var/cache/apt/archives/late_1%3a1_all.deb' '/var/cache/apt/archives/below_1%3a1_all.deb'",
 		"--configure -a",
 	}
 	got := slices.Clone(commands)

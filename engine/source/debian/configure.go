@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -146,19 +147,67 @@ func (p *Prepared) script(s *selection, packages, late []*unpacked) string {
 		fmt.Fprintf(&b, "[ -e /etc/%[1]s ] || [ ! -e /usr/share/base-passwd/%[1]s.master ] || cp /usr/share/base-passwd/%[1]s.master /etc/%[1]s\n", name)
 	}
 	const dpkg = "dpkg --force-unsafe-io "
-	if len(late) > 0 {
-		b.WriteString(dpkg + "--configure")
-		for _, pkg := range s.ready(packages) {
-			b.WriteString(" " + pkg)
-		}
-		b.WriteString(" </dev/null\n" + dpkg + "--unpack")
-		for _, pkg := range s.byDependency(late) {
+	for _, step := range s.plan(packages, late) {
+		b.WriteString(dpkg + "--configure " + strings.Join(step.configure, " ") + " </dev/null\n" + dpkg + "--unpack")
+		for _, pkg := range step.unpack {
 			b.WriteString(" " + quote("/"+archivesDir+"/"+pkg.debName()))
 		}
 		b.WriteString(" </dev/null\n")
 	}
 	b.WriteString(dpkg + "--configure -a </dev/null\n")
 	return b.String()
+}
+
+// step is a part of a plan: packages to configure and then packages to unpack.
+type step struct {
+	configure []string
+	unpack    []*unpacked
+}
+
+// plan says in which order packages that were deferred are unpacked, each when those it Pre-Depends on are configured
+// (Debian Policy 7.2). Everything that remains can be configured after the last step.
+func (s *selection) plan(packages, late []*unpacked) []step {
+	missing := map[*Package]bool{} // not unpacked yet
+	for _, p := range late {
+		missing[p.pkg] = true
+	}
+	done := map[*Package]bool{} // configured
+	var steps []step
+	for rest := late; len(rest) > 0; {
+		var now step
+		for _, p := range s.ready(packages, missing) {
+			if !done[p] {
+				done[p] = true
+				now.configure = append(now.configure, p.Name)
+			}
+		}
+		var later []*unpacked
+		for _, p := range rest {
+			can := true
+			s.needs(p.pkg.preDepends, func(satisfying []*Package) {
+				can = can && slices.ContainsFunc(satisfying, func(q *Package) bool { return done[q] })
+			})
+			if can {
+				now.unpack = append(now.unpack, p)
+			} else {
+				later = append(later, p)
+			}
+		}
+		if len(now.unpack) == 0 {
+			now.unpack, later = s.byDependency(rest), nil // a circle; dpkg says what is wrong with it
+		}
+		for _, p := range now.unpack {
+			delete(missing, p.pkg)
+		}
+		if len(now.configure) == 0 && len(steps) > 0 {
+			last := &steps[len(steps)-1]
+			last.unpack = append(last.unpack, now.unpack...)
+		} else {
+			steps = append(steps, now)
+		}
+		rest = later
+	}
+	return steps
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
@@ -185,60 +234,57 @@ func trivialPreinst(script []byte) bool {
 	return true
 }
 
-// needs calls f for each relation group of a package that other chosen packages satisfy, with those packages.
-func (s *selection) needs(p *Package, f func(satisfying []*Package)) {
-	for _, field := range []string{p.preDepends, p.depends} {
-		groups, err := ParseRelations(field)
-		if err != nil {
-			continue // it was parsed when the package was chosen
+// needs calls f for each group of a relationship field that chosen packages satisfy, with those packages.
+func (s *selection) needs(field string, f func(satisfying []*Package)) {
+	groups, err := ParseRelations(field)
+	if err != nil {
+		return // it was parsed when the package was chosen
+	}
+	for _, alternatives := range groups {
+		var satisfying []*Package
+		for _, r := range alternatives {
+			if q := s.packages[r.Name]; q != nil && r.AllowsVersion(q.Version) {
+				satisfying = append(satisfying, q)
+			}
+			for _, v := range s.provided[r.Name] {
+				if v.allows(r) {
+					satisfying = append(satisfying, v.pkg)
+				}
+			}
 		}
-		for _, alternatives := range groups {
-			var satisfying []*Package
-			for _, r := range alternatives {
-				if q := s.packages[r.Name]; q != nil && r.AllowsVersion(q.Version) {
-					satisfying = append(satisfying, q)
-				}
-				for _, v := range s.provided[r.Name] {
-					if v.allows(r) {
-						satisfying = append(satisfying, v.pkg)
-					}
-				}
-			}
-			if len(satisfying) > 0 {
-				f(satisfying)
-			}
+		if len(satisfying) > 0 {
+			f(satisfying)
 		}
 	}
 }
 
-// ready are the unpacked packages, by name, that can be configured while the deferred ones are not there.
-func (s *selection) ready(packages []*unpacked) []string {
-	blocked := map[*Package]bool{}
-	for _, p := range packages {
-		if p.deferred {
-			blocked[p.pkg] = true
-		}
-	}
+// allNeeds is the packages' Pre-Depends and Depends together.
+func (p *Package) allNeeds() string { return p.preDepends + "," + p.depends }
+
+// ready are the packages that can be configured while some are missing: those that need none of these, themselves or
+// through others.
+func (s *selection) ready(packages []*unpacked, missing map[*Package]bool) []*Package {
+	blocked := maps.Clone(missing)
 	for changed := true; changed; {
 		changed = false
 		for _, p := range packages {
 			if blocked[p.pkg] {
 				continue
 			}
-			s.needs(p.pkg, func(satisfying []*Package) {
+			s.needs(p.pkg.allNeeds(), func(satisfying []*Package) {
 				if !slices.ContainsFunc(satisfying, func(q *Package) bool { return !blocked[q] }) {
 					blocked[p.pkg], changed = true, true
 				}
 			})
 		}
 	}
-	var names []string
+	var free []*Package
 	for _, p := range packages {
 		if !blocked[p.pkg] {
-			names = append(names, p.pkg.Name)
+			free = append(free, p.pkg)
 		}
 	}
-	return names
+	return free
 }
 
 // byDependency orders packages so that each follows those it needs, as far as they do not need each other.
@@ -255,7 +301,7 @@ func (s *selection) byDependency(packages []*unpacked) []*unpacked {
 			return
 		}
 		seen[p] = true
-		s.needs(p, func(satisfying []*Package) {
+		s.needs(p.allNeeds(), func(satisfying []*Package) {
 			for _, q := range satisfying {
 				visit(q)
 			}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -67,7 +68,14 @@ func TestBootstrapRealSuite(t *testing.T) {
 		}
 		next(e)
 	}
-	p, err := Prepare(t.Context(), opts, Spec{Suite: "bookworm"})
+	spec := Spec{Suite: "bookworm"}
+	if v := os.Getenv("X_SUITE"); v != "" {
+		spec.Suite = v
+	}
+	spec.MirrorURL = os.Getenv("X_MIRROR")
+	spec.AllowUnsigned = spec.MirrorURL != ""
+	spec.Include = strings.Fields(os.Getenv("X_INC"))
+	p, err := Prepare(t.Context(), opts, spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +87,9 @@ func TestBootstrapRealSuite(t *testing.T) {
 		t.Fatalf("%v\n%s", err, runner.log.String())
 	}
 	step("install")
+	if os.Getenv("X_LOG") != "" {
+		t.Log(runner.log.String())
+	}
 	t.Logf("%d packages, %d bytes, %d owners ignored, sources:\n%s", len(report.Packages), report.Size, report.IgnoredOwners, report.SourcesList)
 	if keep := os.Getenv("CARREL_TEST_KEEP"); keep != "" {
 		if err := os.Rename(root, keep); err != nil {
