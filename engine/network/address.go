@@ -91,21 +91,27 @@ func FindAddresses(line string) []Address {
 	if hasURL {
 		found = findURLs(line)
 	}
-	lower := asciiLower(line)
-	at := announcement(lower)
-	if at < 0 {
+	candidates := append(findHostPorts(line), findPorts(line)...)
+	if len(candidates) == 0 {
 		return found
 	}
-	for _, a := range append(findHostPorts(line, lower, at), findPorts(lower, at)...) {
-		known := false
+	from := announcement(asciiLower(line))
+	for _, c := range candidates {
+		known := from < 0 || c.at < from
 		for _, f := range found {
-			known = known || f.Port == a.Port
+			known = known || f.Port == c.Port
 		}
 		if !known {
-			found = append(found, a)
+			found = append(found, c.Address)
 		}
 	}
 	return found
+}
+
+// candidate is an address that counts if the words before it say so.
+type candidate struct {
+	Address
+	at int // where it stands in the line
 }
 
 func hasDigit(s string) bool {
@@ -137,7 +143,11 @@ func asciiLower(s string) string {
 // stripControls takes out escape sequences (ECMA-48 section 5.4; operating system commands end in BEL or ESC \) and other
 // control characters.
 func stripControls(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f || r == 0x9b }) < 0 {
+	clean := true
+	for i := range len(s) {
+		clean = clean && s[i] >= ' ' && s[i] != 0x7f
+	}
+	if clean {
 		return s
 	}
 	var b strings.Builder
@@ -331,11 +341,11 @@ func announcement(lower string) int {
 	return first
 }
 
-// findHostPorts finds HOST:PORT after from, where HOST is an IP address, localhost, * or empty.
-func findHostPorts(line, lower string, from int) []Address {
-	var found []Address
-	for i := from; i < len(line); i++ {
-		if line[i] != ':' || i+1 == len(line) || !isDigit(line[i+1]) {
+// findHostPorts finds HOST:PORT, where HOST is an IP address, localhost, * or empty.
+func findHostPorts(line string) []candidate {
+	var found []candidate
+	for i := 0; i+1 < len(line); i++ {
+		if line[i] != ':' || !isDigit(line[i+1]) {
 			continue
 		}
 		port, width := number(line[i+1:])
@@ -346,15 +356,19 @@ func findHostPorts(line, lower string, from int) []Address {
 			continue // a time of day, or an address that goes on
 		}
 		begin := i
-		for begin > 0 && strings.IndexByte("0123456789abcdefghijklmnopqrstuvwxyz.-:*[]%", lower[begin-1]) >= 0 {
+		for begin > 0 && (isWord(line[begin-1]) && line[begin-1] != '_' && line[begin-1] < 0x80 || strings.IndexByte(".-:*[]%", line[begin-1]) >= 0) {
 			begin--
 		}
 		host := strings.Trim(line[begin:i], "[]")
 		if strings.HasSuffix(line[:begin], "/") { // within a URL, or a path
 			continue
 		}
-		switch ip, err := netip.ParseAddr(host); {
-		case err == nil:
+		var ip netip.Addr
+		if strings.Contains(host, ".") || strings.Contains(host, "::") {
+			ip, _ = netip.ParseAddr(host)
+		}
+		switch {
+		case ip.IsValid():
 			host = ip.String()
 		case host == "" && (begin == 0 || line[begin-1] == ' ' || strings.IndexByte("('\"=", line[begin-1]) >= 0):
 		case host == "*" || strings.EqualFold(host, "localhost"):
@@ -365,15 +379,20 @@ func findHostPorts(line, lower string, from int) []Address {
 		if rest := line[i+1+width:]; strings.HasPrefix(rest, "/") {
 			path = strings.TrimRight(rest[:pathEnd(rest)], ".,;:!'")
 		}
-		found = append(found, Address{Host: host, Port: port, Path: path})
+		found = append(found, candidate{Address{Host: host, Port: port, Path: path}, begin})
 		i += width
 	}
 	return found
 }
 
-// findPorts finds "port 3000", "port(s): 8080", `"port":27017`, "listening on 3000" after from.
-func findPorts(lower string, from int) []Address {
-	var found []Address
+// findPorts finds "port 3000", "port(s): 8080", `"port":27017` and "listening on 3000".
+func findPorts(line string) []candidate {
+	// The words without their first letters, so that most lines need not be copied to be compared in lower case.
+	if !strings.Contains(line, "ort") && !strings.Contains(line, "ORT") && !strings.Contains(line, "isten") && !strings.Contains(line, "ISTEN") {
+		return nil
+	}
+	lower := asciiLower(line)
+	var found []candidate
 	for _, word := range []string{"port", "listening on", "listening at"} {
 		for at := 0; ; {
 			i := strings.Index(lower[at:], word)
@@ -382,7 +401,7 @@ func findPorts(lower string, from int) []Address {
 			}
 			i += at
 			at = i + len(word)
-			if word == "port" && i < from || i > 0 && isWord(lower[i-1]) {
+			if i > 0 && isWord(lower[i-1]) {
 				continue
 			}
 			rest := lower[at:]
@@ -401,7 +420,7 @@ func findPorts(lower string, from int) []Address {
 			if after := trimmed[width:]; after != "" && strings.IndexByte(":-/", after[0]) >= 0 || len(after) > 1 && after[0] == '.' && isDigit(after[1]) {
 				continue
 			}
-			found = append(found, Address{Port: port})
+			found = append(found, candidate{Address{Port: port}, i})
 		}
 	}
 	return found

@@ -120,23 +120,19 @@ func (p *Published) accept() {
 }
 
 func (p *Published) serve(client *net.TCPConn) {
-	stop := context.AfterFunc(p.ctx, func() { abort(client) })
-	defer stop()
+	stop := context.AfterFunc(p.ctx, func() { relay.Abort(client) })
 	inside, err := p.connect(client)
+	stop()
 	if err != nil {
-		abort(client)
+		relay.Abort(client)
 		return
 	}
-	stopInside := context.AfterFunc(p.ctx, func() { _ = inside.Close() })
-	defer stopInside()
+	stop = context.AfterFunc(p.ctx, func() {
+		relay.Abort(client) // first, lest it learn of the other's end as of an orderly one
+		relay.Abort(inside)
+	})
+	defer stop()
 	relay.Run(client, inside)
-}
-
-// abort closes a connection with a reset (tcp(7), SO_LINGER with time 0): to a client an orderly end would look like an
-// empty answer.
-func abort(c *net.TCPConn) {
-	_ = c.SetLinger(0)
-	_ = c.Close()
 }
 
 // connect makes the connection inside, waiting until something listens there. Of all connections that wait only one tries,

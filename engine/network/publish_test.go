@@ -212,6 +212,43 @@ func TestPublishHalfClose(t *testing.T) {
 	}
 }
 
+func TestPublishPassesResetsOn(t *testing.T) {
+	a := &app{t: t}
+	end := make(chan string, 1)
+	a.listen(func(l net.Listener) {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			question := make([]byte, 5)
+			_, _ = io.ReadFull(c, question)
+			if string(question) == "reset" {
+				_, _ = io.WriteString(c, "partial")
+				_ = c.(*net.TCPConn).SetLinger(0)
+				_ = c.Close()
+				continue
+			}
+			_, err = io.ReadAll(c)
+			end <- fmt.Sprint(errors.Is(err, syscall.ECONNRESET))
+			_ = c.Close()
+		}
+	})
+	p := publish(t, network.Mapping{ContainerPort: 80}, a.dial)
+	c := connect(t, p.Addr)
+	_, _ = io.WriteString(c, "reset")
+	if got, err := io.ReadAll(c); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the app's reset arrived as %q, %v", got, err)
+	}
+	c = connect(t, p.Addr)
+	_, _ = io.WriteString(c, "leave")
+	_ = c.SetLinger(0)
+	_ = c.Close()
+	if got := <-end; got != "true" {
+		t.Error("the client's reset arrived as an orderly end")
+	}
+}
+
 func TestPublishWaitsForTheApp(t *testing.T) {
 	a := &app{t: t}
 	p := publish(t, network.Mapping{ContainerPort: 80}, a.dial)
@@ -252,7 +289,12 @@ func TestPublishLosesPatience(t *testing.T) {
 
 func TestPublishEndsWhenTheContainerDoes(t *testing.T) {
 	p := publish(t, network.Mapping{ContainerPort: 80}, func(context.Context) (net.Conn, error) { return nil, net.ErrClosed })
-	if _, err := io.ReadAll(connect(t, p.Addr)); !errors.Is(err, syscall.ECONNRESET) {
+	c, err := net.Dial("tcp", p.Addr.String())
+	if err == nil {
+		_, err = io.ReadAll(c)
+		c.Close()
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("got %v; want a reset", err)
 	}
 }

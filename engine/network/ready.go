@@ -193,7 +193,7 @@ func (*otherProtocol) Error() string { return "the answer is not HTTP" }
 func (t Target) ask(ctx context.Context, secure bool) (status int, accepted bool, err error) {
 	conn, err := t.Dial(ctx)
 	if err != nil {
-		return 0, false, err
+		return 0, wasAccepted(err), err
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
@@ -231,6 +231,9 @@ func (t Target) ask(ctx context.Context, secure bool) (status int, accepted bool
 	return response.StatusCode, true, nil
 }
 
+// wasAccepted tells a connection that was reset as soon as it was made from one that nobody took.
+func wasAccepted(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
+
 // notHTTP tells a connection that was ended without a word from one that is only slow.
 func notHTTP(err error) error {
 	switch {
@@ -258,7 +261,7 @@ func wantsTLS(body io.Reader) bool {
 func (t Target) quiet(ctx context.Context) (accepted bool, err error) {
 	conn, err := t.Dial(ctx)
 	if err != nil {
-		return false, err
+		return wasAccepted(err), err
 	}
 	defer conn.Close()
 	_ = conn.SetReadDeadline(time.Now().Add(quietTime))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,7 @@ import (
 func server(t *testing.T, secure bool, handler http.HandlerFunc) network.DialFunc {
 	t.Helper()
 	s := httptest.NewUnstartedServer(handler)
-	s.Config.ErrorLog = nil
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if secure {
 		s.StartTLS()
 	} else {
@@ -143,7 +144,7 @@ func TestNotReady(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := network.Ready(context.Background(), network.Target{Dial: test.dial, Scheme: test.scheme, Timeout: 3 * time.Second})
+			_, err := network.Ready(context.Background(), network.Target{Dial: test.dial, Scheme: test.scheme, Timeout: time.Second})
 			var failure *network.NotReady
 			if !errors.As(err, &failure) {
 				t.Fatalf("got %v, want *NotReady", err)

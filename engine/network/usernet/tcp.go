@@ -10,6 +10,7 @@ import (
 
 	"carrel/engine/network/relay"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -69,14 +70,23 @@ func (n *Net) connect(r *tcp.ForwarderRequest) {
 		_ = outside.Close()
 		return
 	}
-	inside := gonet.NewTCPConn(&queue, endpoint)
+	inside := conn{gonet.NewTCPConn(&queue, endpoint), endpoint}
 	stop := context.AfterFunc(n.ctx, func() {
-		endpoint.Abort()
-		_ = outside.Close()
+		relay.Abort(inside)
+		relay.Abort(outside)
 	})
 	relay.Run(inside, outside)
 	stop()
 }
+
+// conn is a connection inside that can be reset.
+type conn struct {
+	*gonet.TCPConn
+	endpoint tcpip.Endpoint
+}
+
+// Abort is what package relay calls to pass a reset on.
+func (c conn) Abort() { c.endpoint.Abort() }
 
 // errProhibited is the answer to what Config or common sense forbids.
 var errProhibited = errors.New("address may not be reached from here")

@@ -130,6 +130,10 @@ func (n *Net) makeStack(dev *device) error {
 			return errors.New(err.String())
 		}
 	}
+	// Before there is a device: its reader begins at once.
+	n.handleTCP()
+	n.handleUDP()
+	n.handleICMP()
 	if err := s.CreateNIC(nicID, dev); err != nil {
 		return errors.New(err.String())
 	}
@@ -157,9 +161,6 @@ func (n *Net) makeStack(dev *device) error {
 		}
 		s.AddRoute(tcpip.Route{Destination: any, NIC: nicID})
 	}
-	n.handleTCP()
-	n.handleUDP()
-	n.handleICMP()
 	return nil
 }
 
