@@ -66,7 +66,7 @@ const (
 // configure brings all unpacked packages to the state "installed", in one run of a shell in the root:
 // the preinst scripts of the base packages, which were unpacked before anything could run; dpkg for everything that can be
 // configured then; and dpkg for the packages, seldom any, whose preinst has work to do before they are unpacked.
-func (p *Prepared) configure(ctx context.Context, root *rootDir, runner Runner, s *selection, packages []*unpacked) error {
+func (p *Prepared) configure(ctx context.Context, root *rootDir, u *unpacker, runner Runner, s *selection, packages []*unpacked) error {
 	p.opts.event(Event{Kind: EventConfigure, Total: len(packages)})
 	late := slices.DeleteFunc(slices.Clone(packages), func(p *unpacked) bool { return !p.deferred })
 	for _, pkg := range late {
@@ -80,13 +80,16 @@ func (p *Prepared) configure(ctx context.Context, root *rootDir, runner Runner, 
 			return fmt.Errorf("forbid services: %w", err)
 		}
 	}
+	env := []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C", "LANG=C",
+		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "DEBCONF_NOWARNINGS=yes",
+	}
+	if !p.spec.SourceDate.IsZero() {
+		env = append(env, fmt.Sprintf("SOURCE_DATE_EPOCH=%d", p.spec.SourceDate.Unix()))
+	}
 	runErr := runner.Run(ctx, Command{
-		Args: []string{"/bin/sh", "-e", "-s"},
-		Env: []string{
-			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C", "LANG=C",
-			"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "DEBCONF_NOWARNINGS=yes",
-			sourceDate(p.Date()),
-		},
+		Args:   []string{"/bin/sh", "-e", "-s"},
+		Env:    env,
 		Dir:    "/",
 		Stdin:  strings.NewReader(p.script(s, packages, late)),
 		NoSync: true,
@@ -113,7 +116,7 @@ func (p *Prepared) configure(ctx context.Context, root *rootDir, runner Runner, 
 		slices.Sort(unfinished)
 		return &ConfigureError{Packages: unfinished, Err: runErr}
 	}
-	if err := removeTraces(root); err != nil {
+	if err := removeTraces(root, u); err != nil {
 		return fmt.Errorf("remove traces of the bootstrap: %w", err)
 	}
 	return nil
@@ -148,38 +151,58 @@ func (p *Prepared) script(s *selection, packages, late []*unpacked) string {
 	}
 	const dpkg = "dpkg --force-unsafe-io "
 	for _, step := range s.plan(packages, late) {
-		b.WriteString(dpkg + "--configure " + strings.Join(step.configure, " ") + " </dev/null\n" + dpkg + "--unpack")
-		for _, pkg := range step.unpack {
-			b.WriteString(" " + quote("/"+archivesDir+"/"+pkg.debName()))
+		for _, names := range [][]string{step.base, step.configure} {
+			if len(names) > 0 {
+				b.WriteString(dpkg + "--configure " + strings.Join(names, " ") + " </dev/null\n")
+			}
 		}
-		b.WriteString(" </dev/null\n")
+		if len(step.unpack) > 0 {
+			b.WriteString(dpkg + "--unpack")
+			for _, pkg := range step.unpack {
+				b.WriteString(" " + quote("/"+archivesDir+"/"+pkg.debName()))
+			}
+			b.WriteString(" </dev/null\n")
+		}
 	}
-	b.WriteString(dpkg + "--configure -a </dev/null\n")
+	if len(late) > 0 {
+		// Triggers that a later step pulled of packages an earlier one configured.
+		b.WriteString(dpkg + "--configure -a </dev/null\n")
+	}
 	return b.String()
 }
 
 // step is a part of a plan: packages to configure and then packages to unpack.
 type step struct {
+	base      []string // by a dpkg of its own: it takes packages without dependencies before all others
 	configure []string
 	unpack    []*unpacked
 }
 
-// plan says in which order packages that were deferred are unpacked, each when those it Pre-Depends on are configured
-// (Debian Policy 7.2). Everything that remains can be configured after the last step.
+// plan says in which order packages are configured, and those that were deferred unpacked: each when those it
+// Pre-Depends on are configured (Debian Policy 7.2). The variant's own packages, on whose essential ones all others count
+// without saying so, come first.
 func (s *selection) plan(packages, late []*unpacked) []step {
 	missing := map[*Package]bool{} // not unpacked yet
 	for _, p := range late {
 		missing[p.pkg] = true
 	}
+	ordered := s.byDependency(packages)
 	done := map[*Package]bool{} // configured
 	var steps []step
-	for rest := late; len(rest) > 0; {
+	for rest := late; ; {
 		var now step
-		for _, p := range s.ready(packages, missing) {
+		for _, p := range s.ready(ordered, missing) {
 			if !done[p] {
 				done[p] = true
+				if s.base[p.Name] {
+					now.base = append(now.base, p.Name)
+					continue
+				}
 				now.configure = append(now.configure, p.Name)
 			}
+		}
+		if len(rest) == 0 {
+			return append(steps, now)
 		}
 		var later []*unpacked
 		for _, p := range rest {
@@ -199,15 +222,9 @@ func (s *selection) plan(packages, late []*unpacked) []step {
 		for _, p := range now.unpack {
 			delete(missing, p.pkg)
 		}
-		if len(now.configure) == 0 && len(steps) > 0 {
-			last := &steps[len(steps)-1]
-			last.unpack = append(last.unpack, now.unpack...)
-		} else {
-			steps = append(steps, now)
-		}
+		steps = append(steps, now)
 		rest = later
 	}
-	return steps
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -110,7 +109,7 @@ func (p *Prepared) Install(ctx context.Context, folder string, runner Runner) (*
 		return nil, err
 	}
 	report.IgnoredOwners, report.SkippedDevices = u.ids.Load(), u.devices.Load()
-	if err := p.configure(ctx, root, runner, s, packages); err != nil {
+	if err := p.configure(ctx, root, u, runner, s, packages); err != nil {
 		return nil, err
 	}
 	return report, nil
@@ -289,11 +288,23 @@ func (p *Prepared) writeSources(root *rootDir) (string, error) {
 	return list.String(), nil
 }
 
-// removeTraces takes away what a bootstrap leaves that no image should hold: logs, copies of packages, caches.
-func removeTraces(root *rootDir) error {
+// removeTraces takes away what a bootstrap leaves that no image should hold: logs, copies of packages, caches, what was
+// running, and the identity of a machine that is none (machine-id(5): images hold an empty file).
+func removeTraces(root *rootDir, u *unpacker) error {
+	for _, folder := range []string{"run", "tmp"} {
+		keep := func(p string) bool { return u.has(p) || p == "run/lock" } // base-files makes that one itself
+		if err := root.removeContent(folder, keep); err != nil {
+			return err
+		}
+	}
+	if root.exists("etc/machine-id") {
+		if err := root.writeFile("etc/machine-id", nil, 0o644); err != nil {
+			return err
+		}
+	}
 	for _, pattern := range []string{
 		"var/log/dpkg.log", "var/log/alternatives.log", "var/log/bootstrap.log", "var/log/apt/*.log", "var/log/apt/*.xz",
-		"var/cache/apt/*.bin", archivesDir + "/*.deb", "var/cache/ldconfig/aux-cache",
+		"var/cache/apt/*.bin", archivesDir + "/*.deb", "var/cache/ldconfig/aux-cache", "var/lib/dbus/machine-id",
 	} {
 		names, err := root.list(path.Dir(pattern))
 		if errors.Is(err, unix.ENOENT) {
@@ -330,5 +341,3 @@ func copyIn(root *rootDir, from, to string) error {
 		return errors.Join(err, out.Close())
 	})
 }
-
-func sourceDate(t time.Time) string { return fmt.Sprintf("SOURCE_DATE_EPOCH=%d", t.Unix()) }

@@ -39,6 +39,9 @@ type Spec struct {
 	AllowUnsigned bool
 	// AllowExpired accepts an index past its Valid-Until and signatures by keys that expired after they signed.
 	AllowExpired bool
+	// SourceDate, when not zero, is the date packages' scripts use for today where they can (SOURCE_DATE_EPOCH), so
+	// that the result does not depend on the day. Python then checks its compiled files by content, which is slower.
+	SourceDate time.Time
 }
 
 // Options say how archives are read. The zero value of a field is its default; only Cache is required.
@@ -219,6 +222,9 @@ func (p *Prepared) Sources() []Source {
 func (p *Prepared) makeKey() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%s\n%q\n%q\n", keyFormat, p.spec.Arch, p.spec.Variant, p.spec.Components, p.spec.Include)
+	if !p.spec.SourceDate.IsZero() {
+		fmt.Fprintf(h, "date %d\n", p.spec.SourceDate.Unix())
+	}
 	for _, s := range p.sources {
 		fmt.Fprintf(h, "%s\n%s\n%s\n", s.URI, s.Suite, s.digest)
 	}

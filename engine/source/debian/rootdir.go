@@ -266,3 +266,50 @@ func (r *rootDir) setTime(p string, t time.Time) error {
 		return unix.UtimesNanoAt(dir, base, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 	})
 }
+
+// removeContent removes what is in a folder and below, but what keep wants, with the folders it is in. A folder that is
+// not there, or no folder, is left alone.
+func (r *rootDir) removeContent(p string, keep func(p string) bool) error {
+	names, err := r.list(p)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		one := path.Join(p, name)
+		if r.isDir(one) {
+			if err := r.removeContent(one, keep); err != nil {
+				return err
+			}
+		}
+		if keep(one) {
+			continue
+		}
+		err := r.at(one, func(dir int, base string) error {
+			err := unix.Unlinkat(dir, base, 0)
+			if errors.Is(err, unix.EISDIR) {
+				if err = unix.Unlinkat(dir, base, unix.AT_REMOVEDIR); errors.Is(err, unix.ENOTEMPTY) {
+					err = nil // something in it is kept
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isDir tells whether a path is a folder, not a link to one.
+func (r *rootDir) isDir(p string) bool {
+	dir, err := r.openDir(path.Dir(p))
+	if err != nil {
+		return false
+	}
+	defer unix.Close(dir)
+	var st unix.Stat_t
+	return unix.Fstatat(dir, path.Base(p), &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
+}

@@ -229,7 +229,16 @@ func (p *unpacked) takes(other *unpacked) bool {
 	return false
 }
 
-// what to do with a file of a package
+// has tells whether a path belongs to a package.
+func (u *unpacker) has(p string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, file := u.claims[u.real(p)]
+	_, folder := u.folders[u.real(p)]
+	return file || folder
+}
+
+// verdict is what to do with a file of a package.
 type verdict int
 
 const (
