@@ -101,6 +101,28 @@ func run(command string, args []string) (string, error) {
 			sum = hash.Sum(nil)
 		}
 		return fmt.Sprintf("%x %d", sum, time.Since(start)), err
+	case "many": // N connections one after another, then N at once
+		count, _ := strconv.Atoi(args[1])
+		for range count {
+			if answer, err := run("get", []string{args[0], "hello"}); err != nil || answer != "echo hello" {
+				return answer, err
+			}
+		}
+		errs := make(chan error, count)
+		for range count {
+			go func() {
+				answer, err := run("get", []string{args[0], "hello"})
+				if err == nil && answer != "echo hello" {
+					err = fmt.Errorf("answer %q", answer)
+				}
+				errs <- err
+			}()
+		}
+		var all error
+		for range count {
+			all = errors.Join(all, <-errs)
+		}
+		return "ok", all
 	case "ask": // one datagram and its answer
 		conn, err := net.DialTimeout("udp", args[0], 20*time.Second)
 		if err != nil {
@@ -307,6 +329,21 @@ func TestTCP(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+func TestTCPManyConnections(t *testing.T) {
+	server := echoServer(t, "127.0.0.1:0")
+	p := start(t, "veth", usernet.Config{})
+	if _, _, err := p.Call("get " + at("198.51.100.7", server.Port()) + " hello"); err != nil {
+		t.Fatal(err)
+	}
+	before := runtime.NumGoroutine()
+	if _, _, err := p.Call("many " + at("198.51.100.7", server.Port()) + " 500"); err != nil {
+		t.Fatal(err)
+	}
+	if after := goroutines(before); after > before {
+		t.Errorf("%d goroutines before, %d after", before, after)
 	}
 }
 
