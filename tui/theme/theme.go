@@ -63,22 +63,23 @@ type palette struct {
 func hex(s string) color.Color { return lipgloss.Color(s) }
 
 // The palettes. Text colours of dark and light reach a contrast of 4.5:1 on black and on white, those of the unknown
-// background of 3:1 on both; theme_test.go measures it.
+// background of 3:1 on both; theme_test.go measures it. All are colours of xterm's 256, so that a terminal of 256 colours
+// (tmux) shows the same as one of all.
 var (
 	darkPalette = palette{
-		muted: hex("#9aa0ab"), faint: hex("#565c69"), accent: hex("#aab4ff"),
-		ok: hex("#86d993"), warn: hex("#f0c36a"), bad: hex("#ff8f85"),
-		selected: hex("#262a3b"), onAccent: hex("#14162b"), match: hex("#f0c36a"), onMatch: hex("#1c1604"),
+		muted: hex("#a8a8a8"), faint: hex("#585858"), accent: hex("#afafff"),
+		ok: hex("#87d787"), warn: hex("#ffd787"), bad: hex("#ff8787"),
+		selected: hex("#303030"), onAccent: hex("#121212"), match: hex("#ffd787"), onMatch: hex("#121212"),
 	}
 	lightPalette = palette{
-		muted: hex("#5c626d"), faint: hex("#b4b9c2"), accent: hex("#3f47c9"),
-		ok: hex("#1b7a3a"), warn: hex("#8a5a00"), bad: hex("#c02622"),
-		selected: hex("#e7e9fb"), onAccent: hex("#ffffff"), match: hex("#ffe08a"), onMatch: hex("#2b2100"),
+		muted: hex("#626262"), faint: hex("#b2b2b2"), accent: hex("#5f5fd7"),
+		ok: hex("#008700"), warn: hex("#875f00"), bad: hex("#d70000"),
+		selected: hex("#e4e4e4"), onAccent: hex("#ffffff"), match: hex("#ffd787"), onMatch: hex("#121212"),
 	}
 	unknownPalette = palette{
-		muted: hex("#80868f"), faint: hex("#80868f"), accent: hex("#7079e6"),
-		ok: hex("#2f9a52"), warn: hex("#b17c14"), bad: hex("#dd544e"),
-		onAccent: hex("#ffffff"), match: hex("#f0c36a"), onMatch: hex("#1c1604"),
+		muted: hex("#808080"), faint: hex("#808080"), accent: hex("#5f5fff"),
+		ok: hex("#008700"), warn: hex("#af8700"), bad: hex("#d75f5f"),
+		onAccent: hex("#ffffff"), match: hex("#ffd787"), onMatch: hex("#121212"),
 	}
 	basicDark = palette{
 		muted: ansi.White, faint: ansi.BrightBlack, accent: ansi.BrightMagenta,

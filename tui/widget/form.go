@@ -35,7 +35,7 @@ func (r Remark) Render(t *theme.Theme, w int) string {
 	case Good:
 		return Cut(t.OK.Render(theme.Check)+" "+t.Muted.Render(r.Text), w)
 	case Warning:
-		return Cut(t.Warn.Render(theme.Note+" "+r.Text), w)
+		return Cut(t.Warn.Bold(true).Render(theme.Note)+" "+r.Text, w)
 	case Error:
 		return Cut(t.Bad.Render(theme.Cross+" "+r.Text), w)
 	}
@@ -274,12 +274,21 @@ func (f *Form) labelWidth(w int) int {
 	return min(n+3, 36)
 }
 
-// lines draws all places; starts holds the first line of each, and its end at the last position.
-func (f *Form) lines(t *theme.Theme, w int) (lines []string, starts []int) {
+// lines draws all places; starts holds the first line of each, and its end at the last position. There is a blank line
+// between two places where h leaves room for all of them.
+func (f *Form) lines(t *theme.Theme, w, h int) (lines []string, starts []int) {
+	if lines, starts = f.spaced(t, w, true); len(lines) > h {
+		lines, starts = f.spaced(t, w, false)
+	}
+	return lines, starts
+}
+
+func (f *Form) spaced(t *theme.Theme, w int, airy bool) (lines []string, starts []int) {
 	lw := f.labelWidth(w)
 	for i, p := range f.shown() {
 		on := i == f.focus
-		if p.field == nil || p.field.Kind == FolderKind && i > 0 || p.field.More && i > 0 && f.shown()[i-1].field == nil {
+		gap := airy || p.field == nil || p.field.Kind == FolderKind || p.field.More && f.shown()[i-1].field == nil
+		if gap && i > 0 && len(lines) > 0 && lines[len(lines)-1] != "" {
 			lines = append(lines, "")
 		}
 		starts = append(starts, len(lines))
@@ -305,14 +314,14 @@ func (f *Form) lines(t *theme.Theme, w int) (lines []string, starts []int) {
 
 // View draws the form in w by h cells, scrolled so that the focused field is in sight.
 func (f *Form) View(t *theme.Theme, w, h int) string {
-	lines, starts := f.lines(t, w)
+	lines, starts := f.lines(t, w, h)
 	off := f.offset(len(lines), starts, h)
 	return Rows(lines[min(off, len(lines)):], w, h)
 }
 
 // Height is the number of lines the form takes when nothing is cut.
 func (f *Form) Height(t *theme.Theme, w int) int {
-	lines, _ := f.lines(t, w)
+	lines, _ := f.lines(t, w, 0)
 	return len(lines)
 }
 
@@ -331,7 +340,7 @@ func (f *Form) offset(total int, starts []int, h int) int {
 // Click moves the focus to the place drawn at (x, y) of a view of w by h cells, and tells whether there is one. A click on
 // an option chooses it.
 func (f *Form) Click(t *theme.Theme, x, y, w, h int) (hit, changed bool) {
-	lines, starts := f.lines(t, w)
+	lines, starts := f.lines(t, w, h)
 	y += f.offset(len(lines), starts, h)
 	for i, p := range f.shown() {
 		if y < starts[i] || y >= starts[i+1] {
@@ -380,6 +389,15 @@ func (f *Field) view(t *theme.Theme, w, lw int, on bool) []string {
 	control := f.control(t, max(0, inner), on)
 	var out []string
 	if lw > 0 {
+		if len(f.Remarks) == 1 && f.Kind == NumberKind { // a word behind the field, where there is room
+			short := f.Remarks[0].Render(t, w)
+			if at := max(26, Width(control)+3); at+Width(short) <= inner {
+				control = Line(control, at) + short
+				g := *f
+				g.Remarks = nil
+				f = &g
+			}
+		}
 		out = append(out, Marker(t, on)+Line(label, lw)+control)
 	} else {
 		inner = w - 4
@@ -408,10 +426,11 @@ func (f *Field) remarks(t *theme.Theme, w int, on bool) []string {
 				continue
 			}
 			style := t.Muted
-			if r.Tone == Error {
+			switch r.Tone {
+			case Error:
 				style = t.Bad
-			} else if r.Tone == Warning {
-				style = t.Warn
+			case Warning:
+				style = t.Text
 			}
 			pad := "  "
 			if r.Tone == Plain || r.Tone == Busy {

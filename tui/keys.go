@@ -1,0 +1,179 @@
+package tui
+
+import (
+	"fmt"
+
+	"charm.land/bubbles/v2/key"
+	tea "charm.land/bubbletea/v2"
+
+	"carrel/tui/screen"
+	"carrel/tui/widget"
+)
+
+// key takes a key: what stands over the screen first, then the screen, then its actions, then the program's.
+func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
+	if layout(m.w, m.h).tier == screen.TooSmall && k.String() != "q" && k.String() != "ctrl+c" {
+		return nil // nothing is done that cannot be seen
+	}
+	if m.over.open() {
+		return m.over.take(m, k)
+	}
+	cur := m.current()
+	if cmd, used := cur.Key(k); used {
+		return cmd
+	}
+	for _, a := range append(cur.Actions(), m.actions()...) {
+		if key.Matches(k, a.Binding) {
+			return m.act(a)
+		}
+	}
+	if k.String() == "q" {
+		return m.say(widget.Plain, "esc goes back; q leaves from the desk, the catalog and the running apps.")
+	}
+	return nil
+}
+
+// act does an action, or says why it cannot be done.
+func (m *model) act(a screen.Action) tea.Cmd {
+	if a.Off != "" {
+		return m.say(widget.Warning, "Not now: "+a.Off+".")
+	}
+	if a.Do == nil {
+		return nil
+	}
+	return a.Do()
+}
+
+func (m *model) paste(msg tea.PasteMsg) tea.Cmd {
+	if m.over.open() {
+		return m.over.take(m, msg)
+	}
+	return m.current().Update(msg)
+}
+
+// actions are what can be done on every screen.
+func (m *model) actions() []screen.Action {
+	running := "Running"
+	if n := m.live(); n > 0 {
+		running = fmt.Sprintf("Running (%d)", n)
+	}
+	var acts []screen.Action
+	if len(m.stack) > 0 {
+		acts = append(acts, screen.Do(screen.On("esc"), "back", "", m.pop))
+	} else if m.top != topDesk {
+		acts = append(acts, screen.Do(screen.On("esc"), "desk", "", func() tea.Cmd { return m.goTop(topDesk) }).Quietly())
+	}
+	if len(m.stack) == 0 {
+		acts = append(acts, screen.Do(screen.On("q"), "leave Carrel", "Leave Carrel (apps keep running)", m.quit).Quietly())
+	}
+	acts = append(acts,
+		screen.Do(screen.On("1"), "desk", "Go to the desk", func() tea.Cmd { return m.goTop(topDesk) }).Quietly(),
+		screen.Do(screen.On("2"), "catalog", "Go to the catalog", func() tea.Cmd { return m.goTop(topCatalog) }).Quietly(),
+		screen.Do(screen.On("3"), "running apps", "Go to "+running, func() tea.Cmd { return m.goTop(topRunning) }).Quietly(),
+		screen.Do(screen.On("ctrl+p"), "all actions", "", m.openPalette).Quietly(),
+		screen.Do(screen.On("?"), "all keys of this screen", "", m.openHelp).Quietly(),
+		screen.Do(screen.On("ctrl+z"), "suspend", "", func() tea.Cmd { return tea.Suspend }).Quietly(),
+		screen.Do(screen.On("ctrl+c"), "leave Carrel", "", m.quit).Quietly(),
+	)
+	return acts
+}
+
+// further are actions that have no key, for the palette.
+func (m *model) further() []screen.Action {
+	acts := []screen.Action{
+		screen.Do(screen.On(""), "", "Check this computer", func() tea.Cmd { return m.wish(screen.OpenDoctor{}) }),
+		screen.Do(screen.On(""), "", "Show the introduction again", func() tea.Cmd { return m.wish(screen.OpenWelcome{}) }),
+	}
+	for _, j := range m.jobs {
+		id, name := j.Job(), "Show the build of "+j.Name()
+		acts = append(acts, screen.Do(screen.On(""), "", name, func() tea.Cmd { return m.openJob(id) }))
+	}
+	for i := range m.apps {
+		name := m.apps[i].Name
+		acts = append(acts, screen.Do(screen.On(""), "", "Show "+widget.Clean(name), func() tea.Cmd { return m.wish(screen.GoRunning{Name: name}) }))
+	}
+	return acts
+}
+
+func (m *model) openPalette() tea.Cmd {
+	acts := append(append(m.current().Actions(), m.actions()...), m.further()...)
+	var cmds []widget.Command
+	seen := map[string]bool{}
+	for i, a := range acts {
+		if a.Name == "" || seen[a.Name] {
+			continue
+		}
+		seen[a.Name] = true
+		cmds = append(cmds, widget.Command{ID: fmt.Sprint(i), Name: a.Name, Key: a.Help().Key, Off: a.Off})
+	}
+	m.over = overlay{palette: widget.NewPalette(cmds), choose: func(id string) tea.Cmd {
+		for i, a := range acts {
+			if fmt.Sprint(i) == id {
+				return m.act(a)
+			}
+		}
+		return nil
+	}}
+	return nil
+}
+
+func (m *model) openHelp() tea.Cmd {
+	m.over = overlay{help: &widget.Help{Title: "Keys: " + m.current().Title(), Groups: []widget.HintGroup{
+		{Title: "Here", Hints: hints(m.current().Actions(), true)},
+		{Title: "Everywhere", Hints: hints(m.actions(), true)},
+	}}}
+	return nil
+}
+
+// hints turns actions into what the footer and the help show.
+func hints(acts []screen.Action, all bool) []widget.Hint {
+	var out []widget.Hint
+	for _, a := range acts {
+		if a.Hidden && !all {
+			continue
+		}
+		h := a.Help()
+		text := h.Desc
+		if all && a.Name != "" {
+			text = a.Name
+		}
+		out = append(out, widget.Hint{Key: h.Key, Text: text, Off: a.Off})
+	}
+	return out
+}
+
+func (m *model) live() int {
+	n := 0
+	for _, a := range m.apps {
+		if a.State.Live() {
+			n++
+		}
+	}
+	return n
+}
+
+// quit leaves the program. Apps go on; builds would not, so it asks.
+func (m *model) quit() tea.Cmd {
+	building := ""
+	for _, j := range m.jobs {
+		if j.Running() {
+			building = j.Name()
+		}
+	}
+	if building == "" {
+		return tea.Quit
+	}
+	m.over.ask(screen.Confirm{
+		Dialog: widget.Confirm(building+" is still being built", []string{
+			"Leaving now cancels the build; what it has fetched is kept for the next time. Apps that run keep running.",
+		}, "Leave and cancel it", "Stay"),
+		Answer: func(id string) tea.Cmd {
+			if id != "yes" {
+				return nil
+			}
+			m.quitMsg = "The build of " + building + " was cancelled."
+			return tea.Quit
+		},
+	})
+	return nil
+}

@@ -1,0 +1,427 @@
+package tui
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"carrel/engine"
+	"carrel/tui/screen"
+	"carrel/tui/screen/build"
+	"carrel/tui/screen/catalog"
+	"carrel/tui/screen/desk"
+	"carrel/tui/screen/doctor"
+	"carrel/tui/screen/session"
+	"carrel/tui/screen/welcome"
+	"carrel/tui/task"
+	"carrel/tui/theme"
+	"carrel/tui/widget"
+)
+
+// The top screens, in the order of their keys 1, 2, 3.
+const (
+	topDesk = iota
+	topCatalog
+	topRunning
+)
+
+// model is the program's only tea.Model. It is changed by Update alone.
+type model struct {
+	o Options
+	d screen.Deps
+
+	w, h int
+
+	tops    [3]screen.Screen
+	top     int
+	running *session.Screen // tops[topRunning]
+	stack   []screen.Screen // above the top screen
+	jobs    []*build.Screen // builds that are not over, or whose end was not seen
+	seen    screen.Screen   // was told that it is shown
+
+	apps  []engine.Instance
+	watch *task.Stream[screen.Instances]
+
+	over  overlay
+	flash flash
+
+	now     time.Time
+	frame   int
+	tickNo  int           // number of the tick that counts
+	tickIn  time.Duration // its pace; 0: none is on its way
+	quitMsg string
+}
+
+type flash struct {
+	screen.Flash
+	until time.Time
+}
+
+// flashTime is how long a remark stays.
+const flashTime = 5 * time.Second
+
+// messages of the program to itself
+type (
+	watchMsg struct{ batch task.Batch[screen.Instances] }
+	tickMsg  struct {
+		no  int
+		now time.Time
+	}
+	completionMsg struct{ task.Completion }
+	insideMsg     struct {
+		what string
+		err  error
+	}
+	savedMsg struct {
+		path string
+		err  error
+	}
+	openedMsg struct {
+		url string
+		err error
+	}
+)
+
+func newModel(life context.Context, o Options) *model {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Memory == nil {
+		o.Memory = forgetful{}
+	}
+	m := &model{o: o, now: o.Now(), w: o.Width, h: o.Height}
+	m.d = screen.Deps{
+		Life: life, Engine: o.Engine, Catalog: o.Catalog, Memory: o.Memory, Theme: theme.New(o.Theme), Now: o.Now,
+		Home: o.Home, Self: o.Self, Writable: o.Writable, Remote: o.Remote,
+	}
+	m.running = session.New(m.d)
+	m.tops = [3]screen.Screen{desk.New(m.d), catalog.New(m.d), m.running}
+	switch o.Start {
+	case StartCatalog:
+		m.top = topCatalog
+	case StartRunning:
+		m.top = topRunning
+	case StartWelcome:
+		m.stack = append(m.stack, welcome.New(m.d))
+	case StartDoctor:
+		m.stack = append(m.stack, doctor.New(m.d))
+	}
+	m.size()
+	return m
+}
+
+type forgetful struct{}
+
+func (forgetful) Load(string) map[string]string        { return nil }
+func (forgetful) Save(string, map[string]string) error { return nil }
+
+// Init asks the terminal for its background and starts what the screens need to know. The first frame waits for none of it.
+func (m *model) Init() tea.Cmd {
+	cmds := []tea.Cmd{tea.RequestBackgroundColor, m.observe()}
+	for _, s := range m.tops {
+		cmds = append(cmds, s.Init())
+	}
+	for _, s := range m.stack {
+		cmds = append(cmds, s.Init())
+	}
+	if m.o.Start == StartRunning && m.o.StartName != "" {
+		cmds = append(cmds, m.running.Show(m.o.StartName))
+	}
+	return tea.Batch(append(cmds, m.settle())...)
+}
+
+// observe hands on what runs, now and whenever it changes.
+func (m *model) observe() tea.Cmd {
+	eng := m.d.Engine
+	m.watch = task.Run(m.d.Life, func(ctx context.Context, emit func(screen.Instances)) error {
+		tell := func() {
+			list, err := eng.Instances(ctx)
+			emit(screen.Instances{List: list, Err: err})
+		}
+		changes, err := eng.Watch(ctx)
+		tell()
+		if err != nil {
+			return err
+		}
+		for range changes {
+			tell()
+		}
+		return ctx.Err()
+	})
+	return m.nextWatch()
+}
+
+func (m *model) nextWatch() tea.Cmd {
+	return m.watch.Next(func(b task.Batch[screen.Instances]) tea.Msg { return watchMsg{b} })
+}
+
+// current is the screen that is shown.
+func (m *model) current() screen.Screen {
+	if n := len(m.stack); n > 0 {
+		return m.stack[n-1]
+	}
+	return m.tops[m.top]
+}
+
+// all are all screens that live, each once.
+func (m *model) all() []screen.Screen {
+	out := append([]screen.Screen{}, m.tops[:]...)
+	out = append(out, m.stack...)
+	for _, j := range m.jobs {
+		if !m.onStack(j) {
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
+func (m *model) onStack(s screen.Screen) bool {
+	for _, x := range m.stack {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
+
+// Update takes every message.
+func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	cmd := m.update(msg)
+	return m, tea.Batch(cmd, m.settle())
+}
+
+func (m *model) update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.w, m.h = msg.Width, msg.Height
+		m.size()
+		return nil
+	case tea.BackgroundColorMsg:
+		o := m.d.Theme.Options
+		o.Background = theme.Light
+		if msg.IsDark() {
+			o.Background = theme.Dark
+		}
+		*m.d.Theme = *theme.New(o)
+		return nil
+	case tea.KeyPressMsg:
+		return m.key(msg)
+	case tea.PasteMsg:
+		return m.paste(msg)
+	case tea.MouseClickMsg:
+		if msg.Button != tea.MouseLeft {
+			return nil
+		}
+		return m.mouse(msg.X, msg.Y, 0)
+	case tea.MouseWheelMsg:
+		switch msg.Button {
+		case tea.MouseWheelUp:
+			return m.mouse(msg.X, msg.Y, -1)
+		case tea.MouseWheelDown:
+			return m.mouse(msg.X, msg.Y, 1)
+		}
+		return nil
+	case tickMsg:
+		return m.tick(msg)
+	case watchMsg:
+		return m.changed(msg.batch)
+	case completionMsg:
+		m.over.complete(msg.Completion)
+		return nil
+	case insideMsg:
+		if msg.err != nil {
+			return m.wish(screen.Failed{What: "Opening " + msg.what, Err: msg.err})
+		}
+		return nil
+	case savedMsg:
+		if msg.err != nil {
+			return m.wish(screen.Failed{What: "Saving", Err: msg.err})
+		}
+		return m.say(widget.Good, "Saved as "+widget.Tilde(msg.path, m.d.Home))
+	case openedMsg:
+		if msg.err != nil {
+			return m.say(widget.Warning, "No browser could be opened here. c copies the address.")
+		}
+		return m.say(widget.Good, "Opened in your browser: "+msg.url)
+	}
+	if cmd, ok := m.wished(msg); ok {
+		return cmd
+	}
+	return m.broadcast(msg)
+}
+
+// broadcast hands a message to every screen; each knows its own.
+func (m *model) broadcast(msg tea.Msg) tea.Cmd {
+	var cmds []tea.Cmd
+	for _, s := range m.all() {
+		cmds = append(cmds, s.Update(msg))
+	}
+	return tea.Batch(cmds...)
+}
+
+func (m *model) changed(b task.Batch[screen.Instances]) tea.Cmd {
+	var cmd tea.Cmd
+	if n := len(b.Items); n > 0 {
+		last := b.Items[n-1]
+		if last.Err == nil {
+			m.apps = last.List
+		}
+		cmd = m.broadcast(last)
+	}
+	if b.Done {
+		return cmd
+	}
+	return tea.Batch(cmd, m.nextWatch())
+}
+
+// settle tells screens that they came into sight or went, and keeps the clock going while something moves.
+func (m *model) settle() tea.Cmd {
+	var cmds []tea.Cmd
+	if cur := m.current(); cur != m.seen {
+		if m.seen != nil {
+			cmds = append(cmds, m.seen.Update(screen.Hidden{}))
+		}
+		m.seen = cur
+		m.size()
+		cmds = append(cmds, cur.Update(screen.Shown{}))
+	}
+	pace := m.current().Pace()
+	for _, j := range m.jobs {
+		if j.Running() && (pace == 0 || pace > screen.Spin) {
+			pace = screen.Spin
+		}
+	}
+	if m.flash.Text != "" && (pace == 0 || pace > screen.Second) {
+		pace = screen.Second
+	}
+	if pace > 0 && (m.tickIn == 0 || m.tickIn > pace) {
+		m.tickIn = pace
+		m.tickNo++
+		no, now := m.tickNo, m.d.Now
+		cmds = append(cmds, tea.Tick(pace, func(time.Time) tea.Msg { return tickMsg{no, now()} }))
+	}
+	return tea.Batch(cmds...)
+}
+
+func (m *model) tick(msg tickMsg) tea.Cmd {
+	if msg.no != m.tickNo {
+		return nil
+	}
+	m.tickIn = 0
+	m.now = msg.now
+	m.frame++
+	if m.flash.Text != "" && !m.now.Before(m.flash.until) {
+		m.flash = flash{}
+	}
+	return m.current().Update(screen.Tick{Now: msg.now, Frame: m.frame})
+}
+
+func (m *model) say(tone widget.Tone, text string) tea.Cmd {
+	m.flash = flash{screen.Flash{Tone: tone, Text: widget.Clean(text)}, m.d.Now().Add(flashTime)}
+	return nil
+}
+
+// push shows a screen above the current one.
+func (m *model) push(s screen.Screen) tea.Cmd {
+	m.stack = append(m.stack, s)
+	m.size()
+	var first tea.Cmd
+	if m.apps != nil {
+		first = s.Update(screen.Instances{List: m.apps})
+	}
+	return tea.Batch(s.Init(), first)
+}
+
+// pop leaves the current screen. A build that works goes on.
+func (m *model) pop() tea.Cmd {
+	n := len(m.stack)
+	if n == 0 {
+		return nil
+	}
+	s := m.stack[n-1]
+	m.stack = m.stack[:n-1]
+	return m.leave(s)
+}
+
+func (m *model) leave(s screen.Screen) tea.Cmd {
+	if s == m.seen {
+		m.seen = nil
+	}
+	if j, ok := s.(*build.Screen); ok {
+		if j.Running() {
+			return m.say(widget.Plain, j.Name()+" is still being built; ctrl+p finds it again.")
+		}
+		m.dropJob(j)
+	}
+	if _, ok := s.(*welcome.Screen); ok && m.o.Welcomed != nil {
+		f := m.o.Welcomed
+		s.Close()
+		return task.Do(func() error { f(); return nil }, func(error) tea.Msg { return nil })
+	}
+	s.Close()
+	return nil
+}
+
+func (m *model) dropJob(j *build.Screen) {
+	for i, x := range m.jobs {
+		if x == j {
+			m.jobs = append(m.jobs[:i:i], m.jobs[i+1:]...)
+			return
+		}
+	}
+}
+
+// goTop leaves all screens above a top one and shows it.
+func (m *model) goTop(top int) tea.Cmd {
+	var cmds []tea.Cmd
+	for len(m.stack) > 0 {
+		cmds = append(cmds, m.pop())
+	}
+	m.top = top
+	return tea.Batch(cmds...)
+}
+
+// inside hands the terminal to a command of this program.
+func (m *model) inside(w screen.RunInside) tea.Cmd {
+	if m.o.Self == "" {
+		return m.say(widget.Warning, "This program does not know where it lies, so it cannot open "+w.What+".")
+	}
+	return tea.ExecProcess(exec.Command(m.o.Self, w.Args...), func(err error) tea.Msg {
+		if _, exited := err.(*exec.ExitError); exited {
+			err = nil // the shell's last command failed; that is the person's business
+		}
+		return insideMsg{w.What, err}
+	})
+}
+
+// goodbye says what goes on when the program has ended.
+func (m *model) goodbye() string {
+	var names []string
+	for _, a := range m.apps {
+		if a.State.Live() {
+			names = append(names, widget.Clean(a.Name))
+		}
+	}
+	switch len(names) {
+	case 0:
+		return m.quitMsg
+	case 1:
+		return strings.TrimSpace(fmt.Sprintf("%s keeps running. Come back with: carrel   Stop it with: carrel stop %s\n%s", names[0], names[0], m.quitMsg))
+	}
+	last := len(names) - 1
+	return strings.TrimSpace(fmt.Sprintf("%s and %s keep running. Come back with: carrel   Stop one with: carrel stop NAME\n%s",
+		strings.Join(names[:last], ", "), names[last], m.quitMsg))
+}
+
+// close ends all screens; called when the loop has ended.
+func (m *model) close() {
+	for _, s := range m.all() {
+		s.Close()
+	}
+	m.watch.Stop()
+	m.watch.Wait()
+}

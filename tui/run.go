@@ -1,0 +1,97 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
+
+	"carrel/tui/screen"
+	"carrel/tui/task"
+	"carrel/tui/theme"
+)
+
+// Start says which screen the program begins with.
+type Start int
+
+// The screens a program can begin with.
+const (
+	StartDesk    Start = iota
+	StartWelcome       // the three screens for newcomers
+	StartCatalog
+	StartRunning
+	StartDoctor
+)
+
+// Options are all the program needs. Engine and Catalog must be there; everything else has a working zero value.
+type Options struct {
+	Engine  task.Engine
+	Catalog task.Catalog
+	Memory  task.Memory // nil: answers are not remembered
+	Theme   theme.Options
+
+	Start     Start
+	StartName string // with StartRunning: the app; with StartCatalog: the entry
+
+	Home     string                                  // the person's home folder
+	Self     string                                  // path of this program, for terminals inside containers
+	Opener   func(url string) error                  // opens a browser; nil: there is none here
+	SaveFile func(name, text string) (string, error) // writes a text to a new file for the person and returns its path; nil: cannot
+	Welcomed func()                                  // called when the screens for newcomers were seen or skipped; may be nil
+	Writable bool                                    // the engine can keep what changes inside a container
+	Remote   *screen.Remote                          // the person came over SSH
+
+	Now func() time.Time // nil: time.Now
+
+	// For tests, and for programs that are not on the process's own terminal.
+	Input         io.Reader
+	Output        io.Writer
+	Environ       []string
+	Width, Height int
+}
+
+// Result is what is left to say when the program has ended and the shell is back.
+type Result struct {
+	Goodbye string // one or two lines; empty when there is nothing to say
+}
+
+// Run shows the program until the person leaves it or ctx ends. The terminal is as before when it returns, also after a
+// panic, which it returns as an error.
+func Run(ctx context.Context, o Options) (Result, error) {
+	life, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m := newModel(life, o)
+	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(30)}
+	switch {
+	case o.Theme.NoColor:
+		opts = append(opts, tea.WithColorProfile(colorprofile.ASCII))
+	case o.Theme.Basic:
+		opts = append(opts, tea.WithColorProfile(colorprofile.ANSI))
+	}
+	if o.Input != nil {
+		opts = append(opts, tea.WithInput(o.Input))
+	}
+	if o.Output != nil {
+		opts = append(opts, tea.WithOutput(o.Output))
+	}
+	if o.Environ != nil {
+		opts = append(opts, tea.WithEnvironment(o.Environ))
+	}
+	if o.Width > 0 {
+		opts = append(opts, tea.WithWindowSize(o.Width, o.Height))
+	}
+	_, err := tea.NewProgram(m, opts...).Run()
+	cancel()
+	m.close()
+	if errors.Is(err, tea.ErrInterrupted) || errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
+		err = nil
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("run screens: %w", err)
+	}
+	return Result{Goodbye: m.goodbye()}, nil
+}

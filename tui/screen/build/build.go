@@ -1,0 +1,395 @@
+// Package build is the screen of an image being built: its steps, its log, how long it takes. The build goes on when the
+// screen is left; the screen is kept by the program and shown again when asked for.
+package build
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"carrel/engine"
+	"carrel/engine/progress"
+	"carrel/tui/screen"
+	"carrel/tui/task"
+	"carrel/tui/widget"
+)
+
+// state is where the job is.
+type state int
+
+const (
+	building state = iota
+	starting
+	finished
+	failed
+	cancelled
+)
+
+// stepState is where one step is.
+type stepState int
+
+const (
+	waiting stepState = iota
+	active
+	done
+	broken
+)
+
+type step struct {
+	step        progress.Step
+	stage       string
+	title       string
+	state       stepState
+	text        string // what it does now, or what it has done
+	done, total int64
+	unit        string
+	from, to    time.Time
+}
+
+// stepStart is the step that starts the app after the build; it is ours, not the engine's.
+const stepStart progress.Step = "start"
+
+// Screen is one build.
+type Screen struct {
+	screen.Base
+	d     screen.Deps
+	id    task.ID
+	title string
+	spec  engine.BuildSpec
+	then  *engine.RunSpec
+
+	state   state
+	steps   []step
+	notices []string
+	err     error
+	hint    string
+	image   engine.ImageInfo
+	from    time.Time
+	to      time.Time
+	now     time.Time
+	frame   int
+
+	log    widget.LogPane
+	run    int // counts tries
+	stream *task.Stream[any]
+	w, h   int
+}
+
+type (
+	batchMsg struct {
+		id    task.ID
+		run   int
+		batch task.Batch[any]
+	}
+	startedMsg struct {
+		id   task.ID
+		run  int
+		inst engine.Instance
+		err  error
+	}
+)
+
+// New makes the screen of a build; Init begins it.
+func New(d screen.Deps, b screen.StartBuild) *Screen {
+	return &Screen{d: d, id: task.NewID(), title: b.Title, spec: b.Spec, then: b.Then}
+}
+
+// Job is the ID under which the build is known.
+func (s *Screen) Job() task.ID { return s.id }
+
+// Running tells whether the build still works.
+func (s *Screen) Running() bool { return s.state == building || s.state == starting }
+
+// Name is what is built.
+func (s *Screen) Name() string { return widget.Clean(s.title) }
+
+// Doing says in two or three words what happens, for the line at the top.
+func (s *Screen) Doing() string {
+	if s.state == starting {
+		return "starting " + s.Name()
+	}
+	return "building " + s.Name()
+}
+
+// Title is the screen's name in the line at the top.
+func (s *Screen) Title() string { return "Building " + s.Name() }
+
+// Init begins the build.
+func (s *Screen) Init() tea.Cmd { return s.begin() }
+
+func (s *Screen) begin() tea.Cmd {
+	s.run++
+	s.state, s.err, s.hint, s.steps, s.notices = building, nil, "", nil, nil
+	s.from, s.now, s.to = s.d.Now(), s.d.Now(), time.Time{}
+	s.log.Log.Clear()
+	eng, spec := s.d.Engine, s.spec
+	s.stream = task.Run(s.d.Life, func(ctx context.Context, emit func(any)) error {
+		img, err := eng.Build(ctx, spec, func(e engine.Event) { emit(e) })
+		if err == nil {
+			emit(img)
+		}
+		return err
+	})
+	return s.next()
+}
+
+func (s *Screen) next() tea.Cmd {
+	id, run := s.id, s.run
+	return s.stream.Next(func(b task.Batch[any]) tea.Msg { return batchMsg{id, run, b} })
+}
+
+// Pace is that of a spinner while it works.
+func (s *Screen) Pace() time.Duration {
+	if s.Running() {
+		return screen.Spin
+	}
+	return 0
+}
+
+// Typing tells whether the search line is open.
+func (s *Screen) Typing() bool { return s.log.Typing() }
+
+// Update takes what the build tells.
+func (s *Screen) Update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case screen.Tick:
+		s.now, s.frame = msg.Now, msg.Frame
+	case screen.Shown:
+		s.now = s.d.Now()
+	case tea.PasteMsg:
+		s.log.Update(msg)
+	case batchMsg:
+		if msg.id == s.id && msg.run == s.run {
+			return s.take(msg.batch)
+		}
+	case startedMsg:
+		if msg.id == s.id && msg.run == s.run {
+			return s.started(msg)
+		}
+	}
+	return nil
+}
+
+func (s *Screen) take(b task.Batch[any]) tea.Cmd {
+	s.now = s.d.Now()
+	for _, it := range b.Items {
+		switch it := it.(type) {
+		case engine.Event:
+			s.event(it)
+		case engine.ImageInfo:
+			s.image = it
+		}
+	}
+	defer s.Resize(s.w, s.h)
+	switch {
+	case !b.Done:
+		return s.next()
+	case b.Err == nil && s.then != nil:
+		return s.start()
+	case b.Err == nil:
+		s.state, s.to = finished, s.now
+	case errors.Is(b.Err, context.Canceled):
+		s.state, s.to = cancelled, s.now
+		s.fail("")
+	default:
+		s.failed(b.Err)
+	}
+	return tea.Batch(screen.Ask(screen.JobDone{Job: s.id, Title: s.Name(), Image: s.image, Err: b.Err}), screen.Ask(screen.ImagesChanged{}))
+}
+
+func (s *Screen) failed(err error) {
+	s.state, s.to, s.err = failed, s.now, err
+	if h := engine.Hint(err); h != "" {
+		s.hint = h
+	}
+	s.fail(err.Error())
+}
+
+// fail marks the step that was active.
+func (s *Screen) fail(text string) {
+	for i := range s.steps {
+		st := &s.steps[i]
+		if st.state == active {
+			st.state, st.to = broken, s.now
+			if text == "" {
+				st.text = ""
+			}
+			return
+		}
+	}
+}
+
+// start starts the app that was asked for, from the image that is now there.
+func (s *Screen) start() tea.Cmd {
+	s.state = starting
+	s.at(stepStart, "").state = active
+	s.at(stepStart, "").from = s.now
+	spec, eng, life, id, run := *s.then, s.d.Engine, s.d.Life, s.id, s.run
+	if s.image.Path != "" {
+		spec.Image = s.image.Path
+	}
+	return tea.Batch(screen.Ask(screen.ImagesChanged{}), task.Call(
+		func() (engine.Instance, error) { return eng.Start(life, spec) },
+		func(in engine.Instance, err error) tea.Msg { return startedMsg{id, run, in, err} }))
+}
+
+func (s *Screen) started(m startedMsg) tea.Cmd {
+	s.now = s.d.Now()
+	if m.err != nil {
+		s.failed(m.err)
+		return screen.Ask(screen.JobDone{Job: s.id, Title: s.Name(), Image: s.image, Err: m.err})
+	}
+	s.state, s.to = finished, s.now
+	st := s.at(stepStart, "")
+	st.state, st.to = done, s.now
+	return screen.Ask(screen.JobDone{Job: s.id, Title: s.Name(), Image: s.image, Instance: &m.inst})
+}
+
+// at finds a step, or adds it before the one that starts the app.
+func (s *Screen) at(name progress.Step, stage string) *step {
+	for i := range s.steps {
+		if s.steps[i].step == name && (s.steps[i].stage == stage || stage == "" || s.steps[i].stage == "") {
+			return &s.steps[i]
+		}
+	}
+	at := len(s.steps)
+	if at > 0 && s.steps[at-1].step == stepStart {
+		at--
+	}
+	s.steps = append(s.steps, step{})
+	copy(s.steps[at+1:], s.steps[at:])
+	s.steps[at] = step{step: name, stage: stage, title: titleOf(name)}
+	return &s.steps[at]
+}
+
+// titles are the words for steps a build did not name in its plan.
+var titles = map[progress.Step]string{
+	progress.StepRead: "Read definition", progress.StepFetch: "Fetch base", progress.StepSetup: "Prepare (%setup)",
+	progress.StepFiles: "Copy files (%files)", progress.StepInstall: "Install software (%post)",
+	progress.StepApps: "Install apps (%appinstall)", progress.StepPack: "Pack image", progress.StepTest: "Check it (%test)",
+	stepStart: "Start it",
+}
+
+func titleOf(n progress.Step) string {
+	if t := titles[n]; t != "" {
+		return t
+	}
+	return string(n)
+}
+
+func (s *Screen) event(e engine.Event) {
+	switch e.Kind {
+	case progress.Plan:
+		old := s.steps
+		s.steps = nil
+		for _, p := range e.Plan {
+			st := step{step: p.Step, title: p.Title}
+			for _, o := range old {
+				if o.step == p.Step {
+					st, st.title = o, p.Title
+				}
+			}
+			if st.title == "" {
+				st.title = titleOf(p.Step)
+			}
+			s.steps = append(s.steps, st)
+		}
+		if s.then != nil {
+			s.steps = append(s.steps, step{step: stepStart, title: titles[stepStart]})
+		}
+	case progress.Start:
+		st := s.at(e.Step, e.Stage)
+		st.state, st.stage, st.text, st.from = active, e.Stage, e.Text, e.Time
+		st.done, st.total = 0, 0
+	case progress.Amount:
+		st := s.at(e.Step, e.Stage)
+		st.done, st.total, st.unit = e.Done, e.Total, e.Unit
+		if e.Text != "" {
+			st.text = e.Text
+		}
+	case progress.Line:
+		s.log.Log.Append(widget.LogLine{Time: e.Time, Text: e.Text})
+	case progress.Notice:
+		s.notices = append(s.notices, e.Text)
+		s.log.Log.Append(widget.LogLine{Time: e.Time, Text: e.Text, Own: true})
+	case progress.Done:
+		st := s.at(e.Step, e.Stage)
+		st.state, st.text, st.to = done, e.Text, e.Time
+		if st.from.IsZero() {
+			st.from = e.Time
+		}
+	case progress.Failed:
+		st := s.at(e.Step, e.Stage)
+		st.state, st.text, st.to = broken, "", e.Time
+		if e.Hint != "" {
+			s.hint = e.Hint
+		}
+	}
+}
+
+// Cancel ends the build; the engine leaves nothing behind.
+func (s *Screen) Cancel() { s.stream.Stop() }
+
+// Close ends the build and waits for it.
+func (s *Screen) Close() {
+	s.stream.Stop()
+	s.stream.Wait()
+}
+
+// Key moves in the log.
+func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
+	if s.log.Update(k) {
+		s.Resize(s.w, s.h)
+		return nil, true
+	}
+	return nil, false
+}
+
+// Mouse scrolls the log.
+func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
+	if m.Wheel != 0 {
+		s.log.Log.ScrollBy(m.Wheel * 3)
+	}
+	return nil
+}
+
+// Actions are what can be done with the build.
+func (s *Screen) Actions() []screen.Action {
+	save := screen.Do(screen.On("w"), "save log", "Save the build's log to a file", func() tea.Cmd {
+		return screen.Ask(screen.SaveText{Name: s.Name() + "-build.log", Text: s.log.Log.Text()})
+	})
+	find := screen.Do(screen.On("/"), "search log", "Search the log", func() tea.Cmd { s.log.Search(); return nil })
+	copyCmd := screen.Do(screen.On("y"), "copy command", "Copy the command that builds this", func() tea.Cmd {
+		return screen.Ask(screen.Copy{Text: s.d.Engine.BuildCommandLine(s.spec), What: "the command"})
+	}).Quietly()
+	var acts []screen.Action
+	switch s.state {
+	case building:
+		acts = []screen.Action{
+			screen.Do(screen.On("esc"), "keep building in background", "Leave the build running in the background", func() tea.Cmd { return screen.Ask(screen.Back{}) }),
+			screen.Do(screen.On("ctrl+c"), "cancel", "Cancel the build", func() tea.Cmd { s.Cancel(); return nil }),
+			find, save,
+		}
+	case starting:
+		acts = []screen.Action{find, save}
+	case finished:
+		launch := screen.Do(screen.On("enter"), "start it", "Start "+s.Name(), func() tea.Cmd { return screen.Ask(screen.OpenLaunch{Name: s.image.Path}) })
+		acts = []screen.Action{launch, find, save}
+	default:
+		acts = []screen.Action{
+			screen.Do(screen.On("r", "enter"), "try again", "Build it again", s.begin),
+			save, find,
+			screen.Do(screen.On("t"), "terminal at the failure", "Open a terminal where the build failed", nil).Unless("the engine does not keep failed builds to enter"),
+			screen.Do(screen.On("e"), "edit definition", "Edit the definition", nil).Unless("edit the file in your own editor, then press r"),
+		}
+	}
+	return append(acts, copyCmd,
+		screen.Tell("f", "follow the log, or hold it still").Quietly(),
+		screen.Tell("↑ ↓ pgup pgdn", "move in the log").Quietly(),
+		screen.Tell("n N", "next and previous place found").Quietly(),
+		screen.Tell("z", "break long lines, or cut them").Quietly(),
+		screen.Tell("T", "show when each line was written").Quietly(),
+	)
+}

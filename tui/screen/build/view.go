@@ -1,0 +1,224 @@
+package build
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"carrel/engine/progress"
+	"carrel/tui/theme"
+	"carrel/tui/widget"
+)
+
+// Resize remembers the size, for the keys that move by pages.
+func (s *Screen) Resize(w, h int) {
+	s.w, s.h = w, h
+	head := s.head(max(0, w-4), h)
+	s.log.Resize(max(0, w-2), max(0, h-len(head)))
+}
+
+// View draws the build.
+func (s *Screen) View(w, h int) string {
+	t := s.d.Theme
+	head := s.head(max(0, w-4), h)
+	logH := max(0, h-len(head))
+	out := widget.Indent(head, 2)
+	if logH > 0 {
+		pane := s.log.View(t, max(0, w-2), logH, s.logTitle(), "Nothing was written yet.")
+		out = append(out, widget.Indent(strings.Split(pane, "\n"), 1)...)
+	}
+	return widget.Rows(out, w, h)
+}
+
+func (s *Screen) logTitle() string {
+	for _, st := range s.steps {
+		if st.state == active && st.step == progress.StepInstall {
+			return "%post"
+		}
+	}
+	return "Log"
+}
+
+var stepTable = widget.Table{Gap: 2, Columns: []widget.Column{
+	{Min: 24, Max: 30, Flex: 1}, {Min: 12, Flex: 3, Drop: 1}, {Min: 12, Right: true},
+}}
+
+// head is what stands above the log: the steps, and how it ended.
+func (s *Screen) head(w, h int) []string {
+	t := s.d.Theme
+	if w <= 0 {
+		return nil
+	}
+	small := h < 16
+	var out []string
+	if !small {
+		out = append(out, "")
+	}
+	out = append(out, widget.Spread(s.sentence(), t.Muted.Render(widget.Lasted(s.elapsed())), w))
+	if !small {
+		out = append(out, "")
+	}
+	steps := s.steps
+	room := max(1, h/2-len(out))
+	if len(steps) > room { // the ones around the active one
+		at := 0
+		for i, st := range steps {
+			if st.state == active || st.state == broken {
+				at = i
+			}
+		}
+		from := min(max(0, at-room/2), len(steps)-room)
+		steps = steps[from : from+room]
+	}
+	for i := range steps {
+		out = append(out, s.stepLine(&steps[i], w))
+	}
+	out = append(out, s.ending(w, small)...)
+	if !small {
+		out = append(out, "")
+	}
+	if limit := max(0, h-3); len(out) > limit {
+		out = out[:limit]
+	}
+	return out
+}
+
+func (s *Screen) elapsed() time.Duration {
+	if !s.to.IsZero() {
+		return s.to.Sub(s.from)
+	}
+	return max(0, s.now.Sub(s.from))
+}
+
+func (s *Screen) sentence() string {
+	t := s.d.Theme
+	switch s.state {
+	case starting:
+		return t.Accent.Render(t.Spinner(s.frame)) + t.Strong.Render(" Starting "+s.Name())
+	case finished:
+		return t.OK.Render(theme.Check) + t.Strong.Render(" "+s.Name()+" is built.") + t.Muted.Render("  "+widget.Bytes(s.image.Size))
+	case failed:
+		return t.Bad.Bold(true).Render(theme.Cross + " " + s.Name() + " could not be built.")
+	case cancelled:
+		return t.Warn.Render(theme.Note) + t.Strong.Render(" Building "+s.Name()+" was cancelled.")
+	}
+	return t.Accent.Render(t.Spinner(s.frame)) + t.Strong.Render(" Building "+s.Name())
+}
+
+func (s *Screen) stepLine(st *step, w int) string {
+	t := s.d.Theme
+	title := st.title
+	if st.stage != "" {
+		title += " " + theme.Sep + " " + st.stage
+	}
+	title = widget.Clean(title)
+	text, took := widget.Clean(st.text), ""
+	sign, style := t.Faint.Render(theme.Ring), t.Muted
+	switch st.state {
+	case active:
+		sign, style = t.Accent.Render(t.Spinner(s.frame)), t.Strong
+		took = widget.Lasted(max(0, s.now.Sub(st.from)))
+		if a := amount(st); a != "" {
+			text = a + "  " + text
+			if st.total > 0 && w >= 90 {
+				text = widget.Bar(t, 12, st.done, st.total) + "  " + t.Muted.Render(text)
+			}
+		}
+	case done:
+		sign, style = t.OK.Render(theme.Check), t.Text
+		took = widget.Lasted(st.to.Sub(st.from))
+	case broken:
+		sign, style = t.Bad.Render(theme.Cross), t.Bad.Bold(true)
+		if s.state == cancelled {
+			sign, style = t.Warn.Render(theme.Note), t.Text
+		}
+		took = widget.Lasted(st.to.Sub(st.from))
+	}
+	return sign + " " + stepTable.Row(max(0, w-2), style.Render(title), t.Muted.Render(text), t.Muted.Render(took))
+}
+
+// amount writes how far a step is.
+func amount(st *step) string {
+	if st.done == 0 && st.total == 0 {
+		return ""
+	}
+	one := func(n int64) string {
+		if st.unit == "bytes" {
+			return widget.Bytes(n)
+		}
+		return fmt.Sprint(n)
+	}
+	unit := ""
+	if st.unit != "bytes" && st.unit != "" {
+		unit = " " + st.unit
+	}
+	if st.total > 0 {
+		return one(st.done) + " of " + one(st.total) + unit
+	}
+	return one(st.done) + unit
+}
+
+// ending says how it ended, and what to do.
+func (s *Screen) ending(w int, small bool) []string {
+	t := s.d.Theme
+	var out []string
+	if !small {
+		out = append(out, "")
+	}
+	add := func(style func(...string) string, text string, limit int) {
+		for i, l := range widget.Wrap(widget.Clean(text), w) {
+			if i < limit {
+				out = append(out, style(l))
+			}
+		}
+	}
+	switch s.state {
+	case failed:
+		msg := ""
+		if s.err != nil {
+			msg = s.err.Error()
+		}
+		add(t.Bad.Render, msg, 3)
+		if !small {
+			for _, l := range s.telling() {
+				out = append(out, t.Muted.Render(theme.Wall+" ")+widget.Cut(l, w-2))
+			}
+		}
+		if s.hint != "" {
+			if !small {
+				out = append(out, "")
+			}
+			add(t.Text.Render, s.hint, 3)
+		}
+	case cancelled:
+		out = append(out, t.Muted.Render("Nothing was left behind. r tries again."))
+	case finished:
+		out = append(out, t.Muted.Render(widget.CutMiddle(widget.Clean(widget.Tilde(s.image.Path, s.d.Home)), w)))
+	default:
+		return nil
+	}
+	return out
+}
+
+// telltale are words that lines of output hold when something went wrong.
+var telltale = regexp.MustCompile(`(?i)^(e:|err\b)|\berror\b|\bfatal\b|unable to|not found|cannot |failed|no such|denied|no space`)
+
+// telling are the lines of the log that matter after a failure: those that speak of errors among the last ones, else the
+// last ones.
+func (s *Screen) telling() []string {
+	last := s.log.Log.Last(30)
+	var out []string
+	for _, l := range last {
+		if telltale.MatchString(l) {
+			out = append(out, strings.TrimSpace(l))
+		}
+	}
+	if len(out) == 0 {
+		out = last
+	}
+	if len(out) > 3 {
+		out = out[len(out)-3:]
+	}
+	return out
+}

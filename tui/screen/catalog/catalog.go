@@ -1,0 +1,296 @@
+// Package catalog is the screen on which an app is found: a list by categories, filtered while typing, and what there is to
+// know about the selected one.
+package catalog
+
+import (
+	"sort"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"carrel/engine"
+	"carrel/tui/screen"
+	"carrel/tui/task"
+	"carrel/tui/widget"
+)
+
+// Screen is the catalog.
+type Screen struct {
+	screen.Base
+	d  screen.Deps
+	id task.ID
+
+	entries []task.Entry
+	hay     []string // what the filter looks through, one for each entry
+	built   map[string]engine.ImageInfo
+	known   bool
+	err     error
+	rows    []row
+	list    widget.List
+	filter  widget.Text
+	typing  bool
+	now     time.Time
+	w, h    int
+}
+
+// row is a heading, or an entry.
+type row struct {
+	heading string
+	entry   int
+}
+
+type (
+	entriesMsg struct {
+		id      task.ID
+		entries []task.Entry
+		err     error
+	}
+	imagesMsg struct {
+		id     task.ID
+		images []engine.ImageInfo
+	}
+)
+
+// New makes the screen.
+func New(d screen.Deps) *Screen {
+	return &Screen{d: d, id: task.NewID(), filter: widget.NewText(""), now: d.Now()}
+}
+
+// Title is the screen's name in the line at the top.
+func (s *Screen) Title() string { return "Catalog" }
+
+// Init reads the catalog.
+func (s *Screen) Init() tea.Cmd { return tea.Batch(s.read(), s.readImages()) }
+
+func (s *Screen) read() tea.Cmd {
+	id, cat, life := s.id, s.d.Catalog, s.d.Life
+	return task.Call(func() ([]task.Entry, error) { return cat.Entries(life) },
+		func(e []task.Entry, err error) tea.Msg { return entriesMsg{id, e, err} })
+}
+
+func (s *Screen) readImages() tea.Cmd {
+	id, eng, life := s.id, s.d.Engine, s.d.Life
+	return task.Call(func() ([]engine.ImageInfo, error) { return eng.Images(life) },
+		func(l []engine.ImageInfo, _ error) tea.Msg { return imagesMsg{id, l} })
+}
+
+// Update takes the answers.
+func (s *Screen) Update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case screen.Shown:
+		s.now = s.d.Now()
+	case screen.ImagesChanged:
+		return s.readImages()
+	case tea.PasteMsg:
+		if s.typing {
+			s.filter.Update(msg)
+			s.build()
+		}
+	case entriesMsg:
+		if msg.id != s.id {
+			return nil
+		}
+		s.known, s.err, s.entries = true, msg.err, msg.entries
+		sort.SliceStable(s.entries, func(i, j int) bool {
+			a, b := &s.entries[i], &s.entries[j]
+			if x, y := rank(a.Card.Category), rank(b.Card.Category); x != y {
+				return x < y
+			}
+			return strings.ToLower(title(a)) < strings.ToLower(title(b))
+		})
+		s.hay = make([]string, len(s.entries))
+		for i := range s.entries {
+			e := &s.entries[i]
+			s.hay[i] = strings.ToLower(strings.Join(append([]string{e.Name, title(e), e.Card.Description, e.Card.Category, e.Source}, e.Card.Keywords...), " "))
+		}
+		s.build()
+	case imagesMsg:
+		if msg.id != s.id {
+			return nil
+		}
+		s.built = map[string]engine.ImageInfo{}
+		for _, m := range msg.images {
+			if m.Catalog != "" && m.Problem == "" {
+				s.built[m.Catalog] = m
+			}
+		}
+	}
+	return nil
+}
+
+// categories are the words of FACTS' labels, and how the list calls them, in its order.
+var categories = []struct{ id, words string }{
+	{"page", "RESULT PAGES"}, {"notebook", "NOTEBOOKS"}, {"experiment", "EXPERIMENTS"}, {"analysis", "ANALYSES"}, {"tool", "TOOLS"},
+}
+
+func rank(category string) int {
+	for i, c := range categories {
+		if c.id == category {
+			return i
+		}
+	}
+	return len(categories)
+}
+
+func heading(category string) string {
+	if i := rank(category); i < len(categories) {
+		return categories[i].words
+	}
+	return "OTHER APPS"
+}
+
+func title(e *task.Entry) string {
+	if e.Card.Title != "" {
+		return widget.Clean(e.Card.Title)
+	}
+	return widget.Clean(e.Name)
+}
+
+// build makes the rows that pass the filter.
+func (s *Screen) build() {
+	words := strings.Fields(strings.ToLower(s.filter.Value()))
+	s.rows = s.rows[:0]
+	var items []widget.Item
+	last := ""
+	for i := range s.entries {
+		ok := true
+		for _, w := range words {
+			ok = ok && strings.Contains(s.hay[i], w)
+		}
+		if !ok {
+			continue
+		}
+		if h := heading(s.entries[i].Card.Category); h != last {
+			if last != "" {
+				s.rows = append(s.rows, row{entry: -1})
+				items = append(items, widget.Item{Fixed: true})
+			}
+			s.rows = append(s.rows, row{heading: h, entry: -1})
+			items = append(items, widget.Item{Fixed: true})
+			last = h
+		}
+		s.rows = append(s.rows, row{entry: i})
+		items = append(items, widget.Item{ID: s.entries[i].Name + "\x00" + s.entries[i].Source})
+	}
+	s.list.SetItems(items)
+}
+
+func (s *Screen) selected() *task.Entry {
+	if i := s.list.Cursor(); i >= 0 && i < len(s.rows) && s.rows[i].entry >= 0 {
+		return &s.entries[s.rows[i].entry]
+	}
+	return nil
+}
+
+// Typing tells whether the filter takes letters.
+func (s *Screen) Typing() bool { return s.typing }
+
+// Key moves, and types into the filter.
+func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
+	name := k.String()
+	if s.typing {
+		switch name {
+		case "esc":
+			s.typing = false
+			s.filter.Set("")
+			s.build()
+			return nil, true
+		case "enter":
+			s.typing = false
+			if s.selected() == nil {
+				return nil, true
+			}
+			return s.open(), true
+		case "tab":
+			s.typing = false
+			return nil, true
+		case "up":
+			s.list.Move(-1)
+			return nil, true
+		case "down":
+			s.list.Move(1)
+			return nil, true
+		case "pgup":
+			s.list.Page(-1)
+			return nil, true
+		case "pgdown":
+			s.list.Page(1)
+			return nil, true
+		}
+		was := s.filter.Value()
+		used := s.filter.Update(k)
+		if s.filter.Value() != was {
+			s.build()
+		}
+		return nil, used || k.Text != ""
+	}
+	if name == "esc" && s.filter.Value() != "" {
+		s.filter.Set("")
+		s.build()
+		return nil, true
+	}
+	return nil, s.list.Key(name)
+}
+
+// Mouse chooses an entry; a click on the chosen one opens it.
+func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
+	lw, _, lh, _ := layout(m.W, m.H)
+	if m.Wheel != 0 {
+		s.list.Move(m.Wheel)
+		return nil
+	}
+	if m.X >= lw {
+		return nil
+	}
+	if m.Y < top {
+		s.typing = true
+		return nil
+	}
+	was, _ := s.list.Selected()
+	if s.list.SelectAt(m.Y-top, lh) {
+		if now, _ := s.list.Selected(); now.ID == was.ID {
+			return s.open()
+		}
+	}
+	return nil
+}
+
+func (s *Screen) open() tea.Cmd {
+	e := s.selected()
+	if e == nil {
+		return nil
+	}
+	if e.Err != nil {
+		return screen.Ask(screen.Failed{What: "Reading the definition of " + e.Name, Err: e.Err})
+	}
+	return screen.Ask(screen.OpenLaunch{Name: e.Name})
+}
+
+// Actions are what can be done with an entry.
+func (s *Screen) Actions() []screen.Action {
+	e := s.selected()
+	none, name := "nothing is selected", ""
+	if e != nil {
+		none, name = "", title(e)
+	}
+	find := screen.Do(screen.On("/"), "filter", "Filter the catalog", func() tea.Cmd { s.typing = true; return nil })
+	if s.typing {
+		return []screen.Action{screen.Tell("enter", "start").Unless(none), screen.Tell("↑↓", "choose"), screen.Tell("esc", "clear filter")}
+	}
+	return []screen.Action{
+		screen.Do(screen.On("enter"), "start", "Start "+name, s.open).Unless(none),
+		find,
+		screen.Do(screen.On("v", "i"), "view definition", "View the definition of "+name, func() tea.Cmd {
+			return screen.Ask(screen.OpenInspect{Name: e.Name, Title: name, Tab: "definition"})
+		}).Unless(none),
+		screen.Do(screen.On("b"), "build only", "Build "+name+" without starting it", func() tea.Cmd {
+			return screen.Ask(screen.StartBuild{Title: name, Spec: engine.BuildSpec{Definition: e.Name, Force: true}})
+		}).Unless(none).Quietly(),
+		screen.Do(screen.On("y"), "copy command", "Copy the command that starts "+name, func() tea.Cmd {
+			return screen.Ask(screen.Copy{Text: s.d.Engine.CommandLine(engine.RunSpec{Image: e.Name}), What: "the command"})
+		}).Unless(none).Quietly(),
+		screen.Do(screen.On("R"), "read again", "Read the catalog again", s.read).Quietly(),
+		screen.Tell("↑ ↓", "choose").Quietly(),
+	}
+}

@@ -1,0 +1,200 @@
+package catalog
+
+import (
+	"strings"
+
+	"carrel/tui/screen"
+	"carrel/tui/task"
+	"carrel/tui/theme"
+	"carrel/tui/widget"
+)
+
+// top is the number of lines above the list: the filter.
+const top = 3
+
+// wide is the width from which the details stand beside the list; below it they stand under it.
+const wide = 100
+
+func layout(w, h int) (listW, detailW, listH, underH int) {
+	listH = max(0, h-top)
+	if w >= wide {
+		listW, detailW = screen.Split(w, 54, 1, 40)
+		return listW, detailW, listH, 0
+	}
+	if h >= 17 {
+		underH = 5
+		listH -= underH
+	}
+	return w, 0, listH, underH
+}
+
+// Resize tells the list its height.
+func (s *Screen) Resize(w, h int) {
+	s.w, s.h = w, h
+	_, _, lh, _ := layout(w, h)
+	s.list.Resize(lh)
+}
+
+// View draws the catalog.
+func (s *Screen) View(w, h int) string {
+	t := s.d.Theme
+	lw, dw, lh, uh := layout(w, h)
+	head := widget.Rows([]string{"", s.filterLine(lw), ""}, lw, min(top, h))
+	body := head
+	if lh > 0 {
+		list := s.list.View(t, lw, lh, s.line)
+		if len(s.rows) == 0 && s.known {
+			list = widget.Rows(widget.Indent(s.nothing(), 4), lw, lh)
+		}
+		body = widget.Stack(head, list)
+	}
+	switch {
+	case dw > 0:
+		wall := widget.Box(strings.TrimSuffix(strings.Repeat(t.Faint.Render(theme.Wall)+"\n", h), "\n"), 1, h)
+		body = widget.Beside(body, wall, widget.Rows(widget.Indent(s.detail(dw-4, h), 2), dw, h))
+	case uh > 0:
+		lines := append([]string{"  " + widget.RuleLine(t, max(0, w-4), "")}, widget.Indent(s.brief(max(0, w-4)), 2)...)
+		body = widget.Stack(body, widget.Rows(lines, w, uh))
+	}
+	return widget.Box(body, w, h)
+}
+
+func (s *Screen) filterLine(w int) string {
+	t := s.d.Theme
+	n := 0
+	for _, r := range s.rows {
+		if r.entry >= 0 {
+			n++
+		}
+	}
+	count := t.Muted.Render(widget.Count(n, "app", "apps") + " ")
+	if !s.known {
+		count = ""
+	}
+	switch {
+	case s.typing:
+		return widget.Spread("  "+t.Accent.Render("/ ")+s.filter.View(t, max(0, w-18), true, "what are you looking for?"), count, w)
+	case s.filter.Value() != "":
+		return widget.Spread("  "+t.Accent.Render("/ ")+t.Strong.Render(s.filter.Value())+t.Muted.Render("   esc shows all"), count, w)
+	}
+	return widget.Spread("  "+t.Muted.Render("/ to filter"), count, w)
+}
+
+func (s *Screen) nothing() []string {
+	t := s.d.Theme
+	switch {
+	case s.err != nil:
+		return []string{t.Bad.Render("The catalog cannot be read: " + widget.Clean(s.err.Error())), "", t.Muted.Render("R reads it again.")}
+	case s.filter.Value() != "":
+		return []string{t.Text.Render("No app matches “" + s.filter.Value() + "”."), "", t.Muted.Render("esc shows all again.")}
+	}
+	return []string{t.Text.Render("The catalog is empty.")}
+}
+
+var table = widget.Table{Gap: 2, Columns: []widget.Column{
+	{Min: 18, Max: 28, Flex: 2}, {Min: 16, Flex: 3, Drop: 1}, {Min: 9},
+}}
+
+func (s *Screen) line(i int, selected bool, w int) string {
+	t, r := s.d.Theme, s.rows[i]
+	if r.entry < 0 {
+		return "  " + t.Title.Render(r.heading)
+	}
+	e := &s.entries[r.entry]
+	name := t.Text.Render(title(e))
+	if selected {
+		name = t.Strong.Render(title(e))
+	}
+	state := ""
+	if _, ok := s.built[e.Name]; ok {
+		state = t.OK.Render(theme.Check) + t.Muted.Render(" built")
+	}
+	about := t.Muted.Render(widget.Clean(e.Card.Description))
+	if e.Err != nil {
+		state = t.Warn.Render(theme.Note + " faulty")
+		about = t.Muted.Render(widget.Clean(e.Err.Error()))
+	}
+	return widget.Marker(t, selected) + "  " + table.Row(max(0, w-5), name, about, state)
+}
+
+// brief is what to know about the selected entry, in a few lines.
+func (s *Screen) brief(w int) []string {
+	t, e := s.d.Theme, s.selected()
+	if e == nil {
+		return nil
+	}
+	out := []string{t.Strong.Render(widget.Cut(title(e), w))}
+	for i, l := range widget.Wrap(widget.Clean(about(e)), w) {
+		if i < 2 {
+			out = append(out, t.Muted.Render(l))
+		}
+	}
+	line := s.here(e)
+	if sv := screen.Serves(e.Card); sv != "" {
+		line = "opens " + sv + "   " + line
+	}
+	return append(out, t.Muted.Render(widget.Cut(line, w)))
+}
+
+func about(e *task.Entry) string {
+	if e.Err != nil {
+		return e.Err.Error()
+	}
+	return e.Card.Description
+}
+
+func (s *Screen) here(e *task.Entry) string {
+	if m, ok := s.built[e.Name]; ok {
+		return "built here " + widget.Ago(m.ModTime, s.now) + ", " + widget.Bytes(m.Size)
+	}
+	return "is built on this computer when you start it"
+}
+
+// detail is all about the selected entry, for the pane at the right.
+func (s *Screen) detail(w, h int) []string {
+	t, e := s.d.Theme, s.selected()
+	if e == nil || w < 10 {
+		return nil
+	}
+	out := []string{"", t.Strong.Render(widget.Cut(title(e), w))}
+	style := t.Muted
+	if e.Err != nil {
+		style = t.Warn
+	}
+	for _, l := range widget.Wrap(widget.Clean(about(e)), w) {
+		out = append(out, style.Render(l))
+	}
+	out = append(out, "")
+	var choices []string
+	for _, a := range e.Card.Args {
+		if len(a.Choices) > 0 {
+			choices = append(choices, widget.Clean(a.Name+": "+strings.Join(a.Choices, ", ")))
+		}
+	}
+	out = append(out, widget.Facts(t, w,
+		[2]string{"opens", screen.Serves(e.Card)},
+		[2]string{"works in", screen.Works(e.Card)},
+		[2]string{"choices", strings.Join(choices, "; ")},
+		[2]string{"image", s.here(e)},
+		[2]string{"about", widget.Clean(strings.Join(e.Card.Keywords, ", "))},
+		[2]string{"cite", widget.Clean(e.Card.Cite)},
+		[2]string{"by", widget.Clean(e.Card.Authors)},
+		[2]string{"version", widget.Clean(e.Card.Version)},
+		[2]string{"from", widget.Clean(e.Source)},
+		[2]string{"name", widget.Clean(e.Name)},
+	)...)
+	if e.Card.Example != "" {
+		out = append(out, "", t.Title.Render("Example"), "  "+t.Command.Render(widget.Cut(widget.Clean(e.Card.Example), w-2)))
+	}
+	if room := h - len(out) - 3; room >= 6 && e.Raw != "" {
+		out = append(out, "", t.Title.Render("Definition"))
+		lines := screen.ColorDefinition(t, e.Raw)
+		if len(lines) > room {
+			lines = append(lines[:room-1], t.Muted.Render("v shows all of it"))
+		}
+		for _, l := range lines {
+			out = append(out, "  "+widget.Cut(l, w-2))
+		}
+	}
+	return out
+}

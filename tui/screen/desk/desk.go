@@ -1,0 +1,380 @@
+// Package desk is the first screen: what runs, which containers are here, and the ways to start something new.
+package desk
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"carrel/engine"
+	"carrel/tui/screen"
+	"carrel/tui/task"
+	"carrel/tui/widget"
+)
+
+// Screen is the desk.
+type Screen struct {
+	screen.Base
+	d  screen.Deps
+	id task.ID
+
+	apps       []engine.Instance
+	images     []engine.ImageInfo
+	appsKnown  bool
+	imgsKnown  bool
+	imgsErr    error
+	reading    bool
+	readAgain  bool
+	rows       []row
+	list       widget.List
+	cards      map[string]about // by image path
+	now        time.Time
+	frame      int
+	w, h       int
+	selectOnce bool
+}
+
+// row is one line of the list.
+type row struct {
+	heading string
+	note    string // a line that cannot be selected
+	app     *engine.Instance
+	image   *engine.ImageInfo
+	start   string // "catalog", "file"
+}
+
+// about is what an image says about itself, read when it is looked at for the first time.
+type about struct {
+	card  task.Card
+	known bool
+	err   error
+}
+
+type (
+	imagesMsg struct {
+		id     task.ID
+		images []engine.ImageInfo
+		err    error
+	}
+	cardMsg struct {
+		id   task.ID
+		path string
+		card task.Card
+		err  error
+	}
+	doneMsg struct {
+		id   task.ID
+		what string
+		said string
+		err  error
+	}
+)
+
+// New makes the desk.
+func New(d screen.Deps) *Screen {
+	s := &Screen{d: d, id: task.NewID(), cards: map[string]about{}, now: d.Now()}
+	s.build()
+	return s
+}
+
+// Title is the screen's name in the line at the top.
+func (s *Screen) Title() string { return "Desk" }
+
+// Init reads what images there are.
+func (s *Screen) Init() tea.Cmd { return s.read() }
+
+func (s *Screen) read() tea.Cmd {
+	if s.reading {
+		s.readAgain = true
+		return nil
+	}
+	s.reading = true
+	id, eng, life := s.id, s.d.Engine, s.d.Life
+	return task.Call(func() ([]engine.ImageInfo, error) { return eng.Images(life) },
+		func(l []engine.ImageInfo, err error) tea.Msg { return imagesMsg{id, l, err} })
+}
+
+// Pace keeps ages true; fast only while an app starts.
+func (s *Screen) Pace() time.Duration {
+	for i := range s.apps {
+		if st := s.apps[i].State; st == engine.StateStarting || st == engine.StateStopping {
+			return screen.Spin
+		}
+	}
+	return screen.Slow
+}
+
+// Update takes what happened.
+func (s *Screen) Update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case screen.Tick:
+		s.now, s.frame = msg.Now, msg.Frame
+	case screen.Shown:
+		s.now = s.d.Now()
+		return s.look()
+	case screen.Instances:
+		if msg.Err == nil {
+			s.apps, s.appsKnown = append([]engine.Instance(nil), msg.List...), true
+			s.now = s.d.Now()
+			s.build()
+			return s.look()
+		}
+	case screen.ImagesChanged:
+		return s.read()
+	case imagesMsg:
+		if msg.id != s.id {
+			return nil
+		}
+		s.reading, s.imgsKnown, s.imgsErr = false, true, msg.err
+		if msg.err == nil {
+			s.images = msg.images
+		}
+		s.build()
+		if s.readAgain {
+			s.readAgain = false
+			return tea.Batch(s.read(), s.look())
+		}
+		return s.look()
+	case cardMsg:
+		if msg.id == s.id {
+			s.cards[msg.path] = about{msg.card, true, msg.err}
+		}
+	case doneMsg:
+		if msg.id != s.id {
+			return nil
+		}
+		if msg.err != nil {
+			return screen.Ask(screen.Failed{What: msg.what, Err: msg.err})
+		}
+		return tea.Batch(s.read(), screen.Ask(screen.Flash{Tone: widget.Good, Text: msg.said}))
+	}
+	return nil
+}
+
+// build makes the rows. Apps that ended are listed below those that run; they need a look.
+func (s *Screen) build() {
+	s.rows = s.rows[:0]
+	if len(s.apps) > 0 {
+		s.rows = append(s.rows, row{heading: "RUNNING"})
+		for _, live := range []bool{true, false} {
+			for i := range s.apps {
+				if s.apps[i].State.Live() == live {
+					s.rows = append(s.rows, row{app: &s.apps[i]})
+				}
+			}
+		}
+		s.rows = append(s.rows, row{})
+	}
+	s.rows = append(s.rows, row{heading: "MY CONTAINERS"})
+	for i := range s.images {
+		s.rows = append(s.rows, row{image: &s.images[i]})
+	}
+	if len(s.images) == 0 && s.imgsKnown {
+		note := "None yet. The first app you start from the catalog is kept here."
+		if s.imgsErr != nil {
+			note = "They cannot be listed: " + widget.Clean(s.imgsErr.Error())
+		}
+		s.rows = append(s.rows, row{note: note})
+	}
+	s.rows = append(s.rows, row{}, row{heading: "START SOMETHING NEW"}, row{start: "catalog"}, row{start: "file"})
+	items := make([]widget.Item, len(s.rows))
+	for i, r := range s.rows {
+		items[i] = widget.Item{ID: r.id(), Fixed: r.id() == ""}
+	}
+	s.list.SetItems(items)
+	if !s.selectOnce && s.appsKnown && s.imgsKnown {
+		s.selectOnce = true
+		s.list.Top()
+		s.list.Resize(s.listHeight())
+	}
+}
+
+func (r row) id() string {
+	switch {
+	case r.app != nil:
+		return "app:" + r.app.Name
+	case r.image != nil:
+		return "image:" + r.image.Path
+	case r.start != "":
+		return "start:" + r.start
+	}
+	return ""
+}
+
+func (s *Screen) row() row {
+	if i := s.list.Cursor(); i >= 0 && i < len(s.rows) {
+		return s.rows[i]
+	}
+	return row{}
+}
+
+// look reads what the selected image says about itself, once.
+func (s *Screen) look() tea.Cmd {
+	path := ""
+	switch r := s.row(); {
+	case r.image != nil && r.image.Problem == "":
+		path = r.image.Path
+	case r.app != nil:
+		path = r.app.Image
+	}
+	if _, ok := s.cards[path]; ok || path == "" {
+		return nil
+	}
+	s.cards[path] = about{}
+	id, eng, life := s.id, s.d.Engine, s.d.Life
+	return task.Call(func() (task.Card, error) { return eng.Card(life, path) },
+		func(c task.Card, err error) tea.Msg { return cardMsg{id, path, c, err} })
+}
+
+// Key moves the cursor.
+func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
+	if s.list.Key(k.String()) {
+		return s.look(), true
+	}
+	return nil, false
+}
+
+// Mouse chooses a row; a click on the chosen one opens it.
+func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
+	lw, _, lh, _ := s.layout(m.W, m.H)
+	if m.Wheel != 0 {
+		s.list.Move(m.Wheel)
+		return s.look()
+	}
+	if m.X >= lw || m.Y >= lh+top {
+		return nil
+	}
+	was, _ := s.list.Selected()
+	if !s.list.SelectAt(m.Y-top, lh) {
+		return nil
+	}
+	if now, _ := s.list.Selected(); now.ID == was.ID {
+		for _, a := range s.Actions() {
+			if a.Keys()[0] == "enter" && a.Off == "" {
+				return a.Do()
+			}
+		}
+	}
+	return s.look()
+}
+
+// Actions are what can be done with the selected row.
+func (s *Screen) Actions() []screen.Action {
+	var acts []screen.Action
+	switch r := s.row(); {
+	case r.app != nil:
+		acts = s.appActions(r.app)
+	case r.image != nil:
+		acts = s.imageActions(r.image)
+	case r.start == "catalog":
+		acts = []screen.Action{screen.Do(screen.On("enter"), "open the catalog", "", func() tea.Cmd { return screen.Ask(screen.GoCatalog{}) })}
+	case r.start == "file":
+		acts = []screen.Action{screen.Do(screen.On("enter"), "choose a file", "", s.fromFile)}
+	}
+	return append(acts,
+		screen.Do(screen.On("n"), "new from a file", "Start a container from a file", s.fromFile).Quietly(),
+		screen.Tell("↑ ↓", "choose").Quietly(),
+		screen.Tell("g G", "to the first, to the last").Quietly(),
+	)
+}
+
+func (s *Screen) appActions(a *engine.Instance) []screen.Action {
+	name, url, noURL, notLive := a.Name, "", "it does not answer yet", ""
+	for _, ad := range a.Addresses {
+		if ad.Ready {
+			url, noURL = ad.URL, ""
+			break
+		}
+	}
+	if !a.State.Live() {
+		noURL, notLive = "the app has ended", "the app has ended"
+	}
+	show := widget.Clean(name)
+	return []screen.Action{
+		screen.Do(screen.On("enter"), "open", "Show "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) }),
+		screen.Do(screen.On("o"), "browser", "Open "+show+" in the browser", func() tea.Cmd { return screen.Ask(screen.Browse{URL: url}) }).Unless(noURL),
+		screen.Do(screen.On("c"), "copy address", "Copy the address of "+show, func() tea.Cmd { return screen.Ask(screen.Copy{Text: url, What: "the address"}) }).Unless(noURL),
+		screen.Do(screen.On("l"), "log", "Show the log of "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) }),
+		screen.Do(screen.On("s"), "stop", "Stop "+show, func() tea.Cmd { return s.stop(a) }).Unless(notLive),
+		screen.Do(screen.On("t"), "terminal", "Open a terminal inside "+show, func() tea.Cmd {
+			return screen.Ask(screen.RunInside{Args: []string{"shell", name}, What: "the terminal inside " + name})
+		}).Unless(notLive),
+		screen.Do(screen.On("i"), "look inside", "Look inside "+show, func() tea.Cmd {
+			return screen.Ask(screen.OpenInspect{Name: a.Image, Title: a.Title})
+		}),
+	}
+}
+
+func (s *Screen) imageActions(m *engine.ImageInfo) []screen.Action {
+	path, name := m.Path, widget.Clean(m.Name)
+	used := ""
+	if len(m.UsedByID) > 0 {
+		used = widget.Clean(strings.Join(m.UsedByID, ", ")) + " runs from it"
+	}
+	return []screen.Action{
+		screen.Do(screen.On("enter"), "start", "Start "+name, func() tea.Cmd { return screen.Ask(screen.OpenLaunch{Name: path}) }).Unless(widget.Clean(m.Problem)),
+		screen.Do(screen.On("i"), "look inside", "Look inside "+name, func() tea.Cmd {
+			return screen.Ask(screen.OpenInspect{Name: path, Title: m.Name})
+		}),
+		screen.Do(screen.On("t"), "terminal", "Open a terminal in a new container of "+name, func() tea.Cmd {
+			return screen.Ask(screen.RunInside{Args: []string{"shell", path}, What: "the terminal in " + name})
+		}).Unless(widget.Clean(m.Problem)),
+		screen.Do(screen.On("d"), "delete", "Delete "+name, func() tea.Cmd { return s.remove(m) }).Unless(used),
+		screen.Do(screen.On("y"), "copy path", "Copy the path of "+name, func() tea.Cmd {
+			return screen.Ask(screen.Copy{Text: path, What: "the path"})
+		}).Quietly(),
+	}
+}
+
+func (s *Screen) fromFile() tea.Cmd {
+	return screen.Ask(screen.AskText{
+		Title: "Start a container from a file",
+		Help:  "An image (.sif, .img), a definition file, or an address such as docker://alpine",
+		Hint:  "~/Downloads/from-anna.sif",
+		Files: true,
+		Answer: func(text string) tea.Cmd {
+			return screen.Ask(screen.OpenLaunch{Name: text})
+		},
+	})
+}
+
+func (s *Screen) stop(a *engine.Instance) tea.Cmd {
+	name, eng, id, life := a.Name, s.d.Engine, s.id, s.d.Life
+	return screen.Ask(screen.Confirm{
+		Dialog: widget.Confirm("Stop "+widget.Clean(name)+"?", []string{
+			"The app ends and its address stops answering. Files in the folders you shared stay as they are.",
+		}, "Stop it", "Let it run"),
+		Answer: func(answer string) tea.Cmd {
+			if answer != "yes" {
+				return nil
+			}
+			return task.Do(func() error { return eng.Stop(life, name, 10*time.Second) },
+				func(err error) tea.Msg { return doneMsg{id, "Stopping " + name, name + " has stopped.", err} })
+		},
+	})
+}
+
+func (s *Screen) remove(m *engine.ImageInfo) tea.Cmd {
+	path, name, eng, id, life := m.Path, m.Name, s.d.Engine, s.id, s.d.Life
+	body := []string{
+		fmt.Sprintf("The file %s (%s) is deleted from this computer. This cannot be undone.", widget.Clean(widget.Tilde(path, s.d.Home)), widget.Bytes(m.Size)),
+	}
+	if m.Catalog != "" {
+		body = append(body, "It can be built again from the catalog ("+widget.Clean(m.Catalog)+").")
+	}
+	return screen.Ask(screen.Confirm{
+		Dialog: widget.Confirm("Delete "+widget.Clean(name)+"?", body, "Delete it", "Keep it"),
+		Answer: func(answer string) tea.Cmd {
+			if answer != "yes" {
+				return nil
+			}
+			return task.Do(func() error { return eng.RemoveImage(context.WithoutCancel(life), path) },
+				func(err error) tea.Msg {
+					return doneMsg{id, "Deleting " + name, name + " was deleted, " + widget.Bytes(m.Size) + " are free again.", err}
+				})
+		},
+	})
+}

@@ -1,0 +1,440 @@
+// Package launch is the form between an app and its start: which folder, which port, which arguments. It is filled in from
+// what the image says of itself and from earlier answers, checks itself while it is typed, and shows the command that does
+// the same.
+package launch
+
+import (
+	"os"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"carrel/engine"
+	"carrel/tui/screen"
+	"carrel/tui/task"
+	"carrel/tui/widget"
+)
+
+// Screen is the form of one app.
+type Screen struct {
+	screen.Base
+	d    screen.Deps
+	id   task.ID
+	name string            // as it was given: a path, an image's or an entry's name
+	give map[string]string // answers that are filled in first
+
+	target engine.Target
+	card   task.Card
+	known  bool
+	err    error
+
+	form    widget.Form
+	folders map[string]engine.FolderState // by field
+	ports   map[string]engine.PortState
+	pending string // folder field whose completion tab waits for
+	command string
+
+	starting bool
+	from     time.Time
+	now      time.Time
+	frame    int
+	w, h     int
+}
+
+type (
+	readMsg struct {
+		id     task.ID
+		target engine.Target
+		card   task.Card
+		memory map[string]string
+		err    error
+	}
+	portDue struct {
+		id    task.ID
+		field string
+		text  string
+	}
+	portMsg struct {
+		id    task.ID
+		field string
+		text  string
+		state engine.PortState
+	}
+	startedMsg struct {
+		id   task.ID
+		inst engine.Instance
+		err  error
+	}
+	madeMsg struct {
+		id  task.ID
+		err error
+	}
+)
+
+// New makes the form of what name stands for.
+func New(d screen.Deps, o screen.OpenLaunch) *Screen {
+	return &Screen{
+		d: d, id: task.NewID(), name: o.Name, give: o.Answers, now: d.Now(),
+		folders: map[string]engine.FolderState{}, ports: map[string]engine.PortState{},
+	}
+}
+
+// Title is the screen's name in the line at the top.
+func (s *Screen) Title() string { return "Start " + s.title() }
+
+func (s *Screen) title() string {
+	switch {
+	case s.card.Title != "":
+		return widget.Clean(s.card.Title)
+	case s.target.Name != "":
+		return widget.Clean(s.target.Name)
+	}
+	return widget.Clean(s.name)
+}
+
+// Init reads what the app says of itself, and the answers of the last time.
+func (s *Screen) Init() tea.Cmd {
+	id, name, eng, mem, life := s.id, s.name, s.d.Engine, s.d.Memory, s.d.Life
+	return task.Call(func() (readMsg, error) {
+		m := readMsg{id: id}
+		var err error
+		if m.target, err = eng.Resolve(life, name); err != nil {
+			return m, err
+		}
+		if m.card, err = eng.Card(life, name); err != nil && m.target.Kind != engine.TargetRemote {
+			return m, err
+		}
+		m.memory = mem.Load(m.target.Name)
+		return m, nil
+	}, func(m readMsg, err error) tea.Msg {
+		m.id, m.err = id, err
+		return m
+	})
+}
+
+// Pace is that of a spinner while the app is started.
+func (s *Screen) Pace() time.Duration {
+	if s.starting {
+		return screen.Spin
+	}
+	return 0
+}
+
+// Typing tells whether letters belong to a field.
+func (s *Screen) Typing() bool {
+	f := s.form.Focused()
+	return f != nil && f.Typed()
+}
+
+// Update takes answers.
+func (s *Screen) Update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case screen.Tick:
+		s.now, s.frame = msg.Now, msg.Frame
+	case tea.PasteMsg:
+		if f := s.form.Focused(); f != nil && !s.starting {
+			if _, changed := f.Update(msg); changed {
+				return s.changed(f)
+			}
+		}
+	case readMsg:
+		if msg.id != s.id {
+			return nil
+		}
+		s.target, s.card, s.known, s.err = msg.target, msg.card, true, msg.err
+		if msg.err != nil {
+			return tea.Sequence(screen.Ask(screen.Back{}), screen.Ask(screen.Failed{What: "Opening " + s.name, Err: msg.err}))
+		}
+		return s.fill(msg.memory)
+	case screen.FolderDue:
+		if f := s.form.Field(msg.Field); msg.Form == s.id && f != nil && f.Text.Value() == msg.Text {
+			return s.d.FolderNow(msg)
+		}
+	case screen.FolderAnswer:
+		if msg.Form == s.id {
+			return s.folderAnswer(msg)
+		}
+	case portDue:
+		if f := s.form.Field(msg.field); msg.id == s.id && f != nil && f.Value() == msg.text {
+			return s.portNow(msg)
+		}
+	case portMsg:
+		if msg.id == s.id {
+			s.portAnswer(msg)
+		}
+	case again:
+		if msg.id == s.id && !s.starting {
+			return s.launch()
+		}
+	case madeMsg:
+		if msg.id != s.id {
+			return nil
+		}
+		if msg.err != nil {
+			s.starting = false
+			return screen.Ask(screen.Failed{What: "Making the folder", Err: msg.err})
+		}
+		return s.run()
+	case startedMsg:
+		if msg.id != s.id {
+			return nil
+		}
+		s.starting = false
+		if msg.err != nil {
+			return screen.Ask(screen.Failed{What: "Starting " + s.title(), Err: msg.err})
+		}
+		return screen.Ask(screen.Started{Instance: msg.inst})
+	}
+	return nil
+}
+
+// folderAnswer takes what was found out about a folder, unless the person has typed on.
+func (s *Screen) folderAnswer(a screen.FolderAnswer) tea.Cmd {
+	f := s.form.Field(a.Field)
+	if f == nil || f.Text.Value() != a.Text {
+		return nil
+	}
+	f.Ghost = widget.Clean(a.Next.Rest)
+	s.folders[f.ID] = a.State
+	s.remark(f)
+	if s.pending == f.ID {
+		s.pending = ""
+		return s.tab(f)
+	}
+	return nil
+}
+
+// tab completes a folder where it can, and goes to the next field where it cannot.
+func (s *Screen) tab(f *widget.Field) tea.Cmd {
+	if f.Ghost != "" {
+		f.Text.Set(f.Text.Value() + f.Ghost)
+		f.Ghost = ""
+		return s.changed(f)
+	}
+	s.form.Move(1)
+	return nil
+}
+
+// Key types, moves between fields, and starts the app.
+func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
+	if !s.known || s.err != nil {
+		return nil, false
+	}
+	if s.starting {
+		return nil, k.String() != "esc" && k.String() != "ctrl+c"
+	}
+	f := s.form.Focused()
+	switch name := k.String(); {
+	case name == "enter" && s.form.OnFold(), name == "space" && s.form.OnFold():
+		s.form.ToggleFold()
+		return nil, true
+	case name == "tab" && f != nil && f.Kind == widget.FolderKind && f.Text.Value() != "":
+		if _, checked := s.folders[f.ID]; !checked {
+			s.pending = f.ID // the answer is on its way
+			return nil, true
+		}
+		return s.tab(f), true
+	case name == "right" && f != nil && f.Kind == widget.FolderKind && f.Ghost != "" && f.Text.AtEnd():
+		return s.tab(f), true
+	case name == "tab" || name == "down":
+		s.form.Move(1)
+		return nil, true
+	case name == "shift+tab" || name == "up":
+		s.form.Move(-1)
+		return nil, true
+	}
+	if f == nil {
+		return nil, false
+	}
+	used, changed := f.Update(k)
+	if changed {
+		return s.changed(f), true
+	}
+	return nil, used
+}
+
+// changed follows up on another answer.
+func (s *Screen) changed(f *widget.Field) tea.Cmd {
+	defer s.compose()
+	switch {
+	case f.Kind == widget.FolderKind:
+		f.Ghost, s.pending = "", ""
+		delete(s.folders, f.ID)
+		if f.Text.Value() == "" {
+			s.remark(f)
+		}
+		return screen.FolderSoon(s.id, f.ID, f.Text.Value())
+	case f.Kind == widget.NumberKind:
+		f.Remarks = nil
+		delete(s.ports, f.ID)
+		id, field, text := s.id, f.ID, f.Value()
+		return tea.Tick(screen.Debounce, func(time.Time) tea.Msg { return portDue{id, field, text} })
+	case f.Kind == widget.RadioKind:
+		for _, other := range s.form.Fields {
+			if other.Kind == widget.FolderKind {
+				s.remark(other)
+			}
+		}
+	}
+	return nil
+}
+
+// Mouse goes to a field.
+func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
+	if !s.known || s.starting {
+		return nil
+	}
+	p := s.layout(m.W, m.H)
+	if m.Wheel != 0 {
+		s.form.Move(m.Wheel)
+		return nil
+	}
+	if m.Y < p.formY || m.Y >= p.formY+p.formH {
+		return nil
+	}
+	_, changed := s.form.Click(s.d.Theme, m.X, m.Y-p.formY, m.W, p.formH)
+	if f := s.form.Focused(); changed && f != nil {
+		return s.changed(f)
+	}
+	return nil
+}
+
+// Actions are what can be done with the form.
+func (s *Screen) Actions() []screen.Action {
+	wait := ""
+	switch {
+	case !s.known:
+		wait = "the app is being read"
+	case s.starting:
+		wait = "it is being started"
+	}
+	next := "next field"
+	if f := s.form.Focused(); f != nil && f.Ghost != "" {
+		next = "complete"
+	}
+	word := "start"
+	if s.known && !s.target.Built && s.target.Kind != engine.TargetImage {
+		word = "build and start"
+	}
+	copyIt := func() tea.Cmd { return screen.Ask(screen.Copy{Text: s.command, What: "the command"}) }
+	acts := []screen.Action{
+		screen.Do(screen.On("enter"), word, "Start "+s.title(), s.launch).Unless(wait),
+		screen.Tell("tab", next),
+	}
+	if f := s.form.Focused(); f != nil && (f.Kind == widget.RadioKind || f.Kind == widget.ChoiceKind) {
+		acts = append(acts, screen.Tell("←→", "choose"))
+	}
+	if p, n := s.taken(); p != "" {
+		acts = append(acts, screen.Do(screen.On("ctrl+n"), "use "+n, "Use port "+n+", which is free", func() tea.Cmd {
+			f := s.form.Field(p)
+			f.SetValue(n)
+			return s.changed(f)
+		}))
+	}
+	acts = append(acts, screen.Do(screen.On("y", "ctrl+y"), "copy command", "Copy the command", copyIt).Unless(wait))
+	if s.Typing() {
+		acts[len(acts)-1] = acts[len(acts)-1].Shown("ctrl+y")
+	}
+	return append(acts,
+		screen.Do(screen.On("i", "ctrl+l"), "look inside", "Look inside "+s.title(), func() tea.Cmd {
+			return screen.Ask(screen.OpenInspect{Name: s.name, Title: s.title()})
+		}).Shown("ctrl+l").Unless(wait).Quietly(),
+		screen.Tell("↑ ↓ shift+tab", "move between fields").Quietly(),
+		screen.Tell("← → space", "choose an answer").Quietly(),
+	)
+}
+
+// taken is a port field whose number is in use, and the free one next to it.
+func (s *Screen) taken() (field, free string) {
+	for _, f := range s.form.Fields {
+		if st, ok := s.ports[f.ID]; ok && !st.Free && st.NextOne > 0 {
+			return f.ID, itoa(st.NextOne)
+		}
+	}
+	return "", ""
+}
+
+// launch checks the form and starts the app, making folders that are missing when the person agrees.
+func (s *Screen) launch() tea.Cmd {
+	var missing []string
+	ask := false
+	for _, f := range s.form.Fields {
+		if f.Kind != widget.FolderKind {
+			continue
+		}
+		v := f.Value()
+		switch st, checked := s.folders[f.ID]; {
+		case v == "" && f.Tag != "":
+			f.Remarks = []widget.Remark{{Tone: widget.Error, Text: "Choose a folder: the app works in it."}}
+			s.form.Focus(f.ID)
+			return nil
+		case v == "":
+		case !checked:
+			return tea.Sequence(s.d.FolderNow(screen.FolderDue{Form: s.id, Field: f.ID, Text: f.Text.Value()}), screen.Ask(again{s.id}))
+		case screen.MissingFolder(st):
+			missing = append(missing, st.Path)
+			ask = ask || v != f.Hint
+		case st.Exists && (!st.IsDir || !st.Readable):
+			s.form.Focus(f.ID)
+			return screen.Ask(screen.Flash{Tone: widget.Error, Text: "This folder cannot be used."})
+		}
+	}
+	switch {
+	case len(missing) == 0:
+		return s.run()
+	case !ask:
+		return s.make(missing)
+	}
+	text := "There is no folder " + widget.Clean(widget.Tilde(missing[0], s.d.Home)) + " yet."
+	d := &widget.Dialog{Title: "Create the folder?", Body: []string{text}, Buttons: []widget.Button{
+		{ID: "yes", Label: "Create it and start", Key: "y"}, {ID: "no", Label: "Back to the form", Key: "n"},
+	}}
+	return screen.Ask(screen.Confirm{Dialog: d, Answer: func(id string) tea.Cmd {
+		if id != "yes" {
+			return nil
+		}
+		return s.make(missing)
+	}})
+}
+
+// again asks for another try after a check that was still missing.
+type again struct{ id task.ID }
+
+// make creates folders, then goes on.
+func (s *Screen) make(paths []string) tea.Cmd {
+	id := s.id
+	s.starting, s.from, s.now = true, s.d.Now(), s.d.Now()
+	return task.Do(func() error {
+		for _, p := range paths {
+			if err := os.MkdirAll(p, 0o755); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(err error) tea.Msg { return madeMsg{id, err} })
+}
+
+// run starts the app, or builds it first. The answers are remembered.
+func (s *Screen) run() tea.Cmd {
+	spec, eng, life, id := s.spec(), s.d.Engine, s.d.Life, s.id
+	mem, app, answers := s.d.Memory, s.target.Name, s.answers()
+	save := task.Do(func() error { return mem.Save(app, answers) }, func(err error) tea.Msg {
+		if err != nil {
+			return screen.Flash{Tone: widget.Warning, Text: "Your answers could not be remembered: " + err.Error()}
+		}
+		return nil
+	})
+	if !s.target.Built && s.target.Kind != engine.TargetImage {
+		s.starting = false
+		def := s.target.Name
+		if s.target.Kind == engine.TargetRemote {
+			def = s.target.Ref
+		}
+		return tea.Batch(save, screen.Ask(screen.StartBuild{
+			Title: s.title(), Spec: engine.BuildSpec{Definition: def, Target: s.target.Path, Force: true}, Then: &spec,
+		}))
+	}
+	s.starting, s.from, s.now = true, s.d.Now(), s.d.Now()
+	return tea.Batch(save, task.Call(func() (engine.Instance, error) { return eng.Start(life, spec) },
+		func(in engine.Instance, err error) tea.Msg { return startedMsg{id, in, err} }))
+}

@@ -1,0 +1,491 @@
+// Package session is the screen of running apps: the address of one, as soon as it answers, and its log. Apps that ended
+// stay until they are taken from the list, with what they said last and what usually causes it.
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"carrel/engine"
+	"carrel/tui/screen"
+	"carrel/tui/task"
+	"carrel/tui/widget"
+)
+
+// Screen shows one app at a time.
+type Screen struct {
+	screen.Base
+	d  screen.Deps
+	id task.ID
+
+	loaded bool
+	apps   []engine.Instance
+	name   string // of the app shown
+	list   widget.List
+
+	log       widget.LogPane
+	logOf     string // the app and start the log belongs to
+	stream    *task.Stream[[]engine.LogLine]
+	streamID  task.ID
+	logErr    error
+	missed    int
+	usage     []float64 // processor, in parts of one
+	last      engine.Usage
+	lastAt    time.Time
+	usageOf   string
+	measuring bool
+
+	busy    map[string]string // app → what is being done to it
+	visible bool
+	now     time.Time
+	frame   int
+	w, h    int
+}
+
+// New makes the screen; it shows the app that was started last until Show says otherwise.
+func New(d screen.Deps) *Screen {
+	return &Screen{d: d, id: task.NewID(), busy: map[string]string{}, now: d.Now()}
+}
+
+// messages of this screen to itself
+type (
+	logMsg struct {
+		stream task.ID
+		batch  task.Batch[[]engine.LogLine]
+	}
+	usageMsg struct {
+		id   task.ID
+		name string
+		at   time.Time
+		use  engine.Usage
+		err  error
+	}
+	doneMsg struct {
+		id        task.ID
+		name, was string
+		said      string
+		err       error
+	}
+)
+
+// Show goes to an app.
+func (s *Screen) Show(name string) tea.Cmd {
+	if name != "" {
+		s.name = name
+		s.list.Select(name)
+	}
+	return s.attach()
+}
+
+// Title is the screen's name in the line at the top.
+func (s *Screen) Title() string {
+	if a := s.app(); a != nil {
+		return widget.Clean(title(a))
+	}
+	return "Running"
+}
+
+func title(a *engine.Instance) string {
+	if a.Title != "" {
+		return a.Title
+	}
+	return a.Name
+}
+
+func (s *Screen) app() *engine.Instance {
+	for i := range s.apps {
+		if s.apps[i].Name == s.name {
+			return &s.apps[i]
+		}
+	}
+	return nil
+}
+
+// Pace is fast while an app starts, slow while one runs.
+func (s *Screen) Pace() time.Duration {
+	a := s.app()
+	switch {
+	case len(s.busy) > 0 || a != nil && (a.State == engine.StateStarting || a.State == engine.StateStopping):
+		return screen.Spin
+	case a != nil && a.State.Live():
+		return 2 * time.Second
+	}
+	return screen.Slow
+}
+
+// Update takes what happened.
+func (s *Screen) Update(msg tea.Msg) tea.Cmd {
+	switch msg := msg.(type) {
+	case screen.Instances:
+		return s.setApps(msg)
+	case screen.Tick:
+		s.now, s.frame = msg.Now, msg.Frame
+		return s.measure()
+	case screen.Shown:
+		s.visible = true
+		s.now = s.d.Now()
+		return tea.Batch(s.attach(), s.measure())
+	case screen.Hidden:
+		s.visible = false
+	case logMsg:
+		if msg.stream != s.streamID {
+			return nil
+		}
+		return s.addLog(msg.batch)
+	case usageMsg:
+		if msg.id == s.id {
+			s.addUsage(msg)
+		}
+	case doneMsg:
+		if msg.id != s.id {
+			return nil
+		}
+		delete(s.busy, msg.name)
+		if msg.err != nil {
+			return screen.Ask(screen.Failed{What: msg.was + " " + msg.name, Err: msg.err})
+		}
+		return screen.Ask(screen.Flash{Tone: widget.Good, Text: msg.said})
+	case tea.PasteMsg:
+		s.log.Update(msg)
+	}
+	return nil
+}
+
+func (s *Screen) setApps(msg screen.Instances) tea.Cmd {
+	if msg.Err != nil {
+		return nil
+	}
+	s.loaded = true
+	s.apps = append([]engine.Instance(nil), msg.List...)
+	sortApps(s.apps)
+	items := make([]widget.Item, len(s.apps))
+	for i, a := range s.apps {
+		items[i] = widget.Item{ID: a.Name}
+	}
+	s.list.SetItems(items)
+	if s.app() == nil {
+		s.name = ""
+		if len(s.apps) > 0 {
+			s.name = s.apps[0].Name
+		}
+	}
+	s.list.Select(s.name)
+	s.now = s.d.Now()
+	return s.attach()
+}
+
+// sortApps puts what runs first, the newest first.
+func sortApps(apps []engine.Instance) {
+	less := func(a, b engine.Instance) bool {
+		if a.State.Live() != b.State.Live() {
+			return a.State.Live()
+		}
+		if !a.Started.Equal(b.Started) {
+			return a.Started.After(b.Started)
+		}
+		return a.Name < b.Name
+	}
+	for i := 1; i < len(apps); i++ {
+		for j := i; j > 0 && less(apps[j], apps[j-1]); j-- {
+			apps[j], apps[j-1] = apps[j-1], apps[j]
+		}
+	}
+}
+
+// attach follows the log of the app that is shown, once the screen is seen.
+func (s *Screen) attach() tea.Cmd {
+	a := s.app()
+	if a == nil || !s.visible {
+		return nil
+	}
+	of := a.Name + a.Started.String()
+	if of == s.logOf {
+		return nil
+	}
+	s.stream.Stop()
+	s.logOf, s.streamID, s.logErr, s.missed = of, task.NewID(), nil, 0
+	s.log.Log.Clear()
+	s.usage, s.last, s.usageOf = nil, engine.Usage{}, ""
+	name := a.Name
+	s.stream = task.Run(s.d.Life, func(ctx context.Context, emit func([]engine.LogLine)) error {
+		return s.d.Engine.Logs(ctx, name, engine.LogOptions{Follow: true, Tail: widget.LogLimit}, func(lines []engine.LogLine) error {
+			emit(lines)
+			return ctx.Err()
+		})
+	})
+	return tea.Batch(s.nextLog(), s.measure())
+}
+
+func (s *Screen) nextLog() tea.Cmd {
+	id := s.streamID
+	return s.stream.Next(func(b task.Batch[[]engine.LogLine]) tea.Msg { return logMsg{id, b} })
+}
+
+func (s *Screen) addLog(b task.Batch[[]engine.LogLine]) tea.Cmd {
+	s.missed += b.Dropped
+	for _, lines := range b.Items {
+		for _, l := range lines {
+			s.log.Log.Append(widget.LogLine{Time: l.Time, Text: l.Text, Own: l.Stream == "carrel"})
+		}
+	}
+	if b.Done {
+		s.logErr = b.Err
+		return nil
+	}
+	return s.nextLog()
+}
+
+// measure asks what the app uses, at most once at a time.
+func (s *Screen) measure() tea.Cmd {
+	a := s.app()
+	if a == nil || !a.State.Live() || !s.visible || s.measuring || s.now.Sub(s.lastAt) < 1500*time.Millisecond && s.usageOf == a.Name {
+		return nil
+	}
+	s.measuring = true
+	id, name, eng, now, life := s.id, a.Name, s.d.Engine, s.d.Now, s.d.Life
+	return task.Call(func() (engine.Usage, error) { return eng.Usage(life, name) },
+		func(u engine.Usage, err error) tea.Msg { return usageMsg{id, name, now(), u, err} })
+}
+
+// graph is how many measurements are kept.
+const graph = 24
+
+func (s *Screen) addUsage(m usageMsg) {
+	s.measuring = false
+	if m.err != nil || m.name != s.name {
+		s.lastAt = m.at
+		return
+	}
+	if s.usageOf == m.name {
+		if dt := m.at.Sub(s.lastAt); dt > 0 {
+			s.usage = append(s.usage, max(0, float64(m.use.CPU-s.last.CPU)/float64(dt)))
+			if len(s.usage) > graph {
+				s.usage = s.usage[len(s.usage)-graph:]
+			}
+		}
+	} else {
+		s.usage = nil
+	}
+	s.last, s.lastAt, s.usageOf = m.use, m.at, m.name
+}
+
+// Typing tells whether the search line is open.
+func (s *Screen) Typing() bool { return s.log.Typing() }
+
+// Key moves in the log and between apps.
+func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
+	if s.app() == nil {
+		return nil, false
+	}
+	if s.log.Update(k) {
+		s.Resize(s.w, s.h)
+		return nil, true
+	}
+	switch k.String() {
+	case "left", "shift+tab", "[":
+		return s.step(-1), true
+	case "right", "tab", "]":
+		return s.step(1), true
+	}
+	return nil, false
+}
+
+func (s *Screen) step(n int) tea.Cmd {
+	if len(s.apps) < 2 {
+		return nil
+	}
+	for i := range s.apps {
+		if s.apps[i].Name == s.name {
+			return s.Show(s.apps[(i+n+len(s.apps))%len(s.apps)].Name)
+		}
+	}
+	return nil
+}
+
+// Close ends following the log.
+func (s *Screen) Close() {
+	s.stream.Stop()
+	s.stream.Wait()
+}
+
+// act does something to an app off the loop.
+func (s *Screen) act(name, doing, said string, f func(context.Context) error) tea.Cmd {
+	s.busy[name] = doing
+	id, life := s.id, s.d.Life
+	return task.Do(func() error { return f(life) }, func(err error) tea.Msg { return doneMsg{id, name, doing, said, err} })
+}
+
+// grace is how long an app has to end by itself after it was asked to.
+const grace = 10 * time.Second
+
+func (s *Screen) stop() tea.Cmd {
+	a := s.app()
+	name, eng := a.Name, s.d.Engine
+	body := []string{"The app ends and its address stops answering. Files in the folders you shared stay as they are."}
+	if !a.Spec.Writable {
+		body = append(body, "What it changed elsewhere inside the container is thrown away.")
+	} else {
+		body = append(body, "What it changed inside the container is kept in it.")
+	}
+	return screen.Ask(screen.Confirm{
+		Dialog: widget.Confirm("Stop "+name+"?", body, "Stop it", "Let it run"),
+		Answer: func(id string) tea.Cmd {
+			if id != "yes" {
+				return nil
+			}
+			return s.act(name, "Stopping", name+" has stopped.", func(ctx context.Context) error { return eng.Stop(ctx, name, grace) })
+		},
+	})
+}
+
+func (s *Screen) restart() tea.Cmd {
+	a := s.app()
+	name, eng := a.Name, s.d.Engine
+	again := func() tea.Cmd {
+		return s.act(name, "Restarting", name+" was started again.", func(ctx context.Context) error {
+			_, err := eng.Restart(ctx, name)
+			return err
+		})
+	}
+	if !a.State.Live() {
+		return again()
+	}
+	return screen.Ask(screen.Confirm{
+		Dialog: widget.Confirm("Restart "+name+"?", []string{
+			"The app is stopped and started again with the same folders and ports. Whatever it holds only in memory is lost.",
+		}, "Restart it", "Let it run"),
+		Answer: func(id string) tea.Cmd {
+			if id != "yes" {
+				return nil
+			}
+			return again()
+		},
+	})
+}
+
+func (s *Screen) forget() tea.Cmd {
+	a := s.app()
+	name, eng := a.Name, s.d.Engine
+	return screen.Ask(screen.Confirm{
+		Dialog: widget.Confirm("Remove "+name+" from the list?", []string{
+			"Its log goes with it. The image and your folders stay.",
+		}, "Remove it", "Keep it"),
+		Answer: func(id string) tea.Cmd {
+			if id != "yes" {
+				return nil
+			}
+			return s.act(name, "Removing", name+" is no longer listed.", func(ctx context.Context) error { return eng.Forget(ctx, name) })
+		},
+	})
+}
+
+// address is what to show first: one that answers, else the first.
+func address(a *engine.Instance) *engine.Address {
+	var first *engine.Address
+	for i := range a.Addresses {
+		ad := &a.Addresses[i]
+		if ad.Ready {
+			return ad
+		}
+		if first == nil {
+			first = ad
+		}
+	}
+	return first
+}
+
+// tunnel is the line for the person's own computer, when this one is another.
+func (s *Screen) tunnel(a *engine.Instance) string {
+	ad := address(a)
+	if s.d.Remote == nil || ad == nil || ad.Host == 0 {
+		return ""
+	}
+	to := s.d.Remote.Host
+	if s.d.Remote.User != "" {
+		to = s.d.Remote.User + "@" + to
+	}
+	return fmt.Sprintf("ssh -N -L %d:127.0.0.1:%d %s", ad.Host, ad.Host, to)
+}
+
+// Actions are what can be done with the app.
+func (s *Screen) Actions() []screen.Action {
+	a := s.app()
+	if a == nil {
+		return []screen.Action{
+			screen.Do(screen.On("enter"), "open the catalog", "Open the catalog", func() tea.Cmd { return screen.Ask(screen.GoCatalog{}) }),
+		}
+	}
+	name := widget.Clean(a.Name)
+	noURL, notLive, live := "", "", ""
+	ad := address(a)
+	switch {
+	case !a.State.Live():
+		noURL, notLive = "the app has ended", "the app has ended"
+	case ad == nil || !ad.Ready:
+		noURL = "it does not answer yet"
+	}
+	if a.State.Live() {
+		live = "the app still runs; stop it first"
+	}
+	if b := s.busy[a.Name]; b != "" {
+		notLive, live = b+" …", b+" …"
+	}
+	url := ""
+	if ad != nil {
+		url = ad.URL
+	}
+	acts := []screen.Action{
+		screen.Do(screen.On("o"), "open browser", "Open "+name+" in the browser", func() tea.Cmd { return screen.Ask(screen.Browse{URL: url}) }).Unless(noURL),
+		screen.Do(screen.On("c"), "copy address", "Copy the address of "+name, func() tea.Cmd { return screen.Ask(screen.Copy{Text: url, What: "the address"}) }).Unless(noURL),
+	}
+	if t := s.tunnel(a); t != "" {
+		acts = append(acts, screen.Do(screen.On("C"), "copy ssh line", "Copy the ssh line for your own computer", func() tea.Cmd {
+			return screen.Ask(screen.Copy{Text: t, What: "the ssh line"})
+		}))
+	}
+	stop := screen.Do(screen.On("s"), "stop", "Stop "+name, s.stop).Unless(notLive)
+	restart := screen.Do(screen.On("r"), "restart", "Restart "+name, s.restart)
+	if b := s.busy[a.Name]; b != "" {
+		restart = restart.Unless(b + " …")
+	}
+	forget := screen.Do(screen.On("d"), "remove from list", "Remove "+name+" from the list", s.forget).Unless(live)
+	if a.State.Live() {
+		acts = append(acts, stop, restart)
+	} else {
+		acts = append(acts, restart, forget)
+	}
+	acts = append(acts,
+		screen.Do(screen.On("/"), "search", "Search the log", func() tea.Cmd { s.log.Search(); return nil }),
+		screen.Do(screen.On("t"), "terminal", "Open a terminal inside "+name, func() tea.Cmd {
+			return screen.Ask(screen.RunInside{Args: []string{"shell", name}, What: "the terminal inside " + name})
+		}).Unless(notLive),
+		screen.Do(screen.On("i"), "look inside", "Look inside "+name, func() tea.Cmd {
+			return screen.Ask(screen.OpenInspect{Name: a.Image, Title: title(a)})
+		}),
+		screen.Do(screen.On("w"), "save log", "Save the log of "+name+" to a file", func() tea.Cmd {
+			return screen.Ask(screen.SaveText{Name: name + ".log", Text: s.log.Log.Text()})
+		}).Quietly(),
+		screen.Do(screen.On("y"), "copy command", "Copy the command that starts "+name, func() tea.Cmd {
+			return screen.Ask(screen.Copy{Text: a.Command, What: "the command"})
+		}).Quietly(),
+	)
+	if a.State.Live() {
+		acts = append(acts, forget.Quietly())
+	} else {
+		acts = append(acts, stop.Quietly())
+	}
+	acts = append(acts,
+		screen.Tell("f", "follow the log, or hold it still").Quietly(),
+		screen.Tell("↑ ↓ pgup pgdn", "move in the log").Quietly(),
+		screen.Tell("n N", "next and previous place found").Quietly(),
+		screen.Tell("z", "break long lines, or cut them").Quietly(),
+		screen.Tell("T", "show when each line was written").Quietly(),
+	)
+	if len(s.apps) > 1 {
+		acts = append(acts, screen.Tell("← →", "the other apps").Quietly())
+	}
+	return acts
+}

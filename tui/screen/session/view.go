@@ -1,0 +1,397 @@
+package session
+
+import (
+	"fmt"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"carrel/engine"
+	"carrel/tui/screen"
+	"carrel/tui/theme"
+	"carrel/tui/widget"
+)
+
+// wide is the width from which the apps are a list at the left, when there are several.
+const wide = 108
+
+// parts says how the screen is divided.
+type parts struct {
+	list       int // width of the list at the left, 0: a strip at the top
+	strip      bool
+	w, pad     int
+	head       []string
+	logH, logY int
+}
+
+func (s *Screen) layout(w, h int) parts {
+	p := parts{w: w, pad: 2}
+	if w < 60 {
+		p.pad = 1
+	}
+	if len(s.apps) > 1 {
+		if w >= wide {
+			p.list = 30
+			p.w = w - p.list - 1
+		} else {
+			p.strip = h >= 8
+		}
+	}
+	inner := max(0, p.w-2*p.pad)
+	p.head = s.head(inner, h)
+	if p.strip {
+		p.logY = 1
+	}
+	p.logY += len(p.head)
+	p.logH = max(0, h-p.logY)
+	return p
+}
+
+// Resize remembers the size, for the keys that move by pages.
+func (s *Screen) Resize(w, h int) {
+	s.w, s.h = w, h
+	p := s.layout(w, h)
+	s.list.Resize(max(0, h-2))
+	s.log.Resize(max(0, p.w-2*max(0, p.pad-1)), p.logH)
+}
+
+// View draws the screen.
+func (s *Screen) View(w, h int) string {
+	t := s.d.Theme
+	if s.app() == nil {
+		return s.empty(w, h)
+	}
+	p := s.layout(w, h)
+	inner := max(0, p.w-2*p.pad)
+	var out []string
+	if p.strip {
+		out = append(out, s.strip(w))
+	}
+	out = append(out, widget.Indent(p.head, p.pad)...)
+	main := widget.Rows(out, p.w, min(h, p.logY))
+	if p.logH > 0 {
+		lw := inner + 2
+		if p.pad < 2 {
+			lw = inner
+		}
+		pane := s.log.View(t, lw, p.logH, "Log", s.noLog())
+		lines := widget.Indent(strings.Split(pane, "\n"), max(0, (p.w-lw)/2))
+		log := widget.Rows(lines, p.w, p.logH)
+		if p.logY == 0 {
+			main = log
+		} else {
+			main = widget.Stack(main, log)
+		}
+	}
+	if p.list == 0 {
+		return widget.Box(main, w, h)
+	}
+	wall := widget.Box(strings.TrimSuffix(strings.Repeat(t.Faint.Render(theme.Wall)+"\n", h), "\n"), 1, h)
+	return widget.Box(widget.Beside(s.side(p.list, h), wall, main), w, h)
+}
+
+// side is the list of all apps.
+func (s *Screen) side(w, h int) string {
+	t := s.d.Theme
+	rows := s.list.View(t, w, max(0, h-2), func(i int, selected bool, w int) string {
+		a := &s.apps[i]
+		name := t.Text.Render(widget.Clean(a.Name))
+		if selected {
+			name = t.Strong.Render(widget.Clean(a.Name))
+		}
+		return widget.Marker(t, selected) + s.sign(a) + " " + widget.Spread(name, t.Muted.Render(s.age(a))+" ", max(0, w-4))
+	})
+	return widget.Stack(widget.Box("\n", w, min(2, h)), widget.Box(rows, w, max(0, h-2)))
+}
+
+// strip is the list of all apps in one line.
+func (s *Screen) strip(w int) string {
+	t := s.d.Theme
+	line := ""
+	for i := range s.apps {
+		a := &s.apps[i]
+		name := t.Muted.Render(widget.Clean(a.Name))
+		if a.Name == s.name {
+			name = t.Title.Underline(true).Render(widget.Clean(a.Name))
+		}
+		line += "  " + s.sign(a) + " " + name
+	}
+	return widget.Spread(line, t.Muted.Render("← → other apps "), w)
+}
+
+func (s *Screen) sign(a *engine.Instance) string { return Sign(s.d.Theme, a.State, s.frame) }
+
+// Sign is one cell that says how an app is.
+func Sign(t *theme.Theme, st engine.State, frame int) string {
+	switch st {
+	case engine.StateReady, engine.StateRunning:
+		return t.OK.Render(theme.Dot)
+	case engine.StateStarting, engine.StateStopping:
+		return t.Accent.Render(t.Spinner(frame))
+	case engine.StateUnhealthy:
+		return t.Warn.Render(theme.Note)
+	case engine.StateLost:
+		return t.Bad.Render(theme.Cross)
+	}
+	return t.Muted.Render(theme.Ring)
+}
+
+func (s *Screen) age(a *engine.Instance) string {
+	if a.State.Live() {
+		return widget.Roughly(s.now.Sub(a.Started))
+	}
+	if a.ExitCode != 0 {
+		return fmt.Sprintf("code %d", a.ExitCode)
+	}
+	return "ended"
+}
+
+// head is what stands above the log.
+func (s *Screen) head(w, h int) []string {
+	t, a := s.d.Theme, s.app()
+	if a == nil || w <= 0 {
+		return nil
+	}
+	small := h < 16
+	var out []string
+	if !small {
+		out = append(out, "")
+	}
+	out = append(out, widget.Spread(t.Strong.Render(widget.Clean(title(a))), s.stateWords(a), w))
+	if doing := s.busy[a.Name]; doing != "" {
+		out = append(out, t.Accent.Render(t.Spinner(s.frame)+" "+doing+" "+theme.Ellipsis))
+	} else {
+		out = append(out, s.hero(a, w, small)...)
+	}
+	if tn := s.tunnel(a); tn != "" && a.State.Live() && h >= 10 {
+		out = append(out, widget.Cut(t.Muted.Render("On your own computer:  ")+t.Strong.Render(tn), w))
+	}
+	if !small {
+		out = append(out, s.facts(a, w)...)
+		out = append(out, "")
+	} else if a.State.Live() && h >= 9 {
+		out = append(out, s.vitals(a, w))
+	}
+	if len(out) > h*2/3 {
+		out = out[:h*2/3]
+	}
+	return out
+}
+
+func (s *Screen) stateWords(a *engine.Instance) string {
+	t := s.d.Theme
+	switch a.State {
+	case engine.StateReady:
+		return t.OK.Render(theme.Dot + " serving")
+	case engine.StateRunning:
+		return t.OK.Render(theme.Dot + " running")
+	case engine.StateStarting:
+		return t.Accent.Render(t.Spinner(s.frame) + " starting")
+	case engine.StateStopping:
+		return t.Accent.Render(t.Spinner(s.frame) + " stopping")
+	case engine.StateUnhealthy:
+		return t.Warn.Render(theme.Note + " not answering")
+	case engine.StateLost:
+		return t.Bad.Render(theme.Cross + " lost")
+	}
+	if a.ExitCode == 0 {
+		return t.Muted.Render(theme.Ring + " ended")
+	}
+	return t.Bad.Render(fmt.Sprintf("%s ended with code %d", theme.Cross, a.ExitCode))
+}
+
+// hero is the address, or what stands in its way.
+func (s *Screen) hero(a *engine.Instance, w int, small bool) []string {
+	t := s.d.Theme
+	ad := address(a)
+	var line string
+	switch {
+	case !a.State.Live():
+		return s.ended(a, w, small)
+	case a.State == engine.StateUnhealthy:
+		line = t.Warn.Render(theme.Note + " " + orElse(widget.Clean(a.Problem), "It listens, but does not answer as it should."))
+	case ad != nil && ad.Ready:
+		line = t.Link.Bold(true).Render(widget.Clean(ad.URL))
+	case a.State == engine.StateRunning:
+		line = t.Muted.Render("It runs. It has not opened an address so far.")
+	default:
+		line = t.Accent.Render("starting "+theme.Ellipsis) + t.Muted.Render("  "+widget.Lasted(s.now.Sub(a.Started))+"   the address appears here as soon as it answers")
+	}
+	if small {
+		return []string{widget.Cut(line, w)}
+	}
+	edge := t.Faint
+	if ad != nil && ad.Ready {
+		edge = t.Accent
+	}
+	bw := min(w, max(widget.Width(line)+6, 76))
+	if bw < 8 {
+		return []string{widget.Cut(line, w)}
+	}
+	if keys := t.Accent.Render("o") + t.Muted.Render(" opens   ") + t.Accent.Render("c") + t.Muted.Render(" copies"); ad != nil && ad.Ready &&
+		a.State != engine.StateUnhealthy && widget.Width(line)+widget.Width(keys)+3 <= bw-6 {
+		line = widget.Spread(line, keys, bw-6)
+	}
+	return []string{
+		edge.Render(theme.CornerTL + strings.Repeat(theme.Rule, bw-2) + theme.CornerTR),
+		edge.Render(theme.Wall) + "  " + widget.Line(line, bw-6) + "  " + edge.Render(theme.Wall),
+		edge.Render(theme.CornerBL + strings.Repeat(theme.Rule, bw-2) + theme.CornerBR),
+	}
+}
+
+// ended says how it ended and what usually causes that.
+func (s *Screen) ended(a *engine.Instance, w int, small bool) []string {
+	t := s.d.Theme
+	why, hint := Cause(a, s.log.Log.Last(40))
+	style := t.Text
+	if a.ExitCode != 0 || a.State == engine.StateLost {
+		style = t.Bad
+	}
+	var out []string
+	for _, l := range widget.Wrap(why, w) {
+		out = append(out, style.Render(l))
+	}
+	for _, l := range widget.Wrap(hint, w) {
+		out = append(out, t.Muted.Render(l))
+	}
+	if small && len(out) > 3 {
+		out = out[:3]
+	}
+	return out
+}
+
+// vitals is one line: since when, what it uses.
+func (s *Screen) vitals(a *engine.Instance, w int) string {
+	t := s.d.Theme
+	var parts []string
+	if a.ReadyIn > 0 {
+		parts = append(parts, "ready after "+widget.Lasted(a.ReadyIn))
+	}
+	if up := s.now.Sub(a.Started); a.State != engine.StateStarting && up >= 0 {
+		parts = append(parts, "up "+widget.Roughly(up))
+	}
+	line := t.Muted.Render(strings.Join(parts, " "+theme.Sep+" "))
+	if n := len(s.usage); n > 0 && s.usageOf == a.Name {
+		cpu := s.usage[n-1]
+		right := t.Muted.Render("CPU ") + widget.Spark(t, min(graph, 12), s.usage, 1) + fmt.Sprintf(" %3.0f %%", cpu*100) +
+			t.Muted.Render("   memory ") + widget.Right(widget.Bytes(s.last.Memory), 6)
+		if widget.Width(line)+widget.Width(right)+3 <= w {
+			line = widget.Spread(line, right, w)
+		} else if short := fmt.Sprintf("   %.0f %%   %s", cpu*100, widget.Bytes(s.last.Memory)); widget.Width(line)+widget.Width(short) <= w {
+			line += short
+		}
+	}
+	return widget.Cut(line, w)
+}
+
+func (s *Screen) facts(a *engine.Instance, w int) []string {
+	t := s.d.Theme
+	var out []string
+	if a.State.Live() {
+		out = append(out, s.vitals(a, w))
+	}
+	for i, b := range a.Binds {
+		if i == 3 {
+			out = append(out, t.Muted.Render(fmt.Sprintf("and %d more folders", len(a.Binds)-3)))
+			break
+		}
+		mode := "read and change"
+		if b.ReadOnly {
+			mode = "only read"
+		}
+		src := widget.CutMiddle(widget.Clean(widget.Tilde(b.Source, s.d.Home)), max(10, w/2))
+		out = append(out, widget.Cut(t.Text.Render(src)+t.Muted.Render("  "+theme.Arrow+"  "+widget.Clean(b.Dest)+"   "+mode), w))
+	}
+	first := address(a)
+	for i := range a.Addresses {
+		if ad := &a.Addresses[i]; ad != first && a.State.Live() {
+			out = append(out, widget.Cut(t.Muted.Render("also  ")+widget.Clean(ad.URL)+"  "+t.Muted.Render(widget.Clean(ad.Text)), w))
+		}
+	}
+	return out
+}
+
+func (s *Screen) noLog() string {
+	a := s.app()
+	switch {
+	case s.logErr != nil:
+		return "The log cannot be read: " + widget.Clean(s.logErr.Error())
+	case a != nil && !a.State.Live():
+		return "It wrote nothing."
+	}
+	return "It has written nothing yet."
+}
+
+// empty is the screen while nothing runs.
+func (s *Screen) empty(w, h int) string {
+	t := s.d.Theme
+	if !s.loaded {
+		return widget.Box("", w, h)
+	}
+	lines := []string{
+		t.Strong.Render("Nothing is running."), "",
+		t.Muted.Render("An app you start shows its address and its log here,"),
+		t.Muted.Render("and goes on running when you leave Carrel."), "",
+		t.Accent.Render("enter") + t.Muted.Render("  choose one from the catalog"),
+	}
+	var out []string
+	for range max(0, (h-len(lines))/2-1) {
+		out = append(out, "")
+	}
+	for _, l := range lines {
+		out = append(out, widget.Center(l, w))
+	}
+	return widget.Rows(out, w, h)
+}
+
+// Mouse scrolls the log, chooses an app, and opens the address that is clicked.
+func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
+	a := s.app()
+	if a == nil {
+		return nil
+	}
+	p := s.layout(m.W, m.H)
+	if m.Wheel != 0 {
+		if m.X < p.list {
+			s.list.Scroll(m.Wheel * 3)
+			return nil
+		}
+		s.log.Log.ScrollBy(m.Wheel * 3)
+		return nil
+	}
+	if m.X < p.list {
+		if s.list.SelectAt(m.Y-2, m.H-2) {
+			it, _ := s.list.Selected()
+			return s.Show(it.ID)
+		}
+		return nil
+	}
+	if p.strip && m.Y == 0 {
+		x := 0
+		for i := range s.apps {
+			n := widget.Width(widget.Clean(s.apps[i].Name)) + 4
+			if m.X >= x && m.X < x+n {
+				return s.Show(s.apps[i].Name)
+			}
+			x += n
+		}
+		return nil
+	}
+	if ad := address(a); ad != nil && ad.Ready && m.Y < p.logY {
+		line := m.Y
+		if p.strip {
+			line--
+		}
+		if line >= 0 && line < len(p.head) && strings.Contains(plain(p.head[line]), clip(widget.Clean(ad.URL), 20)) {
+			return screen.Ask(screen.Browse{URL: ad.URL})
+		}
+	}
+	return nil
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}

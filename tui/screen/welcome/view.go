@@ -1,0 +1,231 @@
+package welcome
+
+import (
+	"fmt"
+	"strings"
+
+	"carrel/engine"
+	"carrel/tui/theme"
+	"carrel/tui/widget"
+)
+
+// text is how wide lines of text are at most.
+const text = 76
+
+// Resize tells the lists their height.
+func (s *Screen) Resize(w, h int) {
+	s.w, s.h = w, h
+	s.reason.Resize(len(reasons))
+	s.list.Resize(max(1, h-8))
+}
+
+// View draws the page.
+func (s *Screen) View(w, h int) string {
+	left := 3
+	if w < 70 {
+		left = 2
+	}
+	if w >= 110 { // a calm column, not at the very edge
+		left = (w - 96) / 2
+	}
+	inner := max(0, w-2*left)
+	lines := s.head(inner)
+	switch s.page {
+	case 0:
+		lines = append(lines, s.checksPage(inner, h)...)
+	case 1:
+		lines = append(lines, s.reasonsPage(inner, h)...)
+	default:
+		lines = append(lines, s.startPage(inner, max(0, h-len(lines)))...)
+	}
+	pad := 0
+	if h > 26 {
+		pad = min(3, (h-len(lines))/4)
+	}
+	out := append(make([]string, max(0, pad)), widget.Indent(lines, left)...)
+	return widget.Rows(out, w, h)
+}
+
+func (s *Screen) wrap(style func(...string) string, t string, w int) []string {
+	var out []string
+	for _, l := range widget.Wrap(t, min(w, text)) {
+		out = append(out, style(l))
+	}
+	return out
+}
+
+// head is the page's title.
+func (s *Screen) head(w int) []string {
+	t := s.d.Theme
+	r, _ := s.reason.Selected()
+	switch {
+	case s.page == 0:
+		return []string{"", t.Strong.Render("A private desk for every research app."), ""}
+	case s.page == 1:
+		return []string{"", t.Strong.Render("What brings you here?"), ""}
+	case r.ID == "look":
+		out := []string{"", t.Strong.Render("Your first app"), ""}
+		out = append(out, s.wrap(t.Muted.Render, "A small page, served from inside a container. It shows the one folder you share with it, and nothing else of your computer. Put a file into that folder, and watch it appear.", w)...)
+		return append(out, "")
+	case r.ID == "given":
+		out := []string{"", t.Strong.Render("A container somebody gave you"), ""}
+		out = append(out, s.wrap(t.Muted.Render, "An image (.sif, .img), a definition file, or an address such as docker://alpine. Nothing in it is run before you say so.", w)...)
+		return append(out, "")
+	}
+	return []string{"", t.Strong.Render("Choose one"), t.Muted.Render("Each is built on this computer from a short text; a form asks the rest."), ""}
+}
+
+func (s *Screen) checksPage(w, h int) []string {
+	t := s.d.Theme
+	var out []string
+	if h >= 16 {
+		out = append(out, s.wrap(t.Text.Render, "Carrel runs apps (notebooks, experiments, result pages) in containers: sealed boxes that hold everything an app needs. Your files stay on your computer; you choose which folder an app may see.", w)...)
+		out = append(out, "")
+	}
+	if !s.checked {
+		return append(out, t.Accent.Render(t.Spinner(s.frame))+t.Muted.Render(" Checking this computer "+theme.Ellipsis))
+	}
+	bad := 0
+	for _, c := range s.checks {
+		if c.Status == engine.StatusBad {
+			bad++
+		}
+	}
+	if bad > 0 {
+		out = append(out, t.Bad.Render(widget.Count(bad, "thing does", "things do")+" not work on this computer yet"))
+	} else {
+		out = append(out, t.Muted.Render("This computer can run them:"))
+	}
+	for _, c := range s.all() {
+		out = append(out, s.checkLine(c, w))
+		if s.why || c.Status == engine.StatusBad {
+			for _, x := range []string{c.Detail, c.Advice} {
+				for _, l := range widget.Wrap(widget.Clean(x), max(1, min(w, text)-6)) {
+					out = append(out, "      "+t.Muted.Render(l))
+				}
+			}
+			if c.Admin != "" && c.Status == engine.StatusBad {
+				out = append(out, "      "+t.Muted.Render("administrator:  ")+widget.Clean(c.Admin))
+			}
+		}
+	}
+	return out
+}
+
+// all are the doctor's checks, with what newcomers meet first.
+func (s *Screen) all() []engine.Check {
+	out := append([]engine.Check(nil), s.checks...)
+	port := engine.Check{Name: "port", Status: engine.StatusOK, Title: fmt.Sprintf("Port %d is free", s.port.Port), Term: "notebooks like it",
+		Detail: "Pages of apps are reached at an address of this computer that ends in a number, the port."}
+	if !s.port.Free {
+		port.Status = engine.StatusNote
+		port.Title = fmt.Sprintf("Port %d is in use by %s", s.port.Port, orElse(s.port.Holder, "another program"))
+		port.Term = "Carrel will pick a free one"
+	}
+	if s.port.Port > 0 {
+		out = append(out, port)
+	}
+	if s.dir != "" {
+		space := engine.Check{Name: "space", Status: engine.StatusOK, Title: fmt.Sprintf("%s free for images in %s", widget.Bytes(s.free), widget.Tilde(s.dir, s.d.Home)),
+			Detail: "An image is one file, from some 10 MB to a few GB."}
+		if s.free < 2e9 {
+			space.Status, space.Advice = engine.StatusNote, "Images of notebooks take 200 MB to 2 GB."
+		}
+		out = append(out, space)
+	}
+	return out
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+func (s *Screen) checkLine(c engine.Check, w int) string {
+	t := s.d.Theme
+	sign := t.OK.Render(theme.Check)
+	switch c.Status {
+	case engine.StatusNote:
+		sign = t.Warn.Render(theme.Note)
+	case engine.StatusBad:
+		sign = t.Bad.Render(theme.Cross)
+	}
+	title := widget.Clean(c.Title)
+	term := widget.Clean(c.Term)
+	if c.Status == engine.StatusNote && c.Advice != "" && !s.why {
+		term = widget.Clean(c.Advice)
+	}
+	lw := min(58, w*2/3)
+	if widget.Width(title) > lw || w < 64 {
+		return "  " + sign + " " + widget.Cut(t.Text.Render(title), max(0, w-4))
+	}
+	return "  " + sign + " " + widget.Line(t.Text.Render(title), lw) + widget.Cut(t.Muted.Render(term), max(0, w-lw-4))
+}
+
+// rowsEach is how many lines an answer of page 2 takes.
+func rowsEach(h int) int {
+	if h >= 4+len(reasons)*3 {
+		return 3
+	}
+	return 1
+}
+
+func (s *Screen) reasonsPage(w, h int) []string {
+	t := s.d.Theme
+	each := rowsEach(h)
+	cur := s.reason.Cursor()
+	var out []string
+	for i, r := range reasons {
+		num := t.Accent.Render(fmt.Sprint(i + 1))
+		name := t.Text.Render(r.text)
+		if i == cur {
+			name = t.Title.Render(r.text)
+		}
+		line := widget.Marker(t, i == cur) + num + "  "
+		if each == 1 {
+			out = append(out, line+widget.Line(name, 28)+t.Muted.Render(r.about))
+			continue
+		}
+		out = append(out, line+name, widget.Marker(t, i == cur)+"   "+t.Muted.Render(r.about), "")
+	}
+	return out
+}
+
+func (s *Screen) startPage(w, h int) []string {
+	t := s.d.Theme
+	if len(s.form.Fields) > 0 {
+		out := splitRows(s.form.View(t, min(w, text+4), min(h, s.form.Height(t, min(w, text+4)))))
+		if r, _ := s.reason.Selected(); r.ID == "look" {
+			out = append(out, s.wrap(t.Muted.Render, "Apps go on running when you leave Carrel; you stop them with one key.", w)...)
+		}
+		if s.busy {
+			out = append(out, "", t.Accent.Render(t.Spinner(s.frame))+t.Strong.Render(" Starting "+theme.Ellipsis))
+		}
+		return out
+	}
+	if len(s.shown) == 0 {
+		return s.wrap(t.Text.Render, "The catalog has no app of this kind yet. Enter shows all there are.", w)
+	}
+	view := s.list.View(t, w, max(1, h), func(i int, selected bool, w int) string {
+		e := &s.shown[i]
+		name := e.Card.Title
+		if name == "" {
+			name = e.Name
+		}
+		style := t.Text
+		if selected {
+			style = t.Title
+		}
+		return widget.Marker(t, selected) + widget.Line(style.Render(widget.Clean(name)), 28) + "  " + t.Muted.Render(widget.Clean(e.Card.Description))
+	})
+	return splitRows(view)
+}
+
+func splitRows(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, "\n")
+}

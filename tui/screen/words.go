@@ -1,0 +1,38 @@
+package screen
+
+import (
+	"fmt"
+	"strings"
+
+	"carrel/tui/task"
+	"carrel/tui/widget"
+)
+
+// Serves says in a few words what an app opens in the browser.
+func Serves(c task.Card) string {
+	var out []string
+	for _, p := range c.Ports {
+		text := p.Text
+		if text == "" {
+			text = "a page"
+		}
+		out = append(out, fmt.Sprintf("%s (port %d)", widget.Clean(text), p.Container))
+	}
+	return strings.Join(out, ", ")
+}
+
+// Works says which folders an app wants to see.
+func Works(c task.Card) string {
+	var out []string
+	for _, b := range c.Binds {
+		text := widget.Clean(b.Text)
+		if text == "" {
+			text = "a folder"
+		}
+		if b.Mode == task.BindReadOnly {
+			text += " (only read)"
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, ", ")
+}

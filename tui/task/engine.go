@@ -1,0 +1,55 @@
+package task
+
+import (
+	"context"
+	"time"
+
+	"carrel/engine"
+)
+
+// Engine is what the screens need of *engine.Engine. All of it may be called from any goroutine, and none of it on the loop.
+type Engine interface {
+	Resolve(ctx context.Context, name string) (engine.Target, error)
+	Images(ctx context.Context) ([]engine.ImageInfo, error)
+	RemoveImage(ctx context.Context, path string) error
+	Card(ctx context.Context, name string) (Card, error)
+	Definition(ctx context.Context, name string) (string, error)
+
+	Build(ctx context.Context, spec engine.BuildSpec, sink engine.Sink) (engine.ImageInfo, error)
+	Start(ctx context.Context, spec engine.RunSpec) (engine.Instance, error)
+	Instances(ctx context.Context) ([]engine.Instance, error)
+	Instance(ctx context.Context, name string) (engine.Instance, error)
+	Watch(ctx context.Context) (<-chan struct{}, error)
+	Logs(ctx context.Context, name string, o engine.LogOptions, f func([]engine.LogLine) error) error
+	Usage(ctx context.Context, name string) (engine.Usage, error)
+	Stop(ctx context.Context, name string, grace time.Duration) error
+	Restart(ctx context.Context, name string) (engine.Instance, error)
+	Forget(ctx context.Context, name string) error
+
+	Doctor(ctx context.Context) []engine.Check
+	Folder(path string) engine.FolderState
+	Port(n int) engine.PortState
+	FreeSpace() (bytes int64, dir string)
+	CommandLine(spec engine.RunSpec) string
+	BuildCommandLine(spec engine.BuildSpec) string
+}
+
+// Memory keeps the answers of earlier launches, by the app's name. A memory that cannot be read is an empty one.
+type Memory interface {
+	Load(app string) map[string]string
+	Save(app string, answers map[string]string) error
+}
+
+// Entry is one app of the catalog.
+type Entry struct {
+	Name   string
+	Card   Card
+	Raw    string // its definition file
+	Source string // where it comes from, for a person: "built in"
+	Err    error  // why it cannot be used
+}
+
+// Catalog is what the screens need of the catalog of apps.
+type Catalog interface {
+	Entries(ctx context.Context) ([]Entry, error)
+}

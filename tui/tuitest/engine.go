@@ -1,0 +1,456 @@
+package tuitest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"carrel/engine"
+	"carrel/tui/task"
+)
+
+// Engine answers from memory. Its methods may be called from any goroutine; its fields are set before it is used.
+type Engine struct {
+	Clock    func() time.Time
+	Cards    map[string]task.Card // by name and by path
+	Defs     map[string]string    // definition text, by name and by path
+	Checks   []engine.Check       // what Doctor finds
+	Folders  map[string]engine.FolderState
+	Taken    map[int]string           // ports in use, and by whom
+	Targets  map[string]engine.Target // what names stand for; others are paths that are not there
+	Events   []engine.Event           // what a build tells
+	Pause    time.Duration            // between the events of a build, and before an app answers
+	BuildErr error                    // how a build ends
+	StartErr error                    // how a start ends
+	Answers  bool                     // apps that are started get an address after Pause
+
+	mu        sync.Mutex
+	images    []engine.ImageInfo
+	instances []engine.Instance
+	logs      map[string][]engine.LogLine
+	watchers  map[chan struct{}]bool
+	changed   chan struct{} // closed and replaced when a log grew or an app changed
+	Calls     []string      // what was asked for, as "Verb object"
+	running   sync.WaitGroup
+}
+
+// NewEngine makes an engine that knows nothing.
+func NewEngine(clock func() time.Time) *Engine {
+	return &Engine{
+		Clock: clock, Cards: map[string]task.Card{}, Defs: map[string]string{}, Folders: map[string]engine.FolderState{},
+		Taken: map[int]string{}, Targets: map[string]engine.Target{}, logs: map[string][]engine.LogLine{},
+		watchers: map[chan struct{}]bool{}, changed: make(chan struct{}),
+	}
+}
+
+var _ task.Engine = (*Engine)(nil)
+
+func (e *Engine) called(verb, object string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.Calls = append(e.Calls, strings.TrimSpace(verb+" "+object))
+}
+
+// Called tells whether a call was made.
+func (e *Engine) Called(call string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.Calls {
+		if c == call {
+			return true
+		}
+	}
+	return false
+}
+
+// AddImage puts an image on the desk.
+func (e *Engine) AddImage(i engine.ImageInfo) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.images = append(e.images, i)
+	e.Targets[i.Path] = engine.Target{Kind: engine.TargetImage, Name: i.Name, Path: i.Path, Built: true}
+}
+
+// Put adds an app, or replaces the one of its name, and tells those who watch.
+func (e *Engine) Put(in engine.Instance) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range e.instances {
+		if e.instances[i].Name == in.Name {
+			e.instances[i] = in
+			e.tell()
+			return
+		}
+	}
+	e.instances = append(e.instances, in)
+	e.tell()
+}
+
+// Change changes an app that is there.
+func (e *Engine) Change(name string, f func(*engine.Instance)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range e.instances {
+		if e.instances[i].Name == name {
+			f(&e.instances[i])
+		}
+	}
+	e.tell()
+}
+
+// Log lets an app write lines.
+func (e *Engine) Log(name string, lines ...string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range lines {
+		e.logs[name] = append(e.logs[name], engine.LogLine{Time: e.Clock(), Stream: "out", Text: l})
+	}
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+// tell wakes everybody; e.mu is held.
+func (e *Engine) tell() {
+	for w := range e.watchers {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+	close(e.changed)
+	e.changed = make(chan struct{})
+}
+
+// Resolve finds what a name stands for.
+func (e *Engine) Resolve(_ context.Context, name string) (engine.Target, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if t, ok := e.Targets[name]; ok {
+		return t, nil
+	}
+	return engine.Target{}, fmt.Errorf("resolve %s: %w", name, engine.ErrNotFound)
+}
+
+// Images lists the images.
+func (e *Engine) Images(context.Context) ([]engine.ImageInfo, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]engine.ImageInfo(nil), e.images...), nil
+}
+
+// RemoveImage forgets an image.
+func (e *Engine) RemoveImage(_ context.Context, path string) error {
+	e.called("remove", path)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, m := range e.images {
+		if m.Path == path {
+			e.images = append(e.images[:i:i], e.images[i+1:]...)
+			return nil
+		}
+	}
+	return fmt.Errorf("remove %s: %w", path, engine.ErrNotFound)
+}
+
+// Card is what a name says of itself.
+func (e *Engine) Card(_ context.Context, name string) (task.Card, error) { return e.Cards[name], nil }
+
+// Definition is what a name was built from.
+func (e *Engine) Definition(_ context.Context, name string) (string, error) { return e.Defs[name], nil }
+
+// Build tells its events and adds an image.
+func (e *Engine) Build(ctx context.Context, spec engine.BuildSpec, sink engine.Sink) (engine.ImageInfo, error) {
+	e.called("build", spec.Definition)
+	for _, ev := range e.Events {
+		if e.Pause > 0 {
+			select {
+			case <-ctx.Done():
+				return engine.ImageInfo{}, ctx.Err()
+			case <-time.After(e.Pause):
+			}
+		}
+		ev.Time = e.Clock()
+		sink.Send(ev)
+	}
+	if e.BuildErr != nil {
+		return engine.ImageInfo{}, e.BuildErr
+	}
+	if err := ctx.Err(); err != nil {
+		return engine.ImageInfo{}, err
+	}
+	path := spec.Target
+	if path == "" {
+		path = "/home/ada/.local/share/carrel/images/" + spec.Definition + ".sif"
+	}
+	img := engine.ImageInfo{Name: filepath.Base(path), Path: path, Kind: "sif", Size: 38_200_000, ModTime: e.Clock(), Arch: "amd64", Catalog: spec.Definition}
+	e.AddImage(img)
+	return img, nil
+}
+
+// Start adds an app that starts, and answers after a pause.
+func (e *Engine) Start(_ context.Context, spec engine.RunSpec) (engine.Instance, error) {
+	e.called("start", spec.Image)
+	if e.StartErr != nil {
+		return engine.Instance{}, e.StartErr
+	}
+	name := spec.Name
+	if name == "" {
+		name = strings.TrimSuffix(filepath.Base(spec.Image), filepath.Ext(spec.Image))
+	}
+	in := engine.Instance{Name: name, Image: spec.Image, Title: e.Cards[spec.Image].Title, State: engine.StateStarting, Started: e.Clock(),
+		Binds: spec.Binds, Spec: spec, Command: e.CommandLine(spec)}
+	for _, p := range spec.Ports {
+		in.Addresses = append(in.Addresses, engine.Address{URL: fmt.Sprintf("http://127.0.0.1:%d/", p.Host), Host: p.Host, Container: p.Container, Proto: "http"})
+	}
+	e.Put(in)
+	e.Log(name, "Starting …")
+	if e.Answers {
+		e.running.Add(1)
+		go func() {
+			defer e.running.Done()
+			time.Sleep(e.Pause)
+			e.Log(name, "Serving on port "+fmt.Sprint(spec.Ports))
+			e.Change(name, func(in *engine.Instance) {
+				in.State = engine.StateReady
+				in.ReadyIn = e.Clock().Sub(in.Started)
+				for i := range in.Addresses {
+					in.Addresses[i].Ready = true
+				}
+			})
+		}()
+	}
+	return in, nil
+}
+
+// Wait waits for the goroutines of apps that were started.
+func (e *Engine) Wait() { e.running.Wait() }
+
+// Instances lists the apps.
+func (e *Engine) Instances(context.Context) ([]engine.Instance, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]engine.Instance(nil), e.instances...), nil
+}
+
+// Instance finds an app.
+func (e *Engine) Instance(_ context.Context, name string) (engine.Instance, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, in := range e.instances {
+		if in.Name == name {
+			return in, nil
+		}
+	}
+	return engine.Instance{}, engine.ErrNotFound
+}
+
+// Watch tells of changes until ctx ends.
+func (e *Engine) Watch(ctx context.Context) (<-chan struct{}, error) {
+	in, out := make(chan struct{}, 1), make(chan struct{})
+	e.mu.Lock()
+	e.watchers[in] = true
+	e.mu.Unlock()
+	e.running.Add(1)
+	go func() {
+		defer e.running.Done()
+		defer close(out)
+		defer func() {
+			e.mu.Lock()
+			delete(e.watchers, in)
+			e.mu.Unlock()
+		}()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-in:
+				select {
+				case out <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+	}()
+	return out, nil
+}
+
+// Logs hands on what an app has written and writes.
+func (e *Engine) Logs(ctx context.Context, name string, o engine.LogOptions, f func([]engine.LogLine) error) error {
+	at := 0
+	for {
+		e.mu.Lock()
+		lines, wait := e.logs[name][min(at, len(e.logs[name])):], e.changed
+		live := false
+		for _, in := range e.instances {
+			live = live || in.Name == name && in.State.Live()
+		}
+		e.mu.Unlock()
+		if len(lines) > 0 {
+			at += len(lines)
+			if err := f(append([]engine.LogLine(nil), lines...)); err != nil {
+				return err
+			}
+		}
+		if !o.Follow || !live {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wait:
+		}
+	}
+}
+
+// Usage says what an app uses.
+func (e *Engine) Usage(_ context.Context, name string) (engine.Usage, error) {
+	in, err := e.Instance(context.Background(), name)
+	if err != nil {
+		return engine.Usage{}, err
+	}
+	up := e.Clock().Sub(in.Started)
+	return engine.Usage{CPU: up / 20, Memory: 212_000_000, Processes: 4}, nil
+}
+
+// Stop ends an app.
+func (e *Engine) Stop(_ context.Context, name string, _ time.Duration) error {
+	e.called("stop", name)
+	e.Change(name, func(in *engine.Instance) { in.State, in.Ended = engine.StateExited, e.Clock() })
+	return nil
+}
+
+// Restart starts an app again.
+func (e *Engine) Restart(ctx context.Context, name string) (engine.Instance, error) {
+	e.called("restart", name)
+	e.Change(name, func(in *engine.Instance) { in.State, in.Started, in.ExitCode = engine.StateReady, e.Clock(), 0 })
+	return e.Instance(ctx, name)
+}
+
+// Forget takes an app from the list.
+func (e *Engine) Forget(_ context.Context, name string) error {
+	e.called("forget", name)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, in := range e.instances {
+		if in.Name == name {
+			e.instances = append(e.instances[:i:i], e.instances[i+1:]...)
+			e.tell()
+			return nil
+		}
+	}
+	return engine.ErrNotFound
+}
+
+// Doctor finds what it was told to find.
+func (e *Engine) Doctor(context.Context) []engine.Check { return e.Checks }
+
+// Folder finds the folders it was told of.
+func (e *Engine) Folder(path string) engine.FolderState {
+	if f, ok := e.Folders[path]; ok {
+		f.Path = path
+		return f
+	}
+	return engine.FolderState{Path: path}
+}
+
+// Port finds a port free unless it was told otherwise.
+func (e *Engine) Port(n int) engine.PortState {
+	if who, ok := e.Taken[n]; ok {
+		next := n + 1
+		for e.Taken[next] != "" {
+			next++
+		}
+		return engine.PortState{Port: n, Holder: who, NextOne: next}
+	}
+	return engine.PortState{Port: n, Free: true, NextOne: n}
+}
+
+// FreeSpace is always the same.
+func (e *Engine) FreeSpace() (int64, string) { return 80_000_000_000, "/home/ada/.local/share/carrel" }
+
+// CommandLine writes the command of a start.
+func (e *Engine) CommandLine(s engine.RunSpec) string {
+	parts := []string{"carrel run"}
+	for _, b := range s.Binds {
+		one := b.Source + ":" + b.Dest
+		if b.ReadOnly {
+			one += ":ro"
+		}
+		parts = append(parts, "-B "+one)
+	}
+	for _, p := range s.Ports {
+		if p.Host == p.Container {
+			parts = append(parts, fmt.Sprintf("-p %d", p.Host))
+		} else {
+			parts = append(parts, fmt.Sprintf("-p %d:%d", p.Host, p.Container))
+		}
+	}
+	var env []string
+	for k, v := range s.Env {
+		env = append(env, "--env "+k+"="+v)
+	}
+	sort.Strings(env)
+	parts = append(parts, env...)
+	if s.Writable {
+		parts = append(parts, "--writable")
+	}
+	parts = append(parts, s.Image)
+	return strings.Join(append(parts, s.Args...), " ")
+}
+
+// BuildCommandLine writes the command of a build.
+func (e *Engine) BuildCommandLine(s engine.BuildSpec) string {
+	return strings.TrimSpace("carrel build " + s.Target + " " + s.Definition)
+}
+
+// Catalog is a list of entries.
+type Catalog struct {
+	List []task.Entry
+	Err  error
+}
+
+// Entries returns the list.
+func (c *Catalog) Entries(context.Context) ([]task.Entry, error) { return c.List, c.Err }
+
+// Memory remembers while it lives.
+type Memory struct {
+	mu  sync.Mutex
+	All map[string]map[string]string
+}
+
+// Load returns what was saved.
+func (m *Memory) Load(app string) map[string]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.All[app]
+}
+
+// Save remembers.
+func (m *Memory) Save(app string, a map[string]string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.All == nil {
+		m.All = map[string]map[string]string{}
+	}
+	m.All[app] = a
+	return nil
+}
+
+// ErrBuild is an error with a hint, as the engine makes them.
+type ErrBuild struct{ Text, What string }
+
+func (e *ErrBuild) Error() string { return e.Text }
+
+// Hint says what to do.
+func (e *ErrBuild) Hint() string { return e.What }
+
+var _ error = (*ErrBuild)(nil)
+
+// ErrAny is an error without a hint.
+var ErrAny = errors.New("something is wrong")

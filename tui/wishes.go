@@ -1,0 +1,192 @@
+package tui
+
+import (
+	"errors"
+	"io/fs"
+
+	tea "charm.land/bubbletea/v2"
+
+	"carrel/engine"
+	"carrel/tui/screen"
+	"carrel/tui/screen/build"
+	"carrel/tui/screen/doctor"
+	"carrel/tui/screen/inspect"
+	"carrel/tui/screen/launch"
+	"carrel/tui/screen/welcome"
+	"carrel/tui/task"
+	"carrel/tui/widget"
+)
+
+// wish is wished for the program itself.
+func (m *model) wish(w any) tea.Cmd {
+	cmd, _ := m.wished(w)
+	return cmd
+}
+
+// wished does what a screen asks for, and tells whether the message was such a wish.
+func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
+	switch w := msg.(type) {
+	case screen.GoDesk:
+		return m.goTop(topDesk), true
+	case screen.GoCatalog:
+		return m.goTop(topCatalog), true
+	case screen.GoRunning:
+		return tea.Batch(m.goTop(topRunning), m.running.Show(w.Name)), true
+	case screen.OpenLaunch:
+		return m.push(launch.New(m.d, w)), true
+	case screen.OpenInspect:
+		return m.push(inspect.New(m.d, w)), true
+	case screen.OpenDoctor:
+		return m.push(doctor.New(m.d)), true
+	case screen.OpenWelcome:
+		return m.push(welcome.New(m.d)), true
+	case screen.OpenJob:
+		return m.openJob(w.Job), true
+	case screen.StartBuild:
+		j := build.New(m.d, w)
+		m.jobs = append(m.jobs, j)
+		if _, form := m.current().(*launch.Screen); form {
+			m.pop()
+		}
+		return m.push(j), true
+	case screen.JobDone:
+		return m.jobDone(w), true
+	case screen.Started:
+		return m.started(w.Instance), true
+	case screen.Back:
+		return m.pop(), true
+	case screen.Flash:
+		return m.say(w.Tone, w.Text), true
+	case screen.Copy:
+		return tea.Batch(tea.SetClipboard(w.Text), m.say(widget.Good, "Copied "+w.What+": "+w.Text)), true
+	case screen.Browse:
+		return m.browse(w.URL), true
+	case screen.Confirm:
+		m.over.ask(w)
+		return nil, true
+	case screen.AskText:
+		return m.over.askText(m, w), true
+	case screen.RunInside:
+		return m.inside(w), true
+	case screen.SaveText:
+		return m.save(w), true
+	case screen.Failed:
+		m.over.ask(m.failure(w))
+		return nil, true
+	}
+	return nil, false
+}
+
+// started shows an app that was just started.
+func (m *model) started(in engine.Instance) tea.Cmd {
+	cmd := m.goTop(topRunning)
+	known := false
+	for _, a := range m.apps {
+		known = known || a.Name == in.Name && a.Started.Equal(in.Started)
+	}
+	var tell tea.Cmd
+	if !known {
+		list := []engine.Instance{in}
+		for _, a := range m.apps {
+			if a.Name != in.Name {
+				list = append(list, a)
+			}
+		}
+		m.apps = list
+		tell = m.broadcast(screen.Instances{List: list})
+	}
+	return tea.Batch(cmd, tell, m.running.Show(in.Name))
+}
+
+// jobDone shows what a build led to: the app, when the person looks at the build; a remark, when they do something else.
+func (m *model) jobDone(w screen.JobDone) tea.Cmd {
+	var job *build.Screen
+	for _, j := range m.jobs {
+		if j.Job() == w.Job {
+			job = j
+		}
+	}
+	if job == nil {
+		return nil
+	}
+	looking := m.current() == screen.Screen(job)
+	switch {
+	case w.Instance != nil && looking:
+		return m.started(*w.Instance)
+	case looking:
+		return nil
+	case w.Err != nil:
+		return m.say(widget.Error, w.Title+" could not be built; ctrl+p shows why.")
+	}
+	if !m.onStack(job) {
+		m.dropJob(job)
+		job.Close()
+	}
+	if w.Instance != nil {
+		return m.say(widget.Good, w.Title+" is built and starting; 3 shows it.")
+	}
+	return m.say(widget.Good, w.Title+" is built.")
+}
+
+func (m *model) openJob(id task.ID) tea.Cmd {
+	for _, j := range m.jobs {
+		if j.Job() == id && !m.onStack(j) {
+			m.stack = append(m.stack, j)
+			m.size()
+		}
+	}
+	return nil
+}
+
+func (m *model) browse(url string) tea.Cmd {
+	if m.o.Opener == nil {
+		return tea.Batch(tea.SetClipboard(url), m.say(widget.Plain, "There is no browser on this computer. The address was copied: "+url))
+	}
+	open := m.o.Opener
+	return task.Do(func() error { return open(url) }, func(err error) tea.Msg { return openedMsg{url, err} })
+}
+
+func (m *model) save(w screen.SaveText) tea.Cmd {
+	if m.o.SaveFile == nil {
+		return m.say(widget.Warning, "Files cannot be saved from here.")
+	}
+	f := m.o.SaveFile
+	return task.Call(func() (string, error) { return f(w.Name, w.Text) }, func(p string, err error) tea.Msg { return savedMsg{p, err} })
+}
+
+// failure is the dialog of an error: what happened, why, and what to do.
+func (m *model) failure(f screen.Failed) screen.Confirm {
+	why := widget.Clean(f.Err.Error())
+	hint := widget.Clean(engine.Hint(f.Err))
+	switch {
+	case hint != "":
+	case errors.Is(f.Err, engine.ErrNotFound), errors.Is(f.Err, fs.ErrNotExist):
+		hint = "Check the name: the catalog and the desk list all that is there."
+	case errors.Is(f.Err, engine.ErrNotRunning):
+		hint = "It has ended meanwhile."
+	case errors.Is(f.Err, fs.ErrPermission):
+		hint = "You may not open this. Check who owns it."
+	}
+	body := []string{why}
+	if hint != "" {
+		body = append(body, hint)
+	}
+	text := f.What + ": " + f.Err.Error()
+	return screen.Confirm{
+		Dialog: m.itself(&widget.Dialog{Title: widget.Clean(f.What) + " did not work", Body: body, Danger: true, Focus: 0, Buttons: []widget.Button{
+			{ID: "ok", Label: "Close"}, {ID: "copy", Label: "Copy the message", Key: "c"},
+		}}),
+		Answer: func(id string) tea.Cmd {
+			if id == "copy" {
+				return screen.Ask(screen.Copy{Text: text, What: "the message"})
+			}
+			return nil
+		},
+	}
+}
+
+// itself marks a dialog that no key opened.
+func (m *model) itself(d *widget.Dialog) *widget.Dialog {
+	d.OpenedItself(m.d.Now())
+	return d
+}
