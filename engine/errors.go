@@ -4,12 +4,26 @@ import (
 	"errors"
 )
 
-// Hint returns what to do about an error: the hint of the outermost error in the chain that has one (an error with a
-// method Hint() string), or "".
+// Hint returns what to do about an error: the first hint that is not empty, from the outermost error of the chain inwards
+// (an error with a method Hint() string), or "".
 func Hint(err error) string {
-	var h interface{ Hint() string }
-	if errors.As(err, &h) {
-		return h.Hint()
+	if err == nil {
+		return ""
+	}
+	if h, ok := err.(interface{ Hint() string }); ok {
+		if text := h.Hint(); text != "" {
+			return text
+		}
+	}
+	switch u := err.(type) {
+	case interface{ Unwrap() error }:
+		return Hint(u.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, inner := range u.Unwrap() {
+			if text := Hint(inner); text != "" {
+				return text
+			}
+		}
 	}
 	return ""
 }

@@ -8,7 +8,7 @@ package launch
 
 import (
 	"fmt"
-	"net"
+	"net/netip"
 	"path"
 	"path/filepath"
 	"sort"
@@ -48,7 +48,6 @@ const (
 const (
 	privateAddress = "10.0.2.100/24"
 	privateGateway = "10.0.2.2"
-	privateDNS     = "10.0.2.3"
 )
 
 // Options ask for a container.
@@ -253,7 +252,7 @@ func (m *mounts) hosts() {
 func (m *mounts) resolv() []byte {
 	switch m.o.Network {
 	case NetworkPrivate:
-		return []byte("nameserver " + privateDNS + "\n")
+		return []byte("nameserver " + privateGateway + "\n")
 	case NetworkNone:
 		return nil
 	}
@@ -353,11 +352,8 @@ func CheckBind(b Bind) error {
 	return nil
 }
 
-// PrivateNet is the container's end of a private network, for the stack that carries its packets.
-func PrivateNet() (address net.IP, mask *net.IPNet, gateway, dns net.IP) {
-	address, mask, _ = net.ParseCIDR(privateAddress)
-	return address, mask, net.ParseIP(privateGateway), net.ParseIP(privateDNS)
-}
+// PrivateGateway is the router of a private network, whose address the stack that carries its packets answers at.
+func PrivateGateway() netip.Addr { return netip.MustParseAddr(privateGateway) }
 
 func sortedKeys(m map[string]string) []string {
 	out := make([]string, 0, len(m))

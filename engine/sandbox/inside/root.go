@@ -201,10 +201,10 @@ func (r *rootMaker) mountLayers() ([]string, error) {
 }
 
 // mountFUSE mounts a file system that the supervisor serves. fuse(4) and Documentation/filesystems/fuse/fuse.rst tell the
-// options; user_id and group_id have to be those of the caller.
+// options, which are those package fuse serves (fuse.MountData; not imported here, where every package costs); user_id and group_id have to be those of the caller.
 func (r *rootMaker) mountFUSE(layer int, at string) error {
 	fd := r.fuse[layer]
-	opts := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other", fd, unix.Geteuid(), unix.Getegid())
+	opts := fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other,default_permissions,max_read=1048576", fd, unix.Geteuid(), unix.Getegid())
 	err := unix.Mount("carrel", at, "fuse.carrel", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, opts)
 	if err != nil {
 		return opError{op: "mount image", source: "/dev/fuse", err: err}

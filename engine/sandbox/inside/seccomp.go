@@ -30,7 +30,7 @@ type calls struct {
 	denied         []uint32
 	// synced wait for the disk.
 	synced []uint32
-	x32            bool // numbers from 0x40000000 on are a third convention behind the same arch (x86-64)
+	x32    bool // numbers from 0x40000000 on are a third convention behind the same arch (x86-64)
 }
 
 func stmt(code uint16, k uint32) unix.SockFilter { return unix.SockFilter{Code: code, K: k} }
