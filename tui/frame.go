@@ -7,6 +7,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"carrel/tui/screen"
+	"carrel/tui/screen/welcome"
 	"carrel/tui/theme"
 	"carrel/tui/widget"
 )
@@ -101,6 +102,9 @@ func (m *model) header(w int) string {
 		if m.top == topRunning {
 			crumbs[0] = "Running"
 		}
+		if _, first := m.stack[0].(*welcome.Screen); first {
+			crumbs = nil
+		}
 		for _, s := range m.stack {
 			crumbs = append(crumbs, s.Title())
 		}
@@ -112,7 +116,11 @@ func (m *model) header(w int) string {
 			left += t.Faint.Render("  "+theme.Crumb+"  ") + style.Render(widget.Clean(c))
 		}
 	}
-	return widget.Spread(left, m.status(w)+t.Accent.Render("?")+t.Muted.Render(" help "), w)
+	help := t.Accent.Render("?") + t.Muted.Render(" help ")
+	if w < 60 {
+		help = t.Accent.Render("? ")
+	}
+	return widget.Spread(left, m.status(w)+help, w)
 }
 
 // status is what goes on out of sight.

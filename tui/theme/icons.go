@@ -36,20 +36,20 @@ const (
 var Sparks = []rune("▁▂▃▄▅▆▇█")
 
 var (
-	braille = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
+	turning = []string{"◐", "◓", "◑", "◒"}
 	slashes = []string{"|", "/", "-", "\\"}
 )
 
 // Spinner is the sign of something that works, at a frame of the shared clock.
 func (t *Theme) Spinner(frame int) string {
-	frames := braille
+	frames := turning
 	if t.Options.ASCII {
 		frames = slashes
 	}
 	if frame < 0 {
 		frame = -frame
 	}
-	return frames[frame%len(frames)]
+	return frames[frame/2%len(frames)]
 }
 
 // plain gives each sign an ASCII one of the same width, so that no layout changes.

@@ -187,6 +187,7 @@ func (e *Engine) Build(ctx context.Context, spec engine.BuildSpec, sink engine.S
 	if path == "" {
 		path = "/home/ada/.local/share/carrel/images/" + spec.Definition + ".sif"
 	}
+	e.Cards[path], e.Defs[path] = e.Cards[spec.Definition], e.Defs[spec.Definition]
 	img := engine.ImageInfo{Name: filepath.Base(path), Path: path, Kind: "sif", Size: 38_200_000, ModTime: e.Clock(), Arch: "amd64", Catalog: spec.Definition}
 	e.AddImage(img)
 	return img, nil
@@ -356,7 +357,7 @@ func (e *Engine) Folder(path string) engine.FolderState {
 		f.Path = path
 		return f
 	}
-	return engine.FolderState{Path: path}
+	return engine.FolderState{Path: path, Problem: "there is no such folder yet"}
 }
 
 // Port finds a port free unless it was told otherwise.
@@ -378,7 +379,7 @@ func (e *Engine) FreeSpace() (int64, string) { return 80_000_000_000, "/home/ada
 func (e *Engine) CommandLine(s engine.RunSpec) string {
 	parts := []string{"carrel run"}
 	for _, b := range s.Binds {
-		one := b.Source + ":" + b.Dest
+		one := strings.Replace(b.Source, Home+"/", "~/", 1) + ":" + b.Dest
 		if b.ReadOnly {
 			one += ":ro"
 		}

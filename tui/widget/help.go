@@ -124,6 +124,9 @@ func (h *Help) View(t *theme.Theme, w, height int) string {
 		}
 	}
 	keyw = min(keyw, 20)
+	if w < 70 {
+		keyw = min(keyw, 12)
+	}
 	inner := min(max(0, w-10), 64)
 	lines := []string{""}
 	for _, g := range h.Groups {

@@ -18,7 +18,7 @@ func Bytes(n int64) string {
 		return fmt.Sprintf("%.0f kB", f/1e3)
 	case f < 999.5e6:
 		return fmt.Sprintf("%.0f MB", f/1e6)
-	case f < 99.95e9:
+	case f < 9.95e9:
 		return fmt.Sprintf("%.1f GB", f/1e9)
 	case f < 999.5e9:
 		return fmt.Sprintf("%.0f GB", f/1e9)

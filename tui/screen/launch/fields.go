@@ -247,12 +247,7 @@ func (s *Screen) answers() map[string]string {
 }
 
 // compose keeps the equivalent command up to date.
-func (s *Screen) compose() {
-	s.command = s.d.Engine.CommandLine(s.spec())
-	if h := strings.TrimSuffix(s.d.Home, "/"); h != "" {
-		s.command = strings.ReplaceAll(s.command, " "+h+"/", " ~/")
-	}
-}
+func (s *Screen) compose() { s.command = s.d.Engine.CommandLine(s.spec()) }
 
 // spec is what the form asks the engine to start.
 func (s *Screen) spec() engine.RunSpec {

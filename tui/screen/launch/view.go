@@ -71,7 +71,7 @@ func (s *Screen) foot(w, h int) []string {
 		return []string{"", t.Accent.Render(t.Spinner(s.frame)) + t.Strong.Render(" Starting "+s.title()+" "+theme.Ellipsis) +
 			t.Muted.Render("  "+widget.Lasted(max(0, s.now.Sub(s.from)))), ""}
 	}
-	if h < 10 {
+	if h < 16 {
 		return nil
 	}
 	lines := widget.Wrap(widget.Clean(s.command), max(1, w-2))
@@ -82,10 +82,7 @@ func (s *Screen) foot(w, h int) []string {
 	if len(lines) > limit {
 		lines = append(lines[:limit-1], widget.Cut(lines[limit-1]+" "+theme.Ellipsis, w-2))
 	}
-	out := []string{t.Muted.Render("The same as a command")}
-	if h >= 14 {
-		out = append([]string{""}, out...)
-	}
+	out := []string{"", t.Muted.Render("The same as a command")}
 	for _, l := range lines {
 		out = append(out, t.Accent.Render(theme.Wall)+" "+t.Command.Render(l))
 	}

@@ -119,18 +119,20 @@ func (s *Screen) strip(w int) string {
 	return widget.Spread(line, t.Muted.Render("← → other apps "), w)
 }
 
-func (s *Screen) sign(a *engine.Instance) string { return Sign(s.d.Theme, a.State, s.frame) }
-
-// Sign is one cell that says how an app is.
-func Sign(t *theme.Theme, st engine.State, frame int) string {
-	switch st {
+// sign is one cell that says how an app is.
+func (s *Screen) sign(a *engine.Instance) string {
+	t := s.d.Theme
+	switch a.State {
 	case engine.StateReady, engine.StateRunning:
 		return t.OK.Render(theme.Dot)
 	case engine.StateStarting, engine.StateStopping:
-		return t.Accent.Render(t.Spinner(frame))
+		return t.Accent.Render(t.Spinner(s.frame))
 	case engine.StateUnhealthy:
 		return t.Warn.Render(theme.Note)
 	case engine.StateLost:
+		return t.Bad.Render(theme.Cross)
+	}
+	if a.ExitCode != 0 {
 		return t.Bad.Render(theme.Cross)
 	}
 	return t.Muted.Render(theme.Ring)

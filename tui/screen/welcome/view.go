@@ -154,10 +154,10 @@ func (s *Screen) checkLine(c engine.Check, w int) string {
 	}
 	title := widget.Clean(c.Title)
 	term := widget.Clean(c.Term)
-	if c.Status == engine.StatusNote && c.Advice != "" && !s.why {
-		term = widget.Clean(c.Advice)
-	}
 	lw := min(58, w*2/3)
+	if a := widget.Clean(c.Advice); c.Status == engine.StatusNote && a != "" && !s.why && widget.Width(a) <= w-lw-4 {
+		term = a
+	}
 	if widget.Width(title) > lw || w < 64 {
 		return "  " + sign + " " + widget.Cut(t.Text.Render(title), max(0, w-4))
 	}

@@ -101,7 +101,7 @@ func New(d screen.Deps) *Screen {
 }
 
 // Title is the screen's name in the line at the top.
-func (s *Screen) Title() string { return "Welcome  " + strconv.Itoa(s.page+1) + " of 3" }
+func (s *Screen) Title() string { return "Welcome, " + strconv.Itoa(s.page+1) + " of 3" }
 
 // Init begins the checks and reads the catalog.
 func (s *Screen) Init() tea.Cmd {
@@ -209,6 +209,9 @@ func (s *Screen) answered(a screen.FolderAnswer) tea.Cmd {
 	s.state, s.stateOf = a.State, a.Text
 	if f.ID == "folder" {
 		f.Remarks = screen.FolderRemarks(a.State, s.dest(), false)
+		if screen.MissingFolder(a.State) && f.Value() == folder {
+			f.Remarks = []widget.Remark{{Text: "A new folder, created when you start. Any other folder of yours will do as well."}}
+		}
 	}
 	if s.goNow {
 		s.goNow = false
@@ -325,7 +328,7 @@ func (s *Screen) next() tea.Cmd {
 		s.form, s.shown = widget.Form{}, nil
 		switch r.ID {
 		case "look":
-			f := &widget.Field{ID: "folder", Kind: widget.FolderKind, Label: "The folder it may see", Tag: "yours", Text: widget.NewText(folder)}
+			f := &widget.Field{ID: "folder", Kind: widget.FolderKind, Label: "The folder it may see", Text: widget.NewText(folder)}
 			s.form = widget.Form{Fields: []*widget.Field{f}}
 			return s.check(f)
 		case "given":
