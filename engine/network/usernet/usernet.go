@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
@@ -70,6 +72,12 @@ type Net struct {
 	resolver atomic.Uint32 // index of the resolver that answered last
 }
 
+// quiet keeps gVisor's stack from writing to standard error, where its log goes unless it is told otherwise: a packet that
+// it finds odd is the business of whoever sent it.
+var quiet = sync.OnceFunc(func() {
+	log.SetTarget(log.GoogleEmitter{Writer: &log.Writer{Next: io.Discard}})
+})
+
 // Start serves the link behind fd, as netns.OpenLink returned it, until ctx ends or Close is called. It takes fd over,
 // also when it fails. Close waits until nothing is left running; a network whose ctx ended must be closed as well.
 func Start(ctx context.Context, fd int, config Config) (*Net, error) {
@@ -85,6 +93,7 @@ func Start(ctx context.Context, fd int, config Config) (*Net, error) {
 	if config.Resolvers == nil {
 		config.Resolvers = func() []netip.AddrPort { return nil }
 	}
+	quiet()
 	dev, err := newDevice(fd, uint32(config.MTU))
 	if err != nil {
 		return nil, fmt.Errorf("start network: %w", err)
