@@ -235,7 +235,10 @@ func (s *stageParser) isEmpty() bool {
 	if len(s.stage.Header) > 0 || len(s.stage.Apps) > 0 || len(s.stage.Files) > 0 {
 		return false
 	}
-	for _, sec := range s.stage.Sections {
+	for name, sec := range s.stage.Sections {
+		if name == "labels" && len(s.stage.Labels) == 0 {
+			continue // comments only
+		}
 		if !sec.IsEmpty() {
 			return false
 		}
