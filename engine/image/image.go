@@ -1,0 +1,229 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+
+	"carrel/engine/sif"
+	"carrel/engine/squashfs"
+	"carrel/engine/tree"
+)
+
+// Kind is the form of an image.
+type Kind string
+
+// The kinds that Open opens, and those that Detect can tell besides.
+const (
+	SIF      Kind = "sif"
+	SquashFS Kind = "squashfs"
+	Sandbox  Kind = "sandbox"
+
+	Ext3          Kind = "ext3"
+	OCILayout     Kind = "oci"
+	OCIArchive    Kind = "oci-archive"
+	DockerArchive Kind = "docker-archive"
+)
+
+// Detect tells what kind of image path holds, and "" when it is none or cannot be read.
+func Detect(path string) Kind {
+	k, _, err := sif.Detect(path)
+	if err != nil || k == sif.KindUnknown {
+		return ""
+	}
+	return Kind(k)
+}
+
+// Image is an open image. Its methods may be called from several goroutines.
+type Image struct {
+	Path string
+	Kind Kind
+	Size int64  // of the file, bytes; 0 for a folder
+	Arch string // as Go names it; "unknown" where the image does not say
+
+	file     *os.File   // of a file
+	sif      *sif.Image // of a SIF
+	root     *os.Root   // of a folder
+	system   Partition
+	overlays []Partition
+	problem  error // why the system cannot be used
+
+	contents func() (*layers, error)
+	metadata func() (Metadata, error)
+}
+
+// Partition is a file system within the image's file.
+type Partition struct {
+	Offset int64 // bytes from the start of the file
+	Size   int64
+	FS     string // "squashfs" or "ext3"
+}
+
+// Open opens an image. For a SIF that is one read; its file system is opened when it is asked for. A SIF that cannot be
+// run (encrypted, without a system partition) opens; System and what needs it return the reason. An error for a file of
+// another kind has a hint. The caller closes the image.
+func Open(path string) (*Image, error) {
+	kind, offset, err := sif.Detect(path)
+	if err != nil {
+		return nil, err
+	}
+	m := &Image{Path: path, Kind: Kind(kind), Arch: "unknown"}
+	switch m.Kind {
+	case SIF:
+		err = m.openSIF()
+	case SquashFS:
+		err = m.openSquashFS(offset)
+	case Sandbox:
+		m.root, err = os.OpenRoot(path)
+	default:
+		err = sif.Explain(path, kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.contents = sync.OnceValues(m.openContents)
+	m.metadata = sync.OnceValues(m.readMetadata)
+	return m, nil
+}
+
+func (m *Image) openSIF() error {
+	s, err := sif.Open(m.Path)
+	if err != nil {
+		return err
+	}
+	m.sif, m.file, m.Size, m.Arch = s, s.File(), s.Size, s.Arch
+	primary, err := s.System()
+	if err != nil {
+		m.problem = err
+		return nil
+	}
+	if primary.Arch != "unknown" {
+		m.Arch = primary.Arch
+	}
+	m.system = partition(primary)
+	for _, o := range s.Overlays() {
+		m.overlays = append(m.overlays, partition(o))
+	}
+	return nil
+}
+
+func partition(o sif.Object) Partition { return Partition{o.Offset, o.Size, o.FS.String()} }
+
+func (m *Image) openSquashFS(offset int64) error {
+	f, err := os.Open(m.Path)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	m.file, m.Size = f, info.Size()
+	m.system = Partition{offset, m.Size - offset, sif.FSSquash.String()}
+	return nil
+}
+
+// Close closes what Open opened; file systems got from the image must no longer be used.
+func (m *Image) Close() error {
+	if m.root != nil {
+		return m.root.Close()
+	}
+	return m.file.Close()
+}
+
+// File is the open file of an image that is not a folder, nil for one. It stays the image's.
+func (m *Image) File() *os.File { return m.file }
+
+// System is where the image's main file system lies. It is an error for a folder.
+func (m *Image) System() (Partition, error) {
+	switch {
+	case m.problem != nil:
+		return Partition{}, m.problem
+	case m.root != nil:
+		return Partition{}, fmt.Errorf("open %s: a folder has no partition", m.Path)
+	}
+	return m.system, nil
+}
+
+// Overlays are the partitions laid over the system, lowest first.
+func (m *Image) Overlays() []Partition { return m.overlays }
+
+// SIF is the image as a SIF, nil for other kinds. It stays the image's.
+func (m *Image) SIF() *sif.Image { return m.sif }
+
+// CheckArch returns an error when the image is known to be for another processor than goarch.
+func (m *Image) CheckArch(goarch string) error {
+	if m.sif == nil {
+		return nil
+	}
+	return m.sif.CheckArch(goarch)
+}
+
+// FS is what a container made from the image sees: the system with its overlays. It implements fs.StatFS, fs.ReadDirFS,
+// fs.ReadFileFS and fs.ReadLinkFS; symbolic links are followed within the image. It is valid until Close.
+func (m *Image) FS() (fs.FS, error) {
+	c, err := m.contents()
+	if err != nil {
+		return nil, err
+	}
+	return c.fs, nil
+}
+
+// layers is an image's contents.
+type layers struct {
+	fs     fs.FS
+	source tree.Source
+}
+
+func (m *Image) openContents() (*layers, error) {
+	switch {
+	case m.problem != nil:
+		return nil, m.problem
+	case m.root != nil:
+		return &layers{&folderFS{m.root}, tree.Dir(m.Path, tree.DirOptions{})}, nil
+	}
+	system, err := m.openPartition(m.system)
+	if err != nil {
+		return nil, err
+	}
+	if len(m.overlays) == 0 {
+		return &layers{system.FS(), system}, nil
+	}
+	stack := []*squashfs.Reader{system}
+	for _, p := range m.overlays {
+		r, err := m.openPartition(p)
+		if err != nil {
+			return nil, fmt.Errorf("overlay: %w", err)
+		}
+		stack = append(stack, r)
+	}
+	u := newUnion(stack)
+	return &layers{u, u}, nil
+}
+
+var errExt3 = errors.New("it holds an ext3 file system, which is read only by running the image")
+
+func (m *Image) openPartition(p Partition) (*squashfs.Reader, error) {
+	if p.FS != sif.FSSquash.String() {
+		return nil, fmt.Errorf("open %s: %w", m.Path, errExt3)
+	}
+	r, err := squashfs.Open(io.NewSectionReader(m.file, p.Offset, p.Size), p.Size, squashfs.ReaderOptions{CacheBytes: 8 << 20})
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", m.Path, err)
+	}
+	return r, nil
+}
+
+// WriteTo produces the image's contents, as FS shows them. It makes the image a tree.Source.
+func (m *Image) WriteTo(ctx context.Context, sink tree.Sink) error {
+	c, err := m.contents()
+	if err != nil {
+		return err
+	}
+	return c.source.WriteTo(ctx, sink)
+}

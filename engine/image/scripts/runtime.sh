@@ -1,0 +1,14 @@
+#!/bin/sh
+# What the caller asked for by PREPEND_PATH, APPEND_PATH and PATH, handed over by the runtime.
+
+if [ -n "${SING_USER_DEFINED_PREPEND_PATH:-}" ]; then
+    PATH="$SING_USER_DEFINED_PREPEND_PATH:$PATH"
+fi
+if [ -n "${SING_USER_DEFINED_APPEND_PATH:-}" ]; then
+    PATH="$PATH:$SING_USER_DEFINED_APPEND_PATH"
+fi
+if [ -n "${SING_USER_DEFINED_PATH:-}" ]; then
+    PATH="$SING_USER_DEFINED_PATH"
+fi
+unset SING_USER_DEFINED_PREPEND_PATH SING_USER_DEFINED_APPEND_PATH SING_USER_DEFINED_PATH
+export PATH
