@@ -19,7 +19,7 @@ func (b Build) Labels() map[string]string {
 	const usage = "org.label-schema.usage"
 	l := map[string]string{
 		"org.label-schema.schema-version": "1.0",
-		"org.label-schema.build-date":     b.Time.Format("Monday_2_January_2006_15:04:05_MST"),
+		"org.label-schema.build-date":     strings.ReplaceAll(b.Time.Format("Monday 2 January 2006 15:04:05 MST"), " ", "_"),
 		"org.label-schema.build-arch":     b.Arch,
 		usage + ".carrel.version":         b.Version,
 	}

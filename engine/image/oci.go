@@ -59,5 +59,7 @@ func quoted(words []string) string {
 	return b.String()
 }
 
-// quote makes one word for a shell (POSIX.1-2017, Shell Command Language, section 2.2.2).
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+// quote makes one word for a shell (POSIX.1-2017, Shell Command Language, section 2.2.2). A quote within is put in double
+// quotes rather than behind a backslash, because the interpreter that Apptainer sources environment files with
+// (mvdan.cc/sh) leaves the backslash in assignments.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'" }
