@@ -11,14 +11,27 @@ import (
 // maxLoopTries is how often another free loop device is asked for when somebody else was quicker.
 const maxLoopTries = 64
 
+// sector is the unit of block devices, in bytes.
+const sector = 512
+
 // Loop makes a block device of a part of a file, read-only, for root (loop(4), LOOP_CONFIGURE, Linux 5.8). It frees itself
 // when it is no longer mounted and the returned file, which the caller closes after the mount, is closed.
+// errors.ErrUnsupported: the part does not fill whole sectors.
 func Loop(image string, offset, size int64) (device string, hold *os.File, err error) {
 	backing, err := os.Open(image)
 	if err != nil {
 		return "", nil, err
 	}
 	defer backing.Close()
+	// A block device has whole sectors; the kernel leaves out a part of one at the end.
+	st, err := backing.Stat()
+	if err != nil {
+		return "", nil, err
+	}
+	size = (size + sector - 1) / sector * sector
+	if offset%sector != 0 || offset+size > st.Size() {
+		return "", nil, fmt.Errorf("%s is not padded to whole sectors: %w", image, errors.ErrUnsupported)
+	}
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
 		return "", nil, err

@@ -1,6 +1,7 @@
 package inside
 
 import (
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -124,26 +125,39 @@ func explain(l *launch, err error) error {
 	return opError{op: "start", target: l.path, err: err}
 }
 
-// interpreter is the program named by a script's first line, or "".
+// interpreter is the program that a file needs to be started and that is not there, or "": what a script's first line
+// names, or the loader of a dynamically linked program.
 func interpreter(name string) string {
 	f, err := os.Open(name)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
+	needs := ""
 	buf := make([]byte, 256)
 	n, _ := io.ReadFull(f, buf)
 	line, _, _ := strings.Cut(string(buf[:n]), "\n")
-	rest, ok := strings.CutPrefix(line, "#!")
-	if !ok {
-		return ""
-	}
-	if fields := strings.Fields(rest); len(fields) > 0 {
-		if _, err := os.Stat(fields[0]); err != nil {
-			return fields[0]
+	if rest, ok := strings.CutPrefix(line, "#!"); ok {
+		if fields := strings.Fields(rest); len(fields) > 0 {
+			needs = fields[0]
+		}
+	} else if e, err := elf.NewFile(f); err == nil {
+		for _, p := range e.Progs {
+			if p.Type == elf.PT_INTERP && p.Filesz < 4096 {
+				path := make([]byte, p.Filesz)
+				if _, err := p.ReadAt(path, 0); err == nil {
+					needs = strings.TrimRight(string(path), "\x00")
+				}
+			}
 		}
 	}
-	return ""
+	if needs == "" {
+		return ""
+	}
+	if _, err := os.Stat(needs); err == nil {
+		return ""
+	}
+	return needs
 }
 
 // viaShell is l started by /bin/sh, as shells start a file without a first line that names an interpreter (execvp(3)).

@@ -1,0 +1,315 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"carrel/engine/instance"
+	"carrel/engine/instance/terminal"
+	"carrel/engine/launch"
+	"carrel/engine/sandbox"
+)
+
+// SupervisorVerb is the argument with which this program is started to look after one app; see Supervise.
+const SupervisorVerb = "supervise-app"
+
+// order is what a supervisor is told on its standard input.
+type order struct {
+	Spec      RunSpec `json:"spec"`
+	Target    Target  `json:"target"`
+	Name      string  `json:"name"`
+	Dir       string  `json:"dir"`
+	User      User    `json:"user"`
+	DataDir   string  `json:"data_dir"`
+	CacheDir  string  `json:"cache_dir"`
+	StateDir  string  `json:"state_dir"`
+	Command   string  `json:"command"`
+	NamedByUs bool    `json:"named_by_us"`
+}
+
+// Start starts an app in the background and returns once it runs; when it answers, its state says so (Watch, Instance).
+// The image has to be built (EnsureBuilt).
+func (e *Engine) Start(ctx context.Context, s RunSpec) (Instance, error) {
+	t, err := e.Resolve(ctx, s.Image)
+	if err != nil {
+		return Instance{}, err
+	}
+	if !t.Built {
+		return Instance{}, fmt.Errorf("start %s: its image is not built yet", s.Image)
+	}
+	name := s.Name
+	if name == "" {
+		name = instance.NameOf(t.Path)
+	}
+	// What is wrong with the request is told here, before there is anything to clean up.
+	p, err := e.prepare(ctx, t, s)
+	if err != nil {
+		return Instance{}, err
+	}
+	p.close()
+	taken, dir, err := instance.Reserve(e.instanceDir(), name, s.Name != "")
+	if err != nil {
+		return Instance{}, err
+	}
+	s.Image = t.Path
+	data, err := json.Marshal(order{
+		Spec: s, Target: t, Name: taken, Dir: dir, User: e.c.User, DataDir: e.c.DataDir, CacheDir: e.c.CacheDir, StateDir: e.c.StateDir,
+		Command: e.CommandLine(s),
+	})
+	if err != nil {
+		return Instance{}, errors.Join(err, instance.Forget(e.instanceDir(), taken))
+	}
+	if _, err := instance.Spawn(ctx, "/proc/self/exe", []string{SupervisorVerb, taken}, dir, bytes.NewReader(data)); err != nil {
+		return Instance{}, errors.Join(err, instance.Forget(e.instanceDir(), taken))
+	}
+	e.ran(t.Path)
+	return e.Instance(ctx, taken)
+}
+
+// Supervise is the life of a supervisor process: it reads its order, runs the app, and returns when that has ended.
+func Supervise(ctx context.Context, in io.Reader) error {
+	var o order
+	if err := json.NewDecoder(in).Decode(&o); err != nil {
+		return fmt.Errorf("read order: %w", err)
+	}
+	took, err := instance.Takeover()
+	if err != nil {
+		return err
+	}
+	e, err := New(Config{DataDir: o.DataDir, CacheDir: o.CacheDir, StateDir: o.StateDir, User: o.User})
+	if err != nil {
+		took(err)
+		return err
+	}
+	p, err := e.prepare(ctx, o.Target, o.Spec)
+	if err != nil {
+		took(err)
+		return err
+	}
+	defer p.close()
+	raw, err := json.Marshal(o.Spec)
+	if err != nil {
+		took(err)
+		return err
+	}
+	spec := instance.Spec{
+		Name: o.Name, Dir: o.Dir, Title: p.card.Title, Image: o.Target.Path, Command: o.Command, Raw: raw, Wait: o.Spec.Wait,
+		HostNetwork: p.network == launch.NetworkHost, Took: took,
+		Start: func(ctx context.Context, stdin, stdout, stderr *os.File, note func(string)) (*sandbox.Container, func() error, error) {
+			c := p.config
+			c.Stdin, c.Stdout, c.Stderr, c.Note = stdin, stdout, stderr, note
+			k, err := sandbox.Start(ctx, c)
+			return k, nil, err
+		},
+		UserNet: func(ctx context.Context, link *os.File) (io.Closer, error) {
+			defer link.Close()
+			return outgoing(ctx, link)
+		},
+	}
+	for _, b := range o.Spec.Binds {
+		spec.Binds = append(spec.Binds, instance.Bind(b))
+	}
+	for _, port := range o.Spec.Ports {
+		ps := instance.PortSpec{HostIP: port.HostIP, Host: port.Host, Container: port.Container, Fixed: port.Fixed}
+		for _, cp := range p.card.Ports {
+			if cp.Container == port.Container {
+				ps.Proto, ps.Path, ps.Text = cp.Proto, cp.Path, cp.Text
+			}
+		}
+		spec.Ports = append(spec.Ports, ps)
+	}
+	if r := p.card.Ready; r != nil {
+		spec.Ready = &instance.Ready{Port: r.Port, Path: r.Path, Timeout: r.Timeout}
+	}
+	_, err = instance.Run(ctx, spec)
+	return err
+}
+
+// fromInstance turns the state on disk into the facade's form.
+func (e *Engine) fromInstance(in instance.Instance) Instance {
+	out := Instance{
+		Name: in.Name, Image: in.Image, Title: in.Title, State: State(in.State), PID: in.PID, Started: in.Started, ReadyIn: in.ReadyIn,
+		Ended: in.Ended, ExitCode: in.ExitCode, Problem: in.Problem, Hint: in.Hint, Command: in.Command, LogFile: in.LogFile,
+	}
+	for _, a := range in.Addresses {
+		out.Addresses = append(out.Addresses, Address(a))
+	}
+	for _, b := range in.Binds {
+		out.Binds = append(out.Binds, Bind(b))
+	}
+	_ = json.Unmarshal(in.Spec, &out.Spec) // of another version: shown without its details
+	return out
+}
+
+// Instances lists the apps that run, and those that ended and were not forgotten, newest first.
+func (e *Engine) Instances(context.Context) ([]Instance, error) {
+	list, err := instance.List(e.instanceDir())
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Instance, 0, len(list))
+	for _, in := range list {
+		out = append(out, e.fromInstance(in))
+	}
+	return out, nil
+}
+
+// Instance returns the state of an app; ErrNotFound when there is none of that name.
+func (e *Engine) Instance(_ context.Context, name string) (Instance, error) {
+	in, err := e.find(name)
+	if err != nil {
+		return Instance{}, err
+	}
+	return e.fromInstance(in), nil
+}
+
+func (e *Engine) find(name string) (instance.Instance, error) {
+	in, err := instance.Get(e.instanceDir(), name)
+	if errors.Is(err, instance.ErrNotFound) {
+		return in, &InstanceNameError{Name: name}
+	}
+	return in, err
+}
+
+// InstanceNameError is the name of an app that does not run and did not.
+type InstanceNameError struct{ Name string }
+
+func (e *InstanceNameError) Error() string { return e.Name + ": no app of that name runs" }
+
+func (e *InstanceNameError) Unwrap() error { return ErrNotFound }
+
+// Hint says where names are listed.
+func (e *InstanceNameError) Hint() string {
+	return "`carrel ps -a` lists the apps that run, and those that ended"
+}
+
+// Watch returns a channel that gets a value whenever the state of some app has changed; several changes may be one. It is
+// closed when ctx ends.
+func (e *Engine) Watch(ctx context.Context) (<-chan struct{}, error) {
+	return instance.Watch(ctx, e.instanceDir())
+}
+
+// Logs hands the log of an app over in batches, oldest first; with Follow until the app has ended. It returns nil at the
+// end, ctx's error, or that of take.
+func (e *Engine) Logs(ctx context.Context, name string, o LogOptions, take func([]LogLine) error) error {
+	in, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	return instance.ReadLog(ctx, in.Dir, instance.LogOptions{Follow: o.Follow, Tail: o.Tail, Since: o.Since}, func(lines []instance.LogLine) error {
+		out := make([]LogLine, len(lines))
+		for i, l := range lines {
+			out[i] = LogLine{Time: l.Time, Stream: l.Stream, Text: l.Text}
+		}
+		return take(out)
+	})
+}
+
+// Usage measures what an app uses.
+func (e *Engine) Usage(_ context.Context, name string) (Usage, error) {
+	in, err := e.find(name)
+	if err != nil {
+		return Usage{}, err
+	}
+	u, err := instance.UsageOf(in)
+	return Usage(u[in.Name]), err
+}
+
+// Stop ends an app: its stop signal, then, after grace, the end of all its processes. It returns when nothing is left.
+func (e *Engine) Stop(ctx context.Context, name string, grace time.Duration) error {
+	in, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	if !in.State.Live() {
+		return fmt.Errorf("stop %s: %w", name, ErrNotRunning)
+	}
+	return instance.Stop(ctx, in.Dir, grace)
+}
+
+// Restart stops an app, if it runs, and starts the same again under its name.
+func (e *Engine) Restart(ctx context.Context, name string) (Instance, error) {
+	in, err := e.find(name)
+	if err != nil {
+		return Instance{}, err
+	}
+	spec := e.fromInstance(in).Spec
+	if spec.Image == "" {
+		return Instance{}, fmt.Errorf("restart %s: what it was started with is not known any more", name)
+	}
+	if in.State.Live() {
+		if err := instance.Stop(ctx, in.Dir, instance.DefaultGrace); err != nil {
+			return Instance{}, err
+		}
+	}
+	spec.Name = name
+	return e.Start(ctx, spec)
+}
+
+// Forget removes what is kept of an app that has ended.
+func (e *Engine) Forget(_ context.Context, name string) error {
+	if _, err := e.find(name); err != nil {
+		return err
+	}
+	return instance.Forget(e.instanceDir(), name)
+}
+
+// Exec runs a process in an app that runs: s.Action and its Args. With tty it gets a terminal of its own, connected to the
+// caller's. It returns the process's exit status.
+func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tty bool) (int, error) {
+	in, err := e.find(name)
+	if err != nil {
+		return 0, err
+	}
+	if !in.State.Live() {
+		return 0, fmt.Errorf("enter %s: %w", name, ErrNotRunning)
+	}
+	spec := e.fromInstance(in).Spec
+	spec.Action, spec.Args, spec.App, spec.Cwd = s.Action, s.Args, s.App, s.Cwd
+	for k, v := range s.Env {
+		if spec.Env == nil {
+			spec.Env = map[string]string{}
+		}
+		spec.Env[k] = v
+	}
+	c, err := launch.Config(e.options(spec, Target{Path: in.Image}))
+	if err != nil {
+		return 0, err
+	}
+	process := c.Plan.Process
+	if !tty {
+		return instance.Exec(ctx, in.Dir, process, [3]*os.File{orNull(std.In), orNull(std.Out), orNull(std.Err)}, false)
+	}
+	return terminal.Run(ctx, std.In, std.Out, func(slave *os.File) (func() int, error) {
+		job, err := instance.Start(ctx, in.Dir, process, [3]*os.File{slave, slave, slave}, true)
+		if err != nil {
+			return nil, err
+		}
+		return func() int {
+			status, err := job.Wait(ctx)
+			if err != nil {
+				return 128 + int(syscall.SIGKILL) // the app ended under it
+			}
+			return status
+		}, nil
+	})
+}
+
+// orNull stands in for a standard file that the caller does not have.
+func orNull(f *os.File) *os.File {
+	if f != nil {
+		return f
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return os.Stderr
+	}
+	return null
+}

@@ -1,0 +1,81 @@
+package build
+
+import (
+	"maps"
+	"os"
+	"strings"
+
+	"carrel/engine/definition"
+	"carrel/engine/image"
+)
+
+// scaffold makes of a stage's base the beginning of an image.
+func (b *builder) scaffold(s *stage) error {
+	if err := image.PrepareRoot(s.root); err != nil {
+		return err
+	}
+	if c := s.base.config; c != nil {
+		return image.WriteMetadata(s.root, image.OCIMetadata(c.Env, c.Entrypoint, c.Cmd, nil))
+	}
+	return nil
+}
+
+// metadata writes what the definition says of the image into its tree, and the same as JSON for the SIF.
+func (b *builder) metadata(s *stage) error {
+	root, err := os.OpenRoot(s.root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	// of the base, and what %post changed of it
+	old, err := image.ReadMetadata(root.FS())
+	if err != nil {
+		return err
+	}
+	m := image.Metadata{
+		Definition: b.file.Raw,
+		Help:       s.def.Section("help").Text(),
+		Runscript:  s.def.Section("runscript").Script(), Startscript: s.def.Section("startscript").Script(), Test: s.def.Section("test").Script(),
+		Environment: map[string]string{}, Labels: map[string]string{}, Apps: map[string]image.App{},
+	}
+	maps.Copy(m.Labels, s.base.labels)
+	maps.Copy(m.Labels, old.Labels)
+	header := map[string]string{}
+	for _, f := range s.def.Header {
+		header[strings.ToLower(f.Key)] = f.Value
+	}
+	maps.Copy(m.Labels, image.Build{
+		Time: b.spec.Time, Arch: s.arch(), Version: b.spec.Version, Header: header, Help: m.Help != "",
+	}.Labels())
+	for _, l := range s.def.Labels {
+		m.Labels[l.Key] = l.Value
+	}
+	maps.Copy(m.Labels, s.labels)
+	if env := s.def.Section("environment"); !env.IsEmpty() {
+		m.Environment["/.singularity.d/env/90-environment.sh"] = env.Body
+	}
+	for _, app := range s.def.Apps {
+		m.Apps[app.Name] = appMetadata(app)
+	}
+	if err := image.WriteMetadata(s.root, m); err != nil {
+		return err
+	}
+	written, err := image.ReadMetadata(root.FS())
+	if err != nil {
+		return err
+	}
+	s.metadata, err = written.JSON()
+	return err
+}
+
+func appMetadata(app *definition.App) image.App {
+	a := image.App{
+		Labels: app.LabelMap(), Help: app.Section("help").Text(),
+		Runscript: app.Section("run").Script(), Startscript: app.Section("start").Script(), Test: app.Section("test").Script(),
+		Environment: map[string]string{},
+	}
+	if env := app.Section("env"); !env.IsEmpty() {
+		a.Environment["/scif/apps/"+app.Name+"/scif/env/90-environment.sh"] = env.Body
+	}
+	return a
+}

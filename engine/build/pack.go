@@ -1,0 +1,141 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"carrel/engine/progress"
+	"carrel/engine/sif"
+	"carrel/engine/squashfs"
+	"carrel/engine/tree"
+)
+
+// pack writes the finished tree to the target and returns its size in bytes.
+func (b *builder) pack(ctx context.Context, s *stage) (int64, error) {
+	b.start(progress.StepPack, filepath.Base(b.spec.Target))
+	if err := clean(s.root); err != nil {
+		return 0, b.fail(progress.StepPack, err)
+	}
+	size, err := b.write(ctx, s)
+	if err != nil {
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		return 0, b.fail(progress.StepPack, err)
+	}
+	b.done(progress.StepPack, fmt.Sprintf("%.1f MB", float64(size)/1e6))
+	return size, nil
+}
+
+func (b *builder) write(ctx context.Context, s *stage) (int64, error) {
+	src := tree.Dir(s.root, tree.DirOptions{})
+	if b.spec.Sandbox {
+		return b.writeFolder(ctx, src)
+	}
+	compression := squashfs.Zstd
+	if b.spec.Compression != "" {
+		var err error
+		if compression, err = squashfs.ParseCompression(b.spec.Compression); err != nil {
+			return 0, err
+		}
+	}
+	c := sif.Contents{
+		Definition: []byte(b.file.Raw), Metadata: s.metadata, Arch: s.arch(), Time: b.spec.Time,
+		System: func(w sif.Target, offset int64) (int64, error) {
+			sw, err := squashfs.NewWriter(w, squashfs.Options{Compression: compression, Level: b.spec.Level, Offset: offset})
+			if err != nil {
+				return 0, err
+			}
+			count := &counter{Sink: sw, b: b}
+			if err := src.WriteTo(ctx, count); err != nil {
+				sw.Abort()
+				return 0, err
+			}
+			stats, err := sw.Close()
+			return stats.PaddedSize, err
+		},
+	}
+	if s.base.config != nil {
+		c.OCIConfig = s.base.config.JSON
+	}
+	if err := os.MkdirAll(filepath.Dir(b.spec.Target), 0o755); err != nil {
+		return 0, err
+	}
+	if err := sif.Create(ctx, b.spec.Target, c); err != nil {
+		return 0, err
+	}
+	st, err := os.Stat(b.spec.Target)
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+// writeFolder makes the target a folder: beside its place first, then in one step.
+func (b *builder) writeFolder(ctx context.Context, src tree.Source) (int64, error) {
+	if err := os.MkdirAll(filepath.Dir(b.spec.Target), 0o755); err != nil {
+		return 0, err
+	}
+	part, err := os.MkdirTemp(filepath.Dir(b.spec.Target), ".carrel-")
+	if err != nil {
+		return 0, err
+	}
+	defer removeTree(part) // nothing is left of it when it got its name
+	if err := os.Chmod(part, 0o755); err != nil {
+		return 0, err
+	}
+	u, err := tree.Unpack(part, tree.UnpackOptions{Owners: !b.spec.SingleID, OwnerAccess: b.spec.SingleID})
+	if err != nil {
+		return 0, err
+	}
+	count := &counter{Sink: u, b: b}
+	err = src.WriteTo(ctx, count)
+	_, cerr := u.Close()
+	if err := errors.Join(err, cerr); err != nil {
+		return 0, err
+	}
+	old := b.spec.Target + ".carrel-old"
+	if _, err := os.Lstat(b.spec.Target); err == nil {
+		if err := os.Rename(b.spec.Target, old); err != nil {
+			return 0, err
+		}
+		defer removeTree(old)
+	}
+	return count.bytes, os.Rename(part, b.spec.Target)
+}
+
+// counter tells how far the packing is.
+type counter struct {
+	tree.Sink
+	b     *builder
+	files int64
+	bytes int64
+	told  time.Time
+}
+
+// tellEvery is the least time between two reports of progress.
+const tellEvery = 100 * time.Millisecond
+
+func (c *counter) Add(e tree.Entry, body io.Reader) error {
+	c.files++
+	c.bytes += e.Size
+	if now := time.Now(); now.Sub(c.told) > tellEvery {
+		c.told = now
+		c.b.sink.Amount(progress.StepPack, c.bytes, 0, "bytes", fmt.Sprintf("%d files", c.files))
+	}
+	return c.Sink.Add(e, body)
+}
+
+// arch is the processor the tree is for: the base's, else this machine's.
+func (s *stage) arch() string {
+	if s.base.arch != "" {
+		return s.base.arch
+	}
+	return runtime.GOARCH
+}

@@ -1,0 +1,426 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"carrel/engine/build"
+	"carrel/engine/definition"
+	"carrel/engine/image"
+	"carrel/engine/progress"
+	"carrel/engine/sandbox"
+	"carrel/engine/sif"
+)
+
+// carrelArgument is the build argument by which a definition asks for this program's binary (the welcome app does).
+const carrelArgument = "{{ CARREL }}"
+
+// BuildError is a build that failed, after it had begun.
+type BuildError struct {
+	Text, HintText string
+	Step           progress.Step
+	Section        string
+	Line           int
+	Log            string // path of the whole log
+	Exists         bool
+}
+
+func (e *BuildError) Error() string { return e.Text }
+
+// Hint says what to do about it.
+func (e *BuildError) Hint() string { return e.HintText }
+
+// Is makes a target that exists an ErrExists.
+func (e *BuildError) Is(target error) bool { return target == ErrExists && e.Exists }
+
+// workerMessage is a line that a build worker writes.
+type workerMessage struct {
+	Event  *progress.Event `json:"event,omitempty"`
+	Result *build.Result   `json:"result,omitempty"`
+	Error  *BuildError     `json:"error,omitempty"`
+}
+
+// Build makes an image and returns what it is. It blocks; when ctx ends the build stops and leaves nothing. Errors of the
+// definition are *definition.Error, those of the build *BuildError; a target that exists is ErrExists.
+func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, error) {
+	spec, entry, cleanup, err := e.buildSpec(s)
+	if err != nil {
+		return ImageInfo{}, err
+	}
+	defer cleanup()
+	if _, err := os.Lstat(spec.Target); err == nil && !spec.Force {
+		return ImageInfo{}, fmt.Errorf("build %s: %w", spec.Target, ErrExists)
+	}
+	// Mistakes in the definition are told before anything is started.
+	f, err := definition.ParseString(spec.Text, definition.Options{Name: spec.Name, BuildArgs: spec.BuildArgs})
+	if err == nil {
+		err = f.Check()
+	}
+	if err != nil {
+		return ImageInfo{}, err
+	}
+	log, err := e.openLog(s, spec.Target)
+	if err != nil {
+		return ImageInfo{}, err
+	}
+	defer log.Close()
+	res, err := e.runWorker(ctx, spec, func(ev Event) {
+		writeLog(log, ev)
+		sink.Send(ev)
+	})
+	if err != nil {
+		var be *BuildError
+		if errors.As(err, &be) {
+			be.Log = log.Name()
+			fmt.Fprintf(log, "failed: %s\n", be.Text)
+		}
+		return ImageInfo{}, err
+	}
+	err = e.setRecord(res.Path, func(r *record) {
+		r.Catalog, r.Hash, r.From = "", "", ""
+		if entry != nil {
+			r.Catalog, r.Hash = entry.Name, e.entryHash(*entry)
+		}
+		if isRemote(s.Definition) {
+			r.From = s.Definition
+		}
+	})
+	if err != nil {
+		return ImageInfo{}, err
+	}
+	return e.describe(res.Path)
+}
+
+func isRemote(name string) bool {
+	for _, p := range remotes {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// buildSpec works out what is to be built. cleanup removes what it unpacked.
+func (e *Engine) buildSpec(s BuildSpec) (build.Spec, *CatalogEntry, func(), error) {
+	nothing := func() {}
+	spec := build.Spec{
+		Target: s.Target, Sandbox: s.Sandbox, Force: s.Force, NoTest: s.NoTest, Compression: s.Compression, Level: s.Level,
+		BuildArgs: map[string]string{}, Cache: e.c.CacheDir, Work: e.workDir(), Mirror: e.c.Mirror, HostApt: e.c.HostApt, Insecure: e.c.Insecure,
+		Version: e.c.Version, Time: e.c.Now(), Folders: []string{e.c.User.Cwd},
+	}
+	for k, v := range s.BuildArgs {
+		spec.BuildArgs[k] = v
+	}
+	spec.Resolv, _ = os.ReadFile("/etc/resolv.conf") // without one there is no network to speak of
+	spec.Hosts, _ = os.ReadFile("/etc/hosts")
+	spec.Proxies = proxies(e.c.User.Env)
+	name := s.Definition
+	switch path := e.expand(name); {
+	case isRemote(name):
+		agent, from, _ := strings.Cut(name, ":")
+		spec.Text = fmt.Sprintf("Bootstrap: %s\nFrom: %s\n", agent, strings.TrimPrefix(from, "//"))
+		spec.Name = name
+	case isDefinition(path):
+		text, err := readDefinition(path)
+		if err != nil {
+			return spec, nil, nothing, err
+		}
+		if st, err := os.Stat(path); err == nil && st.IsDir() {
+			path = filepath.Join(path, "Singularity")
+		}
+		spec.Text, spec.Name = text, path
+		spec.Folders = append(spec.Folders, filepath.Dir(path))
+	case exists(path):
+		if k := kind(path); k == sif.KindUnknown {
+			return spec, nil, nothing, fmt.Errorf("build %s: neither a definition file nor an image", name)
+		}
+		spec.Text, spec.Name = "Bootstrap: localimage\nFrom: "+path+"\n", path
+	default:
+		return e.catalogSpec(spec, name)
+	}
+	if spec.Target == "" {
+		base := shortName(spec.Name)
+		if base == "Singularity" {
+			base = filepath.Base(filepath.Dir(spec.Name))
+		}
+		spec.Target = filepath.Join(e.imageDir(), base+".sif")
+	}
+	spec.Target = e.expand(spec.Target)
+	return spec, nil, nothing, nil
+}
+
+// catalogSpec is the build of a catalog entry; its files are unpacked for the time of the build.
+func (e *Engine) catalogSpec(spec build.Spec, name string) (build.Spec, *CatalogEntry, func(), error) {
+	if e.c.Catalog == nil {
+		return spec, nil, func() {}, &NameError{Name: name}
+	}
+	entry, err := e.c.Catalog.Lookup(name)
+	if err != nil {
+		if errors.Is(err, ErrNotFound) {
+			err = &NameError{Name: name, Close: e.similar(name)}
+		}
+		return spec, nil, func() {}, err
+	}
+	dir, err := os.MkdirTemp(e.workDir(), "entry-")
+	if err != nil {
+		return spec, nil, func() {}, err
+	}
+	cleanup := func() { os.RemoveAll(dir) }
+	if entry.Files != nil {
+		if err := os.CopyFS(filepath.Join(dir, "files"), entry.Files); err != nil {
+			cleanup()
+			return spec, nil, func() {}, fmt.Errorf("unpack catalog entry %s: %w", name, err)
+		}
+	}
+	spec.Text, spec.Name = entry.Text, entry.Name
+	// A catalog entry is complete in itself: files of the working directory are none of its business.
+	spec.Folders = []string{filepath.Join(dir, "files")}
+	if strings.Contains(entry.Text, carrelArgument) {
+		spec.BuildArgs["CARREL"] = e.c.Self
+	}
+	if spec.Target == "" {
+		spec.Target = filepath.Join(e.imageDir(), entry.Name+".sif")
+		spec.Force = true // the store's copy of a catalog entry is Carrel's own
+	}
+	spec.Target = e.expand(spec.Target)
+	return spec, &entry, cleanup, nil
+}
+
+func exists(p string) bool {
+	_, err := os.Stat(p)
+	return err == nil
+}
+
+// maxDefinition is the size up to which a file is taken for a definition.
+const maxDefinition = 16 << 20
+
+// isDefinition tells whether a path is a definition file, or a folder with one that is not a container's root.
+func isDefinition(path string) bool {
+	st, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	if st.IsDir() {
+		return exists(filepath.Join(path, "Singularity")) && !exists(filepath.Join(path, "bin")) && !exists(filepath.Join(path, ".singularity.d"))
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxDefinition {
+		return false
+	}
+	if kind(path) != sif.KindUnknown {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 4096)
+	n, _ := io.ReadFull(f, head)
+	return !strings.ContainsRune(string(head[:n]), 0)
+}
+
+// kind is what sort of image a path holds.
+func kind(path string) sif.Kind {
+	k, _, err := sif.Detect(path)
+	if err != nil {
+		return sif.KindUnknown
+	}
+	return k
+}
+
+func readDefinition(path string) (string, error) {
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		path = filepath.Join(path, "Singularity")
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read definition: %w", err)
+	}
+	return string(data), nil
+}
+
+func proxies(env []string) []string {
+	var out []string
+	for _, kv := range env {
+		k, _, _ := strings.Cut(kv, "=")
+		switch strings.ToLower(k) {
+		case "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy":
+			out = append(out, kv)
+		}
+	}
+	return out
+}
+
+// buildIDs chooses who "root" is in a build: real root, root with subordinate ids, or root alone.
+func (e *Engine) buildIDs(spec *build.Spec) sandbox.IDMap {
+	if e.c.User.UID == 0 {
+		spec.IDKind = "root"
+		return sandbox.NoIDMap()
+	}
+	spec.UserNS = true
+	if m, err := sandbox.RootWithRanges(); err == nil {
+		spec.IDKind = "ranges"
+		return m
+	}
+	spec.IDKind, spec.SingleID = "single", true
+	return sandbox.SingleID(0, 0)
+}
+
+// runWorker builds in a worker process and passes its events on.
+func (e *Engine) runWorker(ctx context.Context, spec build.Spec, sink Sink) (build.Result, error) {
+	ids := e.buildIDs(&spec)
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		return build.Result{}, err
+	}
+	defer inR.Close()
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		inW.Close()
+		return build.Result{}, err
+	}
+	defer outR.Close()
+	errR, errW, err := os.Pipe()
+	if err != nil {
+		inW.Close()
+		outW.Close()
+		return build.Result{}, err
+	}
+	defer errR.Close()
+	w, err := sandbox.StartWorker(ctx, ids, []string{"build"}, inR, outW, errW)
+	outW.Close()
+	errW.Close()
+	if err != nil {
+		inW.Close()
+		return build.Result{}, err
+	}
+	go func() {
+		_ = json.NewEncoder(inW).Encode(spec) // a worker that died says so by its status
+		inW.Close()
+	}()
+	var trouble strings.Builder
+	var reading sync.WaitGroup
+	reading.Go(func() { _, _ = io.Copy(&trouble, io.LimitReader(errR, 64<<10)); _, _ = io.Copy(io.Discard, errR) })
+	var res *build.Result
+	var failed *BuildError
+	dec := json.NewDecoder(bufio.NewReaderSize(outR, 64<<10))
+	for {
+		var m workerMessage
+		if err := dec.Decode(&m); err != nil {
+			break
+		}
+		switch {
+		case m.Event != nil:
+			sink.Send(*m.Event)
+		case m.Result != nil:
+			res = m.Result
+		case m.Error != nil:
+			failed = m.Error
+		}
+	}
+	status, werr := w.Wait()
+	reading.Wait()
+	switch {
+	case ctx.Err() != nil && res == nil:
+		return build.Result{}, ctx.Err()
+	case failed != nil:
+		return build.Result{}, failed
+	case res != nil:
+		return *res, nil
+	case werr != nil:
+		return build.Result{}, werr
+	}
+	text := strings.TrimSpace(trouble.String())
+	if text == "" {
+		text = fmt.Sprintf("exit status %d", status)
+	}
+	return build.Result{}, &BuildError{Text: "build worker: " + text}
+}
+
+// buildWorker is the worker's side: it reads the order, builds, and writes what happens.
+func buildWorker(ctx context.Context, in io.Reader, out io.Writer) int {
+	var spec build.Spec
+	enc := json.NewEncoder(out)
+	var mu sync.Mutex
+	say := func(m workerMessage) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = enc.Encode(m) // a caller that is gone ends this process by a signal
+	}
+	if err := json.NewDecoder(in).Decode(&spec); err != nil {
+		say(workerMessage{Error: &BuildError{Text: "read build order: " + err.Error()}})
+		return 255
+	}
+	res, err := build.Run(ctx, spec, func(ev Event) { say(workerMessage{Event: &ev}) })
+	if err != nil {
+		be := &BuildError{Text: err.Error(), HintText: Hint(err), Exists: errors.Is(err, build.ErrExists)}
+		var se *build.StepError
+		if errors.As(err, &se) {
+			be.Step, be.Section, be.Line = se.Step, se.Section, se.Line
+		}
+		say(workerMessage{Event: &Event{Time: time.Now(), Kind: progress.Failed, Step: be.Step, Text: be.Text, Hint: be.HintText}})
+		say(workerMessage{Error: be})
+		return 1
+	}
+	say(workerMessage{Result: &res})
+	return 0
+}
+
+// maxLogs is how many logs of builds are kept.
+const maxLogs = 50
+
+func (e *Engine) openLog(s BuildSpec, target string) (*os.File, error) {
+	if s.LogFile != "" {
+		return os.Create(e.expand(s.LogFile))
+	}
+	if old, err := os.ReadDir(e.logDir()); err == nil && len(old) >= maxLogs {
+		for _, o := range old[:len(old)-maxLogs+1] { // names begin with the time
+			_ = os.Remove(filepath.Join(e.logDir(), o.Name()))
+		}
+	}
+	name := e.c.Now().UTC().Format("20060102T150405.000") + "-" + shortName(target) + ".log"
+	return os.OpenFile(filepath.Join(e.logDir(), name), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+}
+
+func writeLog(w io.Writer, ev Event) {
+	at := ev.Time.UTC().Format(time.RFC3339)
+	switch ev.Kind {
+	case progress.Line:
+		fmt.Fprintf(w, "%s %-8s %s\n", at, ev.Step, ev.Text)
+	case progress.Start, progress.Done, progress.Notice, progress.Failed:
+		fmt.Fprintf(w, "%s %-8s [%s] %s\n", at, ev.Step, ev.Kind, ev.Text)
+	}
+}
+
+// Definition returns the text of the definition file that a name stands for: of a catalog entry, or from inside an image.
+func (e *Engine) Definition(ctx context.Context, name string) (string, error) {
+	if path := e.expand(name); isDefinition(path) {
+		return readDefinition(path)
+	}
+	t, err := e.Resolve(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if t.Kind == TargetCatalog {
+		entry, err := e.c.Catalog.Lookup(t.Name)
+		return entry.Text, err
+	}
+	if !t.Built {
+		return "", fmt.Errorf("definition of %s: %w", name, ErrNotFound)
+	}
+	img, err := image.Open(t.Path)
+	if err != nil {
+		return "", err
+	}
+	defer img.Close()
+	return img.Definition(), nil
+}

@@ -1,0 +1,310 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"carrel/engine/image"
+	"carrel/internal/atomicfile"
+)
+
+// remotes are the prefixes by which a name is a reference to somewhere else.
+var remotes = []string{"docker://", "oras://", "library://", "shub://", "http://", "https://", "oci:", "oci-archive:", "docker-archive:", "docker-daemon:"}
+
+// NameError is a name that stands for nothing.
+type NameError struct {
+	Name  string
+	Close []string // names like it
+}
+
+func (e *NameError) Error() string {
+	return fmt.Sprintf("%s: no file, image or catalog entry of that name", e.Name)
+}
+
+func (e *NameError) Unwrap() error { return ErrNotFound }
+
+// Hint suggests names.
+func (e *NameError) Hint() string {
+	if len(e.Close) > 0 {
+		return "did you mean " + strings.Join(e.Close, " or ") + "?"
+	}
+	return "`carrel ls` lists images, `carrel catalog` what can be built"
+}
+
+// Resolve finds what a name stands for: a path (one with a slash, or that exists), else an image of the store, with or
+// without its ending, else a catalog entry, else a reference to a registry. ErrNotFound when it is none of these.
+func (e *Engine) Resolve(_ context.Context, name string) (Target, error) {
+	if name == "" {
+		return Target{}, &NameError{Name: name}
+	}
+	for _, p := range remotes {
+		if strings.HasPrefix(name, p) {
+			base := name[strings.LastIndexAny(name, "/:")+1:]
+			if p == "docker://" || p == "oras://" || p == "library://" {
+				ref, _, _ := strings.Cut(strings.TrimPrefix(name, p), "@")
+				base = strings.NewReplacer(":", "_").Replace(ref[strings.LastIndex(ref, "/")+1:])
+			}
+			base = strings.TrimSuffix(base, ".sif")
+			path := filepath.Join(e.imageDir(), base+".sif")
+			return Target{Kind: TargetRemote, Name: base, Path: path, Ref: name, Built: e.builtFrom(path) == name}, nil
+		}
+	}
+	path := e.expand(name)
+	if _, err := os.Stat(path); err == nil {
+		return Target{Kind: TargetImage, Name: shortName(path), Path: path, Built: true}, nil
+	} else if strings.Contains(name, "/") {
+		return Target{}, &NameError{Name: name}
+	}
+	for _, n := range []string{name, name + ".sif", name + ".img"} {
+		p := filepath.Join(e.imageDir(), n)
+		if _, err := os.Stat(p); err == nil && e.record(p).Catalog == "" {
+			return Target{Kind: TargetImage, Name: shortName(p), Path: p, Built: true}, nil
+		}
+	}
+	if e.c.Catalog != nil {
+		entry, err := e.c.Catalog.Lookup(strings.TrimSuffix(name, ".sif"))
+		if err == nil {
+			p := filepath.Join(e.imageDir(), entry.Name+".sif")
+			t := Target{Kind: TargetCatalog, Name: entry.Name, Path: p}
+			if _, err := os.Stat(p); err == nil {
+				// What is made from nothing takes a second and carries this program inside; what is downloaded stays until asked.
+				t.Built = e.record(p).Hash == e.entryHash(entry) || !fromScratch(entry.Text)
+			}
+			return t, nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return Target{}, err
+		}
+	}
+	for _, n := range []string{name, name + ".sif"} {
+		p := filepath.Join(e.imageDir(), n)
+		if _, err := os.Stat(p); err == nil {
+			return Target{Kind: TargetImage, Name: shortName(p), Path: p, Built: true}, nil
+		}
+	}
+	return Target{}, &NameError{Name: name, Close: e.similar(name)}
+}
+
+// expand makes a path of what a person typed: ~ is the home folder, the rest is relative to the working directory.
+func (e *Engine) expand(p string) string {
+	if p == "~" || strings.HasPrefix(p, "~/") {
+		p = filepath.Join(e.c.User.Home, strings.TrimPrefix(p[1:], "/"))
+	}
+	if !filepath.IsAbs(p) {
+		p = filepath.Join(e.c.User.Cwd, p)
+	}
+	return filepath.Clean(p)
+}
+
+func shortName(path string) string {
+	base := filepath.Base(path)
+	for _, ext := range []string{".sif", ".img", ".sqsh", ".squashfs", ".simg"} {
+		if s := strings.TrimSuffix(base, ext); s != base && s != "" {
+			return s
+		}
+	}
+	return base
+}
+
+func fromScratch(text string) bool {
+	for _, line := range strings.Split(text, "\n") {
+		k, v, ok := strings.Cut(line, ":")
+		if ok && strings.EqualFold(strings.TrimSpace(k), "bootstrap") {
+			return strings.TrimSpace(v) == "scratch"
+		}
+	}
+	return false
+}
+
+// similar are names close to one that was not found.
+func (e *Engine) similar(name string) []string {
+	var out []string
+	names, _ := os.ReadDir(e.imageDir())
+	for _, n := range names {
+		s := shortName(n.Name())
+		if strings.HasPrefix(s, name) || strings.HasPrefix(name, s) || distance(s, name) <= 2 {
+			out = append(out, s)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// distance is the number of letters to add, take away or change to make b of a (Levenshtein).
+func distance(a, b string) int {
+	prev := make([]int, len(b)+1)
+	for j := range prev {
+		prev[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		cur := make([]int, len(b)+1)
+		cur[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
+		}
+		prev = cur
+	}
+	return prev[len(b)]
+}
+
+// record is what the store remembers of an image beside the image itself.
+type record struct {
+	Path    string    `json:"path"`
+	Catalog string    `json:"catalog,omitempty"` // entry it was built from
+	Hash    string    `json:"hash,omitempty"`    // of that entry
+	From    string    `json:"from,omitempty"`    // reference it was built from
+	LastRun time.Time `json:"last_run,omitzero"`
+}
+
+// recordPath is where the record of an image lies: in the state folder, so that nothing is ever written beside images
+// that belong to others.
+func (e *Engine) recordPath(image string) string {
+	sum := sha256.Sum256([]byte(image))
+	return filepath.Join(e.c.StateDir, "images", hex.EncodeToString(sum[:12])+".json")
+}
+
+func (e *Engine) record(image string) record {
+	var r record
+	if data, err := os.ReadFile(e.recordPath(image)); err == nil {
+		_ = json.Unmarshal(data, &r) // a damaged record is no record
+	}
+	return r
+}
+
+func (e *Engine) setRecord(image string, change func(*record)) error {
+	r := e.record(image)
+	r.Path = image
+	change(&r)
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	p := e.recordPath(image)
+	if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(p, data, 0o600)
+}
+
+func (e *Engine) builtFrom(image string) string {
+	if _, err := os.Stat(image); err != nil {
+		return ""
+	}
+	return e.record(image).From
+}
+
+// entryHash names the content of a catalog entry, and of this program where the entry carries it.
+func (e *Engine) entryHash(entry CatalogEntry) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n", entry.Text)
+	if entry.Files != nil {
+		_ = fs.WalkDir(entry.Files, ".", func(p string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return nil
+			}
+			if data, err := fs.ReadFile(entry.Files, p); err == nil {
+				fmt.Fprintf(h, "%s %d %x\n", p, len(data), sha256.Sum256(data))
+			}
+			return nil
+		})
+	}
+	if strings.Contains(entry.Text, carrelArgument) {
+		if st, err := os.Stat(e.c.Self); err == nil {
+			fmt.Fprintf(h, "%d %d\n", st.Size(), st.ModTime().UnixNano())
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Images lists the images of the store and those run lately from elsewhere, newest first.
+func (e *Engine) Images(ctx context.Context) ([]ImageInfo, error) {
+	names, err := os.ReadDir(e.imageDir())
+	if err != nil {
+		return nil, err
+	}
+	out := []ImageInfo{}
+	for _, n := range names {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(n.Name(), ".") {
+			continue
+		}
+		info, err := e.describe(filepath.Join(e.imageDir(), n.Name()))
+		if err != nil {
+			continue // gone meanwhile
+		}
+		info.InStore = true
+		out = append(out, info)
+	}
+	out = append(out, e.imagesElsewhere()...)
+	sort.SliceStable(out, func(i, j int) bool { return out[i].ModTime.After(out[j].ModTime) })
+	return out, nil
+}
+
+// imagesElsewhere are the images outside of the store that were run from here and are still there.
+func (e *Engine) imagesElsewhere() []ImageInfo {
+	var out []ImageInfo
+	files, _ := filepath.Glob(filepath.Join(e.c.StateDir, "images", "*.json"))
+	for _, f := range files {
+		var r record
+		data, err := os.ReadFile(f)
+		if err != nil || json.Unmarshal(data, &r) != nil || r.Path == "" || filepath.Dir(r.Path) == e.imageDir() {
+			continue
+		}
+		if info, err := e.describe(r.Path); err == nil {
+			out = append(out, info)
+		}
+	}
+	return out
+}
+
+// describe reads an image's head.
+func (e *Engine) describe(path string) (ImageInfo, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return ImageInfo{}, err
+	}
+	r := e.record(path)
+	info := ImageInfo{Name: filepath.Base(path), Path: path, Size: st.Size(), ModTime: st.ModTime(), Catalog: r.Catalog, LastRun: r.LastRun}
+	img, err := image.Open(path)
+	if err != nil {
+		info.Problem = err.Error()
+		return info, nil
+	}
+	defer img.Close()
+	info.Kind, info.Arch = string(img.Kind), img.Arch
+	if labels, err := img.Labels(); err == nil {
+		info.Title = labels["org.opencontainers.image.title"]
+	}
+	return info, nil
+}
+
+// RemoveImage deletes an image of the store, or the file or folder at a path.
+func (e *Engine) RemoveImage(ctx context.Context, path string) error {
+	t, err := e.Resolve(ctx, path)
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(t.Path); err != nil {
+		return fmt.Errorf("remove image: %w", err)
+	}
+	if err := os.Remove(e.recordPath(t.Path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove image: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,322 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/card"
+	"carrel/engine/image"
+	"carrel/engine/launch"
+	"carrel/engine/network"
+	"carrel/engine/network/usernet"
+	"carrel/engine/sandbox"
+)
+
+// Stdio are the standard files of a process; nil is /dev/null.
+type Stdio struct {
+	In, Out, Err *os.File
+}
+
+// RunCallbacks tell the caller of Run what happens.
+type RunCallbacks struct {
+	// Note takes a sentence a person should read.
+	Note func(string)
+	// Started is called when the process runs; signal sends it a signal.
+	Started func(signal func(unix.Signal) error)
+	// Address is called when a published port answers, or will not.
+	Address func(Address, error)
+	// Building takes the events of a build that has to come first.
+	Building Sink
+}
+
+// prepared is a container that is ready to be started.
+type prepared struct {
+	target  Target
+	image   *image.Image
+	card    card.Card
+	config  sandbox.Config
+	network launch.Network
+	closers []func()
+}
+
+func (p *prepared) close() {
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		p.closers[i]()
+	}
+}
+
+// EnsureBuilt resolves a name and builds the image first where a catalog entry or reference has none yet.
+func (e *Engine) EnsureBuilt(ctx context.Context, name string, sink Sink) (Target, error) {
+	t, err := e.Resolve(ctx, name)
+	if err != nil || t.Built {
+		return t, err
+	}
+	_, err = e.Build(ctx, BuildSpec{Definition: name, Target: t.Path, Force: true}, sink)
+	if err != nil {
+		return t, err
+	}
+	t.Built = true
+	return t, nil
+}
+
+// prepare works out the container of a RunSpec. The image is built.
+func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec) (*prepared, error) {
+	img, err := image.Open(t.Path)
+	if err != nil {
+		return nil, err
+	}
+	p := &prepared{target: t, image: img}
+	p.closers = append(p.closers, func() { img.Close() })
+	fail := func(err error) (*prepared, error) {
+		p.close()
+		return nil, err
+	}
+	labels, err := img.Labels()
+	if err != nil {
+		return fail(err)
+	}
+	p.card, _ = card.Parse(labels)
+	o := e.options(s, t)
+	o.Resolv, _ = os.ReadFile("/etc/resolv.conf") // a host without is a host without a network
+	o.Hosts, _ = os.ReadFile("/etc/hosts")
+	for _, b := range s.Binds {
+		lb := launch.Bind{Source: e.expand(b.Source), Dest: b.Dest, ReadOnly: b.ReadOnly}
+		if err := launch.CheckBind(lb); err != nil {
+			return fail(err)
+		}
+		o.Binds = append(o.Binds, lb)
+	}
+	if s.Home != "" {
+		src, dest, ok := strings.Cut(s.Home, ":")
+		if !ok {
+			dest = e.c.User.Home
+		}
+		o.Home = &launch.Bind{Source: e.expand(src), Dest: dest}
+	}
+	switch {
+	case s.NoNetwork:
+		o.Network = launch.NetworkNone
+	case s.Isolated || len(s.Ports) > 0:
+		o.Network = launch.NetworkPrivate
+	}
+	p.network = o.Network
+	if err := e.identity(&o); err != nil {
+		return fail(err)
+	}
+	if err := e.layers(ctx, p, &o); err != nil {
+		return fail(err)
+	}
+	if p.config, err = launch.Config(o); err != nil {
+		return fail(err)
+	}
+	return p, nil
+}
+
+// options are those of a RunSpec that need no look at the image or the host's files.
+func (e *Engine) options(s RunSpec, t Target) launch.Options {
+	u := e.c.User
+	o := launch.Options{
+		ImagePath: t.Path, ImageName: filepath.Base(t.Path),
+		Host:   launch.Host{UID: u.UID, GID: u.GID, User: u.Name, Home: u.Home, Shell: u.Shell, Env: u.Env, Cwd: u.Cwd},
+		Action: string(s.Action), Args: s.Args, App: s.App, Env: s.Env, Cwd: s.Cwd,
+		Safe: s.Profile == ProfileSafe, Contain: s.Contain, CleanEnv: s.CleanEnv, NoHome: s.NoHome, Root: s.Root,
+		Hostname: hostname(s, t),
+	}
+	if o.Action == "" {
+		o.Action = string(ActionRun)
+	}
+	return o
+}
+
+// hostname is the container's own name where it is kept apart from the host.
+func hostname(s RunSpec, t Target) string {
+	if s.Profile != ProfileSafe {
+		return ""
+	}
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, shortName(t.Path))
+	return strings.Trim(name[:min(len(name), 63)], "-")
+}
+
+// identity decides who the process is: the caller, or root of a user namespace.
+func (e *Engine) identity(o *launch.Options) error {
+	u := e.c.User
+	switch {
+	case u.UID == 0:
+		o.IDs = sandbox.NoIDMap()
+	case o.Root:
+		m, err := sandbox.RootWithRanges()
+		if err != nil {
+			m, o.FakeRoot = sandbox.SingleID(0, 0), true
+		}
+		o.IDs = m
+	default:
+		o.IDs = sandbox.SingleID(u.UID, u.GID)
+	}
+	return nil
+}
+
+// attached is what a container in the foreground has on the host: published ports, a user-mode network stack.
+type attached struct {
+	published []*network.Published
+	net       *usernet.Net
+}
+
+func (a *attached) close() {
+	for _, p := range a.published {
+		p.Close()
+	}
+	if a.net != nil {
+		a.net.Close()
+	}
+}
+
+// outgoing carries the packets of a container's own network.
+func outgoing(ctx context.Context, link *os.File) (*usernet.Net, error) {
+	fd, err := unix.FcntlInt(link.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("take over network link: %w", err)
+	}
+	return usernet.Start(ctx, fd, usernet.Config{
+		Gateway: launch.PrivateGateway(), Resolvers: usernet.HostResolvers("/etc/resolv.conf"),
+	})
+}
+
+func mapping(p Port) (network.Mapping, error) {
+	m := network.Mapping{HostPort: uint16(p.Host), ContainerPort: uint16(p.Container), Wish: !p.Fixed}
+	if p.HostIP != "" {
+		ip, err := netip.ParseAddr(p.HostIP)
+		if err != nil {
+			return m, fmt.Errorf("publish port %d: %w", p.Container, err)
+		}
+		m.HostIP = ip
+	}
+	return m, nil
+}
+
+// dialer connects to a port of a container.
+func dialer(k *sandbox.Container, port int) network.DialFunc {
+	return func(ctx context.Context) (net.Conn, error) {
+		c, err := k.Dial(ctx, port)
+		if errors.Is(err, sandbox.ErrEnded) {
+			return nil, fmt.Errorf("%w: %w", net.ErrClosed, err)
+		}
+		return c, err
+	}
+}
+
+// Run runs a container in the foreground and returns the exit status of its process, as a shell gives it. It builds the
+// image first where that is needed. An error means that Carrel itself failed.
+func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks) (int, error) {
+	t, err := e.EnsureBuilt(ctx, s.Image, cb.Building)
+	if err != nil {
+		return 0, err
+	}
+	p, err := e.prepare(ctx, t, s)
+	if err != nil {
+		return 0, err
+	}
+	defer p.close()
+	e.ran(t.Path)
+	c := p.config
+	c.Stdin, c.Stdout, c.Stderr, c.Note = std.In, std.Out, std.Err, cb.Note
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// Ports are taken before anything starts, so that a taken one is told at once.
+	a := &attached{}
+	defer a.close()
+	started := make(chan struct{})
+	var k *sandbox.Container
+	for _, port := range s.Ports {
+		m, err := mapping(port)
+		if err != nil {
+			return 0, err
+		}
+		pub, err := network.Publish(ctx, m, func(ctx context.Context) (net.Conn, error) {
+			select {
+			case <-started:
+				return dialer(k, port.Container)(ctx)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		})
+		if err != nil {
+			return 0, err
+		}
+		a.published = append(a.published, pub)
+		if int(pub.Addr.Port()) != port.Host && port.Host != 0 && cb.Note != nil {
+			cb.Note(fmt.Sprintf("port %d is taken; using %d instead", port.Host, pub.Addr.Port()))
+		}
+	}
+	if k, err = sandbox.Start(ctx, c); err != nil {
+		return 0, err
+	}
+	close(started)
+	if link := k.Link(); link != nil {
+		if a.net, err = outgoing(ctx, link); err != nil && cb.Note != nil {
+			cb.Note("no outgoing network in the container: " + err.Error())
+		}
+	}
+	if cb.Started != nil {
+		cb.Started(func(sig unix.Signal) error { return k.Signal(sig) })
+	}
+	var probing sync.WaitGroup
+	for i, pub := range a.published {
+		probing.Go(func() { e.probe(ctx, p, k, s, s.Ports[i].Container, pub, cb) })
+	}
+	status, err := k.Wait()
+	cancel()
+	probing.Wait()
+	return status, err
+}
+
+// probe tells the caller when a published port answers.
+func (e *Engine) probe(ctx context.Context, p *prepared, k *sandbox.Container, s RunSpec, port int, pub *network.Published, cb RunCallbacks) {
+	if cb.Address == nil {
+		return
+	}
+	addr := Address{Host: int(pub.Addr.Port()), Container: port}
+	target := network.Target{Dial: dialer(k, port), Timeout: s.Wait}
+	for _, cp := range p.card.Ports {
+		if cp.Container == port {
+			target.Scheme, target.Path, addr.Text = cp.Proto, cp.Path, cp.Text
+		}
+	}
+	path := target.Path
+	if r := p.card.Ready; r != nil && r.Port == port {
+		target.Path = r.Path
+		if target.Timeout == 0 {
+			target.Timeout = r.Timeout
+		}
+	}
+	if target.Timeout == 0 {
+		target.Timeout = time.Minute
+	}
+	ans, err := network.Ready(ctx, target)
+	if ctx.Err() != nil {
+		return
+	}
+	addr.Proto, addr.Ready = ans.Scheme, err == nil
+	addr.URL = network.Rewrite(network.Address{Scheme: ans.Scheme, Port: uint16(port), Path: path}, pub.Addr)
+	cb.Address(addr, err)
+}
+
+// ran remembers that an image was run.
+func (e *Engine) ran(path string) {
+	_ = e.setRecord(path, func(r *record) { r.LastRun = e.c.Now() }) // a list that is out of date is no reason not to run
+}
