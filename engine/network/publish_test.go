@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -378,7 +379,10 @@ func TestPublishManyConnections(t *testing.T) {
 	if now := runtime.NumGoroutine(); now > goroutines {
 		t.Errorf("%d goroutines before, %d after", goroutines, now)
 	}
-	// The runtime keeps a few pipes for splice(2) in a pool.
+	// The runtime keeps pipes for splice(2) in a pool, which the garbage collector empties.
+	for openDescriptors(t) > descriptors+64 && time.Now().Before(deadline) {
+		runtime.GC()
+	}
 	if now := openDescriptors(t); now > descriptors+64 {
 		t.Errorf("%d descriptors before, %d after", descriptors, now)
 	}
@@ -407,7 +411,7 @@ func TestPublishTakenPort(t *testing.T) {
 	if !errors.As(err, &taken) {
 		t.Fatalf("got %v, want *PortTaken", err)
 	}
-	if taken.PID != os.Getpid() || !strings.Contains(taken.Command, "network.test") || taken.UID != os.Getuid() {
+	if taken.PID != os.Getpid() || !strings.Contains(taken.Command, filepath.Base(os.Args[0])) || taken.UID != os.Getuid() {
 		t.Errorf("holder is process %d %q of user %d, want %d, this test", taken.PID, taken.Command, taken.UID, os.Getpid())
 	}
 	if taken.Free == 0 || taken.Free == port || !strings.Contains(taken.Hint(), strconv.Itoa(int(taken.Free))) {

@@ -126,10 +126,12 @@ func Ready(ctx context.Context, t Target) (Answer, error) {
 		switch {
 		case errors.As(err, &bad):
 			failure.State, failure.Status = AnswersErrors, int(bad)
+		case ctx.Err() != nil && failure.State != NothingListens:
+			// The attempt was cut short: what is known is what the one before it said.
 		case accepted:
-			failure.State = NeverAnswers
+			failure.State, failure.Status = NeverAnswers, 0
 		case ctx.Err() == nil:
-			failure.State = NothingListens
+			failure.State, failure.Status = NothingListens, 0
 		}
 		if !final(err) || ctx.Err() == nil {
 			failure.Err = err
@@ -175,6 +177,9 @@ func (t Target) attempt(ctx context.Context) (scheme string, status int, accepte
 		}
 		if other.reset {
 			return "", 0, true, err
+		}
+		if ctx.Err() != nil {
+			return "", 0, true, ctx.Err() // it was not found out
 		}
 		return "tcp", 0, true, nil
 	default:

@@ -126,6 +126,12 @@ func TestReadyWhenItListensLate(t *testing.T) {
 
 func TestNotReady(t *testing.T) {
 	refused := func(context.Context) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+	asked := make(chan struct{}, 1)
+	silent := raw(t, func(c *net.TCPConn) {
+		_, _ = c.Read(make([]byte, 1024))
+		asked <- struct{}{}
+		_, _ = io.Copy(io.Discard, c)
+	})
 	for _, test := range []struct {
 		name   string
 		dial   network.DialFunc
@@ -135,7 +141,7 @@ func TestNotReady(t *testing.T) {
 		text   string
 	}{
 		{"nothing listens", refused, "", network.NothingListens, 0, "nothing listens after"},
-		{"silent", raw(t, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, c) }), "", network.NeverAnswers, 0, "does not answer"},
+		{"silent", silent, "", network.NeverAnswers, 0, "does not answer"},
 		{"resets", raw(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 1)); _ = c.SetLinger(0) }), "", network.NeverAnswers, 0, "does not answer"},
 		{"tcp that resets", raw(t, func(c *net.TCPConn) { _ = c.SetLinger(0) }), "tcp", network.NeverAnswers, 0, "does not answer"},
 		{"errors", server(t, false, status(502)), "", network.AnswersErrors, 502, "answers errors"},
@@ -143,8 +149,23 @@ func TestNotReady(t *testing.T) {
 		{"no TLS", server(t, false, status(200)), "https", network.NeverAnswers, 0, "does not answer"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			_, err := network.Ready(context.Background(), network.Target{Dial: test.dial, Scheme: test.scheme, Timeout: time.Second})
+			// The waiting ends with the fourth connection, or when the silent server was asked.
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			go func() {
+				select {
+				case <-asked:
+					cancel()
+				case <-ctx.Done():
+				}
+			}()
+			var dials atomic.Int32
+			_, err := network.Ready(ctx, network.Target{Scheme: test.scheme, Timeout: time.Minute, Dial: func(ctx context.Context) (net.Conn, error) {
+				if dials.Add(1) == 4 {
+					cancel()
+				}
+				return test.dial(ctx)
+			}})
 			var failure *network.NotReady
 			if !errors.As(err, &failure) {
 				t.Fatalf("got %v, want *NotReady", err)
@@ -152,10 +173,19 @@ func TestNotReady(t *testing.T) {
 			if failure.State != test.state || failure.Status != test.status || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("got %s, status %d: %v; want %s, status %d", failure.State, failure.Status, err, test.state, test.status)
 			}
-			if !errors.Is(err, context.DeadlineExceeded) || failure.Hint() == "" {
+			if !errors.Is(err, context.Canceled) || failure.Hint() == "" {
 				t.Errorf("%v does not wrap the context's error, or has no hint", err)
 			}
 		})
+	}
+}
+
+func TestReadyHasATimeout(t *testing.T) {
+	_, err := network.Ready(context.Background(), network.Target{Timeout: time.Millisecond, Dial: func(context.Context) (net.Conn, error) {
+		return nil, syscall.ECONNREFUSED
+	}})
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("got %v, want the deadline and the refusal", err)
 	}
 }
 
