@@ -38,13 +38,15 @@ type Package struct {
 	Files []tar.Header
 	// Content is what regular files hold, by name; a file without content here is empty.
 	Content map[string]string
+	// Data is data.tar, uncompressed, in place of Files.
+	Data []byte
 	// Members are the further files of control.tar: "preinst", "conffiles", "triggers" …
 	Members map[string]string
 	// Compression of both tars: "xz" (the default), "gz", "zst" or "none".
 	Compression string
 }
 
-// Dir, File, Symlink and Link make entries.
+// Dir is a folder of mode 0755.
 func Dir(name string) tar.Header {
 	return tar.Header{Typeflag: tar.TypeDir, Name: name, Mode: 0o755, ModTime: Date}
 }
@@ -108,6 +110,10 @@ func (p Package) Build(t testing.TB) []byte {
 	default:
 		ending = "." + compression
 	}
+	data := p.Data
+	if data == nil {
+		data = makeTar(t, p.Files, p.Content)
+	}
 	var deb bytes.Buffer
 	deb.WriteString("!<arch>\n")
 	for _, m := range []struct {
@@ -116,7 +122,7 @@ func (p Package) Build(t testing.TB) []byte {
 	}{
 		{"debian-binary", []byte("2.0\n")},
 		{"control.tar" + ending, Compress(t, makeTar(t, control, content), compression)},
-		{"data.tar" + ending, Compress(t, makeTar(t, p.Files, p.Content), compression)},
+		{"data.tar" + ending, Compress(t, data, compression)},
 	} {
 		fmt.Fprintf(&deb, "%-16s%-12d%-6d%-6d%-8s%-10d`\n", m.name, Date.Unix(), 0, 0, "100644", len(m.data))
 		deb.Write(m.data)

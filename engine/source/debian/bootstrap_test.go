@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"context"
 	"crypto/md5"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -138,6 +139,8 @@ func (r *stateRunner) Run(_ context.Context, c Command) error {
 	}
 	return os.WriteFile(status, []byte(strings.ReplaceAll(string(text), "install ok unpacked", "install ok installed")), 0o644)
 }
+
+func sum(b []byte) [32]byte { return sha256.Sum256(b) }
 
 func read(t *testing.T, parts ...string) string {
 	t.Helper()

@@ -74,16 +74,17 @@ func (f *fetcher) blob(ctx context.Context, urls []string, want indexFile, progr
 		progress = func(int64) {}
 	}
 	path := f.blobPath(want.sha256)
-	if err := checkFile(path, want); err == nil {
+	err := checkFile(path, want)
+	var damaged *HashError
+	switch {
+	case err == nil:
 		progress(want.size)
 		return path, nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	case errors.As(err, &damaged):
 		f.warn(fmt.Sprintf("fetched again: the cached file is damaged: %v", err))
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("remove damaged file: %w", err)
-		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("read cache: %w", err)
 	}
-	var err error
 	for _, u := range urls {
 		if err = f.download(ctx, u, want, path, progress); err == nil {
 			return path, nil

@@ -22,6 +22,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxUnpacked is how many bytes a package may hold beyond twice what its control file says.
+const maxUnpacked = 1 << 30
+
 // unpacker unpacks packages into one root, several at a time, with the outcome dpkg has when it unpacks them one after
 // another: a folder of several packages gets the attributes the first one gives it, and a file that two packages have
 // is only allowed when one of them Replaces the other, which wins (Debian Policy 7.6.1).
@@ -142,6 +145,7 @@ func (u *unpacker) unpack(ctx context.Context, order int, pkg *Package, file io.
 		w.sums = &bytes.Buffer{}
 	}
 	archive := tar.NewReader(data)
+	limit := maxUnpacked + 2*pkg.InstalledSize
 	for {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -152,6 +156,9 @@ func (u *unpacker) unpack(ctx context.Context, order int, pkg *Package, file io.
 		}
 		if err != nil {
 			return fail("data.tar", err)
+		}
+		if limit -= h.Size; limit < 0 {
+			return fail(h.Name, errors.New("the package holds far more than it says"))
 		}
 		if err := w.add(h, archive); err != nil {
 			return fail(h.Name, err)

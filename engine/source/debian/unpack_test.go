@@ -166,6 +166,19 @@ func TestUnpackDamaged(t *testing.T) {
 	}
 }
 
+func TestUnpackBomb(t *testing.T) {
+	var data bytes.Buffer
+	if err := tar.NewWriter(&data).WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "./x", Mode: 0o644, Size: 1 << 40}); err != nil {
+		t.Fatal(err)
+	}
+	bomb := pkg("p")
+	bomb.Data = data.Bytes()
+	root := t.TempDir()
+	if _, _, err := unpackTest(t, root, nil, []int{0}, bomb); err == nil || !strings.Contains(err.Error(), "more than it says") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestUnpackSharedFiles(t *testing.T) {
 	a := pkg("a", debtest.Dir("./d"), debtest.File("./d/x"))
 	for _, test := range []struct {
