@@ -181,7 +181,6 @@ func (m *mounts) list() []plan.Op {
 	m.hosts()
 	m.add(plan.Op{Kind: plan.OpProc, Dest: "/proc"})
 	m.add(plan.Op{Kind: plan.OpBind, Source: "/sys", Dest: "/sys", ReadOnly: own, Optional: true, Quiet: true})
-	m.home(own)
 	if own {
 		m.add(plan.Op{Kind: plan.OpTmpfs, Dest: "/tmp", Mode: 0o1777})
 		m.add(plan.Op{Kind: plan.OpTmpfs, Dest: "/var/tmp", Mode: 0o1777})
@@ -189,6 +188,7 @@ func (m *mounts) list() []plan.Op {
 		m.optional("/tmp", "/tmp")
 		m.optional("/var/tmp", "/var/tmp")
 	}
+	m.home(own) // after /tmp, below which some homes lie
 	if o.Safe {
 		// What half of the field's broken web applications want to write to.
 		m.add(plan.Op{Kind: plan.OpTmpfs, Dest: "/run", Mode: 0o755})
