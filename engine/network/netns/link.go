@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -264,8 +265,29 @@ func (n *netlink) configure(c Config) error {
 		if err := n.assign(index, c.Address6, c.Gateway6); err != nil {
 			return fmt.Errorf("configure %s: %w", c.Name, err)
 		}
+		if err := n.settle(c.Address6.Addr()); err != nil {
+			return fmt.Errorf("configure %s: %w", c.Name, err)
+		}
 	}
 	return nil
+}
+
+// settle waits until an IPv6 address is the namespace's own: the kernel adds its route to itself a little later, from a work
+// queue (net/ipv6/addrconf.c, addrconf_dad_work), and until then a connection to it would go out by the link.
+func (n *netlink) settle(addr netip.Addr) error {
+	const longest = 5 * time.Second
+	for deadline := time.Now().Add(longest); ; time.Sleep(200 * time.Microsecond) {
+		kind, err := n.routeType(addr)
+		if err != nil {
+			return err
+		}
+		if kind == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("address %s is not usable after %s", addr, longest)
+		}
+	}
 }
 
 // assign adds an address and, where gateway is valid, the default route of its family.

@@ -3,6 +3,7 @@ package netns
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -93,6 +94,43 @@ func (n *netlink) do(m *message) error {
 			return unix.Errno(-code)
 		}
 		return nil
+	}
+}
+
+// routeType asks how an address would be reached and returns the route's type, such as RTN_LOCAL; 0 where there is no route.
+func (n *netlink) routeType(addr netip.Addr) (byte, error) {
+	m := newMessage(unix.RTM_GETROUTE, 0)
+	binary.NativeEndian.PutUint16(m.buf[6:], unix.NLM_F_REQUEST) // the answer is the acknowledgement
+	ip := addr.AsSlice()
+	header := make([]byte, unix.SizeofRtMsg)
+	header[0], header[1] = unix.AF_INET, byte(len(ip)*8)
+	if addr.Is6() {
+		header[0] = unix.AF_INET6
+	}
+	m.buf = append(m.buf, header...)
+	m.attr(unix.RTA_DST, ip)
+	binary.NativeEndian.PutUint32(m.buf, uint32(len(m.buf)))
+	if err := unix.Sendto(n.fd, m.buf, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0, os.NewSyscallError("sendto", err)
+	}
+	var reply [4096]byte
+	for {
+		size, _, err := unix.Recvfrom(n.fd, reply[:], 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return 0, os.NewSyscallError("recvfrom", err)
+		}
+		if size < unix.SizeofNlMsghdr+unix.SizeofRtMsg {
+			return 0, nil
+		}
+		switch binary.NativeEndian.Uint16(reply[4:]) {
+		case unix.RTM_NEWROUTE:
+			return reply[unix.SizeofNlMsghdr+7], nil
+		case unix.NLMSG_ERROR:
+			return 0, nil
+		}
 	}
 }
 

@@ -77,6 +77,8 @@ func namespace(c *nstest.Conn, _ []string) error {
 				conn.Close()
 			}
 			return "ok", -1, err
+		case "open":
+			return "ok", -1, netns.OpenToUsers(0)
 		case "read":
 			b, err := os.ReadFile(command[1])
 			return string(b), -1, err
@@ -278,6 +280,16 @@ func TestLinkEndsWithItsDescriptor(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("eth0 is still there:\n%s", got)
+		}
+	}
+}
+
+func TestOpenToUsers(t *testing.T) {
+	p := nstest.Start(t, "namespace")
+	call(t, p, "open")
+	for name, want := range map[string]string{"ip_unprivileged_port_start": "0", "ping_group_range": "0\t0"} {
+		if got, _ := call(t, p, "read /proc/sys/net/ipv4/"+name); strings.TrimSpace(got) != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
 }
