@@ -1,0 +1,301 @@
+package instance
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	historyDir = ".history"
+	lockFile   = ".lock"
+	// keepEnded is how many replaced instances the history keeps.
+	keepEnded = 20
+	maxName   = 63
+)
+
+// List returns the instances below a root folder, oldest start first, ended ones too. A root that does not exist has none.
+// Folders whose state cannot be read are left out and told of in the error, beside all others.
+func List(root string) ([]Instance, error) { return list(root) }
+
+// History returns the ended instances whose names were taken again, oldest first; their names are NAME@TIME.
+func History(root string) ([]Instance, error) { return list(filepath.Join(root, historyDir)) }
+
+func list(root string) ([]Instance, error) {
+	entries, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list apps: %w", err)
+	}
+	here := thisMachine()
+	var all []Instance
+	var problems []error
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		in, _, err := load(filepath.Join(root, e.Name()), here)
+		switch {
+		case errors.Is(err, ErrNotFound): // being removed
+		case err != nil:
+			problems = append(problems, err)
+		default:
+			in.Name = e.Name()
+			all = append(all, in)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Instance) int { return a.Started.Compare(b.Started) })
+	return all, errors.Join(problems...)
+}
+
+// Get returns one instance, or one of the history. The error wraps ErrNotFound.
+func Get(root, name string) (Instance, error) {
+	dir, err := folder(root, name)
+	if err != nil {
+		return Instance{}, err
+	}
+	return at(dir)
+}
+
+// at returns the instance of a folder.
+func at(dir string) (Instance, error) {
+	in, _, err := load(dir, thisMachine())
+	if err != nil {
+		return Instance{}, fmt.Errorf("find %s: %w", filepath.Base(dir), err)
+	}
+	in.Name = filepath.Base(dir)
+	return in, nil
+}
+
+// folder is where the instance of a name has its files.
+func folder(root, name string) (string, error) {
+	base, _, old := strings.Cut(name, "@")
+	if name == "" || CheckName(base) != nil || strings.ContainsAny(name, "/\x00") {
+		return "", fmt.Errorf("find %q: %w", name, ErrNotFound)
+	}
+	if old {
+		return filepath.Join(root, historyDir, name), nil
+	}
+	return filepath.Join(root, name), nil
+}
+
+// NameError says what is wrong with a name.
+type NameError struct{ Name, Reason string }
+
+func (e *NameError) Error() string { return fmt.Sprintf("name %q: %s", e.Name, e.Reason) }
+
+// Hint says which names can be given.
+func (e *NameError) Hint() string {
+	return "use letters, digits, '-', '_' and '.', beginning with a letter or digit, at most " + strconv.Itoa(maxName) + " of them"
+}
+
+// CheckName tells whether an instance can have a name: 1 to 63 of A–Z a–z 0–9 - _ . beginning with a letter or digit. The
+// error is a *NameError.
+func CheckName(name string) error {
+	if name == "" {
+		return &NameError{name, "empty"}
+	}
+	if len(name) > maxName {
+		return &NameError{name, "too long"}
+	}
+	for i, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || c != '-' && c != '_' && c != '.') {
+			return &NameError{name, fmt.Sprintf("%q cannot stand there", rune(c))}
+		}
+	}
+	return nil
+}
+
+// NameOf makes a name of an image's file name or reference: "/data/Jupyter Lab.sif" gives "jupyter-lab".
+func NameOf(image string) string {
+	name := image[strings.LastIndexByte(strings.TrimRight(image, "/"), '/')+1:]
+	name = strings.TrimRight(name, "/")
+	name, _, _ = strings.Cut(name, "@sha256")
+	for _, ext := range []string{".sif", ".img", ".simg", ".sqsh", ".squashfs", ".tar", ".gz"} {
+		name = strings.TrimSuffix(name, ext)
+	}
+	var b strings.Builder
+	for _, c := range strings.ToLower(name) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '.', c == '_':
+			b.WriteRune(c)
+		default:
+			b.WriteByte('-')
+		}
+	}
+	name = strings.TrimLeft(b.String(), "-._")
+	name = strings.TrimRight(name[:min(len(name), maxName-8)], "-._")
+	if name == "" {
+		return "app"
+	}
+	return name
+}
+
+// Reserve makes the folder of a new instance, private to the user, and returns its name and path. With exact the name is
+// taken as it is, and ErrExists (wrapped) tells that it is running already; otherwise a number is put behind a name that is
+// running: jupyter, jupyter-2, jupyter-3. An ended instance of the name goes to the history. Nobody else can reserve the
+// name as long as the calling process lives; Spawn hands it to the supervisor, Forget gives it back.
+func Reserve(root, name string, exact bool) (taken, dir string, err error) {
+	if err := CheckName(name); err != nil {
+		return "", "", err
+	}
+	unlock, err := lock(root)
+	if err != nil {
+		return "", "", err
+	}
+	defer unlock()
+	here := thisMachine()
+	self, err := readProcess(os.Getpid())
+	if err != nil {
+		return "", "", fmt.Errorf("reserve name %s: %w", name, err)
+	}
+	for n := 1; ; n++ {
+		taken = name
+		if n > 1 {
+			taken = name + "-" + strconv.Itoa(n)
+		}
+		dir = filepath.Join(root, taken)
+		in, _, err := load(dir, here)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			if err := os.RemoveAll(dir); err != nil { // without a state it is a leftover
+				return "", "", fmt.Errorf("reserve name %s: %w", taken, err)
+			}
+		case err == nil && !in.State.Live():
+			if err := archive(root, in); err != nil {
+				return "", "", fmt.Errorf("reserve name %s: %w", taken, err)
+			}
+		case exact && err != nil:
+			return "", "", fmt.Errorf("reserve name %s: %w", taken, err)
+		case exact:
+			return "", "", fmt.Errorf("reserve name %s: %w", taken, ErrExists)
+		default:
+			continue
+		}
+		r := record{
+			Instance: Instance{Name: taken, State: StateStarting, PID: self.pid, Started: time.Now()},
+			Machine:  here, Start: self.start, Reserved: true,
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return "", "", fmt.Errorf("reserve name %s: %w", taken, err)
+		}
+		if err := r.write(dir, false); err != nil {
+			return "", "", errors.Join(err, os.RemoveAll(dir))
+		}
+		return taken, dir, nil
+	}
+}
+
+// lock keeps other starters of this user out (flock(2)). File systems without locks are used without.
+func lock(root string) (unlock func(), err error) {
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, fmt.Errorf("make folder of running apps: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(root, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock folder of running apps: %w", err)
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	if err != nil && err != unix.ENOLCK && err != unix.EOPNOTSUPP && err != unix.ENOSYS {
+		f.Close()
+		return nil, fmt.Errorf("lock folder of running apps: %w", err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// archive moves an ended instance to the history, and lets go of the oldest there.
+func archive(root string, in Instance) error {
+	history := filepath.Join(root, historyDir)
+	if err := os.MkdirAll(history, 0o700); err != nil {
+		return err
+	}
+	base := filepath.Base(in.Dir) + "@" + in.Started.UTC().Format("20060102-150405")
+	target := filepath.Join(history, base)
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(target); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		target = filepath.Join(history, base+"."+strconv.Itoa(n))
+	}
+	if err := os.Rename(in.Dir, target); err != nil {
+		return err
+	}
+	old, _ := History(root) // what cannot be read stays where it is
+	for len(old) > keepEnded {
+		if err := os.RemoveAll(old[0].Dir); err != nil {
+			return err
+		}
+		old = old[1:]
+	}
+	return nil
+}
+
+// Forget removes an instance that has ended, with its log; one of the history as well. ErrRunning (wrapped) tells that it
+// has not. The caller's own reservation may be given back as long as no supervisor has taken it over.
+func Forget(root, name string) error {
+	dir, err := folder(root, name)
+	if err != nil {
+		return err
+	}
+	unlock, err := lock(root)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	in, r, err := load(dir, thisMachine())
+	if errors.Is(err, ErrNotFound) {
+		if _, e := os.Lstat(dir); e != nil {
+			return fmt.Errorf("forget %s: %w", name, ErrNotFound)
+		}
+	} else if err == nil && in.State.Live() && !(r.Reserved && in.PID == os.Getpid()) {
+		return fmt.Errorf("forget %s: %w", name, ErrRunning)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("forget %s: %w", name, err)
+	}
+	return nil
+}
+
+// Rename gives an instance that has ended another name. A running one keeps its name, since its supervisor has its folder
+// open under it: ErrRunning.
+func Rename(root, from, to string) error {
+	if err := CheckName(to); err != nil {
+		return err
+	}
+	unlock, err := lock(root)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	in, err := Get(root, from)
+	if err != nil {
+		return err
+	}
+	if in.State.Live() {
+		return fmt.Errorf("rename %s: %w", from, ErrRunning)
+	}
+	target := filepath.Join(root, to)
+	if _, err := os.Lstat(target); err == nil {
+		return fmt.Errorf("rename %s: %s: %w", from, to, fs.ErrExist)
+	}
+	if err := os.Rename(in.Dir, target); err != nil {
+		return fmt.Errorf("rename %s: %w", from, err)
+	}
+	return nil
+}

@@ -1,0 +1,309 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// put writes a state as a supervisor would have.
+func put(t *testing.T, root, name string, change func(*record)) string {
+	t.Helper()
+	dir := filepath.Join(root, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	self, err := readProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := record{
+		Instance: Instance{Name: name, State: StateReady, PID: self.pid, Started: time.Now()},
+		Machine:  thisMachine(), Start: self.start,
+	}
+	if change != nil {
+		change(&r)
+	}
+	if err := r.write(dir, false); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestStaleEntriesAreRecognised(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		change    func(*record)
+		state     State
+		elsewhere string
+	}{
+		{"alive", nil, StateReady, ""},
+		{"ended", func(r *record) { r.State, r.PID = StateExited, 1 }, StateExited, ""},
+		{"number given to another process", func(r *record) { r.Start++ }, StateLost, ""},
+		{"no such process", func(r *record) { r.PID = 1 << 30 }, StateLost, ""},
+		{"started again since", func(r *record) { r.Machine.Boot = "another" }, StateLost, ""},
+		{"another machine", func(r *record) { r.Machine.Boot, r.Machine.Host = "another", "node7" }, StateReady, "node7"},
+		{"ended on another machine", func(r *record) { r.Machine.Boot, r.Machine.Host, r.State = "another", "node7", StateExited }, StateExited, "node7"},
+		{"another container that is gone", func(r *record) { r.Machine.Space = "pid:[1]" }, StateLost, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			root := t.TempDir()
+			dir := put(t, root, "app", tc.change)
+			in, err := Get(root, "app")
+			if err != nil || in.State != tc.state || in.Elsewhere != tc.elsewhere {
+				t.Errorf("got %s on %q, %v; want %s on %q", in.State, in.Elsewhere, err, tc.state, tc.elsewhere)
+			}
+			if tc.elsewhere == "" || !in.State.Live() {
+				return
+			}
+			var e *ElsewhereError
+			if err := Stop(context.Background(), dir, 0); !errors.As(err, &e) || !strings.Contains(e.Hint(), "node7") {
+				t.Errorf("stop: %v", err)
+			}
+		})
+	}
+}
+
+func TestAnotherContainerOfThisMachine(t *testing.T) {
+	root := t.TempDir()
+	dir := put(t, root, "app", func(r *record) { r.Machine.Space = "pid:[1]" })
+	l, _, err := listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if in, err := Get(root, "app"); err != nil || in.State != StateReady {
+		t.Errorf("got %s, %v", in.State, err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for image, want := range map[string]string{
+		"/data/Jupyter Lab.sif":         "jupyter-lab",
+		"nginx-basic.img":               "nginx-basic",
+		"docker://ghcr.io/a/tool:1.2":   "tool-1.2",
+		"docker://alpine@sha256:abcdef": "alpine",
+		"/data/sandbox/":                "sandbox",
+		"/data/.hidden":                 "hidden",
+		"Übung.sif":                     "bung",
+		"***":                           "app",
+		"":                              "app",
+		strings.Repeat("x", 300):        strings.Repeat("x", maxName-8),
+	} {
+		if got := NameOf(image); got != want {
+			t.Errorf("%q: got %q, want %q", image, got, want)
+		}
+		if err := CheckName(NameOf(image)); err != nil {
+			t.Errorf("%q: %v", image, err)
+		}
+	}
+	for _, bad := range []string{"", "-a", ".a", "a/b", "a b", "ü", "a\x00", "..", strings.Repeat("x", 64)} {
+		if CheckName(bad) == nil {
+			t.Errorf("%q is allowed", bad)
+		}
+		if _, err := Get(t.TempDir(), bad); !errors.Is(err, ErrNotFound) {
+			t.Errorf("get %q: %v", bad, err)
+		}
+	}
+	if _, err := Get(t.TempDir(), "a@../../../etc"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("escape: %v", err)
+	}
+}
+
+func TestReserve(t *testing.T) {
+	root := t.TempDir()
+	var mu sync.Mutex
+	var names []string
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			name, dir, err := Reserve(root, "app", false)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
+				t.Errorf("%s: %v, %v", dir, st, err)
+			}
+			mu.Lock()
+			names = append(names, name)
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	slices.Sort(names)
+	want := []string{"app", "app-10", "app-2", "app-3", "app-4", "app-5", "app-6", "app-7", "app-8", "app-9"}
+	if !slices.Equal(names, want) {
+		t.Errorf("got %q", names)
+	}
+	if _, _, err := Reserve(root, "app", true); !errors.Is(err, ErrExists) {
+		t.Errorf("exact: %v, want ErrExists", err)
+	}
+	if err := Forget(root, "app-3"); err != nil {
+		t.Error(err)
+	}
+	if name, _, err := Reserve(root, "app", false); err != nil || name != "app-3" {
+		t.Errorf("got %q, %v", name, err)
+	}
+	if _, _, err := Reserve(root, "no/name", true); hint(err) == "" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestHistoryForgetRename(t *testing.T) {
+	root := t.TempDir()
+	for i := range keepEnded + 5 {
+		put(t, root, "job", func(r *record) {
+			r.State, r.ExitCode, r.Started = StateExited, i, time.Unix(int64(1000+i), 0)
+		})
+		if _, _, err := Reserve(root, "job", true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, err := History(root)
+	if err != nil || len(old) != keepEnded || old[0].ExitCode != 5 || old[0].Name != "job@19700101-001645" {
+		t.Fatalf("%d, first %+v, %v", len(old), old[0], err)
+	}
+	if in, err := Get(root, old[0].Name); err != nil || in.ExitCode != 5 {
+		t.Errorf("get: %+v, %v", in, err)
+	}
+	if err := Forget(root, old[0].Name); err != nil {
+		t.Error(err)
+	}
+	if _, err := Get(root, old[0].Name); !errors.Is(err, ErrNotFound) {
+		t.Errorf("forgotten: %v", err)
+	}
+	put(t, root, "live", nil)
+	if err := Forget(root, "live"); !errors.Is(err, ErrRunning) {
+		t.Errorf("forget a running one: %v", err)
+	}
+	if err := Rename(root, "live", "other"); !errors.Is(err, ErrRunning) {
+		t.Errorf("rename a running one: %v", err)
+	}
+	if err := Forget(root, "nobody"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("forget nobody: %v", err)
+	}
+	put(t, root, "done", func(r *record) { r.State = StateExited })
+	if err := Rename(root, "done", "live"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("rename onto another: %v", err)
+	}
+	if err := Rename(root, "done", "finished"); err != nil {
+		t.Error(err)
+	}
+	if in, err := Get(root, "finished"); err != nil || in.Name != "finished" {
+		t.Errorf("renamed: %+v, %v", in, err)
+	}
+}
+
+func TestListGoesOnAfterDamage(t *testing.T) {
+	root := t.TempDir()
+	put(t, root, "good", nil)
+	if err := os.WriteFile(filepath.Join(put(t, root, "bad", nil), stateFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "a-file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, err := List(root)
+	if len(all) != 1 || all[0].Name != "good" || err == nil || !strings.Contains(err.Error(), "bad") {
+		t.Errorf("got %+v, %v", all, err)
+	}
+	if all, err := List(filepath.Join(root, "nowhere")); len(all) != 0 || err != nil {
+		t.Errorf("no root: %v, %v", all, err)
+	}
+	if err := Forget(root, "bad"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "not made yet")
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	changes, err := Watch(ctx, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	see := func(what string, seen func() bool) {
+		t.Helper()
+		for !seen() {
+			if _, more := <-changes; !more {
+				t.Fatalf("no notice of %s", what)
+			}
+		}
+	}
+	state := func() State {
+		in, err := Get(root, "app")
+		if err != nil {
+			return ""
+		}
+		return in.State
+	}
+	put(t, root, "app", nil)
+	see("a new one", func() bool { return state() == StateReady })
+	put(t, root, "app", func(r *record) { r.State = StateStopping })
+	see("another state", func() bool { return state() == StateStopping })
+	put(t, root, "app", func(r *record) { r.State = StateExited })
+	see("the end", func() bool { return state() == StateExited })
+	if err := Forget(root, "app"); err != nil {
+		t.Fatal(err)
+	}
+	see("the removal", func() bool { return state() == "" })
+	cancel()
+	for range changes {
+	}
+}
+
+func FuzzParseStat(f *testing.F) {
+	own, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(own)
+	f.Add([]byte("1 (a) b) c) S 1 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 1 0 17 1 1 1"))
+	f.Add([]byte("x (y) Z"))
+	f.Fuzz(func(t *testing.T, data []byte) { _, _ = parseStat(data) })
+}
+
+func TestParseStat(t *testing.T) {
+	p, err := parseStat([]byte("42 (a) S 9 (b) R 7 1 1 0 -1 4194560 1 1 1 1 100 50 25 25 20 0 1 0 987654 1000 3 1"))
+	want := process{pid: 42, parent: 7, state: 'R', start: 987654, cpu: 2 * time.Second, resident: 3 * int64(os.Getpagesize())}
+	if err != nil || p != want {
+		t.Errorf("got %+v, %v; want %+v", p, err, want)
+	}
+}
+
+func BenchmarkList(b *testing.B) {
+	root := b.TempDir()
+	self, err := readProcess(os.Getpid())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range 50 {
+		name := fmt.Sprintf("app-%d", i)
+		dir := filepath.Join(root, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			b.Fatal(err)
+		}
+		r := record{
+			Instance: Instance{Name: name, State: StateReady, PID: self.pid, Started: time.Now(), Addresses: make([]Address, 3), Binds: make([]Bind, 3)},
+			Machine:  thisMachine(), Start: self.start,
+		}
+		if err := r.write(dir, false); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if all, err := List(root); err != nil || len(all) != 50 {
+			b.Fatal(len(all), err)
+		}
+	}
+}

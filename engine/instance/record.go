@@ -1,0 +1,125 @@
+package instance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/instance/logfile"
+	"carrel/internal/atomicfile"
+)
+
+const (
+	stateFile   = "state.json"
+	controlFile = "control"
+	crashFile   = "supervisor.log"
+)
+
+// record is the content of a state file.
+type record struct {
+	Instance
+	Machine machine `json:"machine"`
+	// Start is field 22 of the supervisor's /proc/PID/stat; with Reserved, of the starter's.
+	Start uint64 `json:"pid_start"`
+	// Reserved: no supervisor has taken over yet.
+	Reserved bool `json:"reserved,omitempty"`
+	// Control is the abstract name (unix(7)) of the control socket, where the folder's file system has no sockets.
+	Control string `json:"control,omitempty"`
+}
+
+// readRecord reads a state file; ErrNotFound when there is none.
+func readRecord(dir string) (record, error) {
+	var r record
+	data, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return r, ErrNotFound
+	}
+	if err != nil {
+		return r, fmt.Errorf("read state of %s: %w", filepath.Base(dir), err)
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("read state of %s: %w", filepath.Base(dir), err)
+	}
+	return r, nil
+}
+
+// write replaces the state file. durable waits for the disk.
+func (r *record) write(dir string, durable bool) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write state of %s: %w", r.Name, err)
+	}
+	f, err := atomicfile.Create(filepath.Join(dir, stateFile), 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(append(data, '\n')); err != nil {
+		return fmt.Errorf("write state of %s: %w", r.Name, err)
+	}
+	if durable {
+		return f.Commit()
+	}
+	return f.CommitCached()
+}
+
+// load is the instance of a folder as it stands now: with StateLost where the supervisor has died, and Elsewhere where that
+// cannot be known here.
+func load(dir string, here machine) (Instance, record, error) {
+	r, err := readRecord(dir)
+	if err != nil {
+		return Instance{}, r, err
+	}
+	in, gone := r.present(dir, here)
+	if gone {
+		// Between reading the state and looking for the process it may have come to its proper end.
+		if r, err = readRecord(dir); err != nil {
+			return Instance{}, r, err
+		}
+		in, _ = r.present(dir, here)
+	}
+	return in, r, nil
+}
+
+// present is the state of a record now, and whether its process was found gone.
+func (r *record) present(dir string, here machine) (in Instance, gone bool) {
+	in = r.Instance
+	in.Dir, in.LogFile = dir, logfile.Path(dir)
+	if r.Machine.Host != here.Host && r.Machine.Boot != here.Boot {
+		in.Elsewhere = r.Machine.Host
+		return in, false
+	}
+	if !in.State.Live() {
+		return in, false
+	}
+	switch {
+	case r.Machine.Boot != here.Boot:
+		gone = true // the machine was started again since
+	case r.Machine.Space != here.Space:
+		// Another container of this machine: its process numbers say nothing here, but its socket is the same kernel's.
+		in.Init = 0
+		conn, err := connect(dir, r.Control)
+		if gone = err != nil; !gone {
+			conn.Close()
+		}
+	default:
+		gone = !alive(in.PID, r.Start)
+	}
+	if gone {
+		in.State = StateLost
+		in.Problem = "its supervisor was killed, or the computer was switched off; everything in it has ended"
+		in.Hint = ""
+		if r.Reserved {
+			in.Problem = "it was never started: the program that was about to was interrupted"
+		}
+		for i := range in.Addresses {
+			in.Addresses[i].Ready = false
+		}
+	}
+	return in, gone
+}

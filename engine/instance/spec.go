@@ -1,0 +1,70 @@
+package instance
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"carrel/engine/sandbox"
+)
+
+const (
+	// DefaultWait is how long an app may take to answer before it is no longer called starting.
+	DefaultWait = 60 * time.Second
+	// quietWait is the same for a container of which nobody said that it serves anything.
+	quietWait = 10 * time.Second
+	// DefaultGrace is how long an app has to end after its stop signal.
+	DefaultGrace = 10 * time.Second
+)
+
+// PortSpec is a port that the app is said to serve.
+type PortSpec struct {
+	HostIP    string // empty: 127.0.0.1
+	Host      int    // 0: any free one
+	Container int
+	Fixed     bool   // a taken host port is an error; otherwise the next free one is used, and remarked
+	Proto     string // http, https, tcp; empty: found out
+	Path      string // of the page to open, over HTTP
+	Text      string // "Notebook"
+}
+
+// Ready says when the app counts as ready.
+type Ready struct {
+	Port    int           // of the container; 0: any that is served
+	Path    string        // to ask for; empty: "/"
+	Timeout time.Duration // 0: Spec.Wait
+}
+
+// Spec is everything a supervisor has to know.
+type Spec struct {
+	Name, Dir             string // as Reserve returned them
+	Title, Image, Command string // to be shown; see Instance
+	Raw                   json.RawMessage
+	Binds                 []Bind
+
+	Ports []PortSpec
+	Ready *Ready
+	Wait  time.Duration // how long the app may take to answer; 0: DefaultWait
+	// HostNetwork: the container shares the host's network. Ports are then looked for among its processes' sockets, and
+	// shown as they are; otherwise each is published.
+	HostNetwork bool
+
+	StopSignal syscall.Signal // 0: SIGTERM
+	Grace      time.Duration  // 0: DefaultGrace
+	// KeepAlive: the plan has KeepAlive, the container stays when its process has ended.
+	KeepAlive bool
+	LogSize   int64 // of the log in bytes; 0: logfile.DefaultSize
+
+	// Start starts the container with these standard files, which stay the supervisor's. Its plan must have PIDNS. note
+	// takes remarks for the log. cleanup, which may be nil, is called when the container has ended. When ctx ends the
+	// container is to be killed, as sandbox.Start does.
+	Start func(ctx context.Context, stdin, stdout, stderr *os.File, note func(string)) (k *sandbox.Container, cleanup func() error, err error)
+	// UserNet carries the packets of the container's link, a descriptor that it takes over, until it is closed. Not called
+	// for a container without link; nil leaves it without a way out.
+	UserNet func(ctx context.Context, link *os.File) (io.Closer, error)
+	// Took is told once: nil when the container runs, or why it does not. See Takeover.
+	Took func(error)
+}

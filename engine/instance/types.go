@@ -1,0 +1,84 @@
+package instance
+
+import (
+	"encoding/json"
+	"time"
+
+	"carrel/engine/instance/logfile"
+)
+
+// State is where an instance is in its life.
+type State string
+
+const (
+	StateStarting  State = "starting"  // started, nothing answers yet
+	StateReady     State = "ready"     // its address answers
+	StateRunning   State = "running"   // runs, serves nothing that we know of
+	StateUnhealthy State = "unhealthy" // listens, but answers with errors or not at all
+	StateStopping  State = "stopping"
+	StateExited    State = "exited" // ended; ExitCode tells how
+	StateLost      State = "lost"   // its supervisor was killed
+)
+
+// Live tells whether processes of the instance are expected to run.
+func (s State) Live() bool { return s != StateExited && s != StateLost }
+
+// Address is one thing an instance serves.
+type Address struct {
+	URL       string `json:"url"` // complete, with path and token: what a browser opens
+	Host      int    `json:"host_port"`
+	Container int    `json:"container_port"`
+	Proto     string `json:"proto"`          // http, https, tcp; empty as long as it is not known
+	Text      string `json:"text,omitempty"` // "Notebook"
+	Ready     bool   `json:"ready"`
+}
+
+// Bind is a file or folder of the host that the container sees; kept to be shown.
+type Bind struct {
+	Source   string `json:"source"`
+	Dest     string `json:"dest"`
+	ReadOnly bool   `json:"read_only,omitempty"`
+}
+
+// Instance is a container in the background, running or ended.
+type Instance struct {
+	Name      string          `json:"name"`
+	Image     string          `json:"image"` // path of the image
+	Title     string          `json:"title,omitempty"`
+	State     State           `json:"state"`
+	PID       int             `json:"pid"` // of the supervisor
+	Started   time.Time       `json:"started"`
+	ReadyIn   time.Duration   `json:"ready_in,omitempty"` // from start to first answer
+	Ended     time.Time       `json:"ended,omitzero"`
+	ExitCode  int             `json:"exit_code"`
+	Problem   string          `json:"problem,omitempty"` // one sentence, when something is wrong
+	Hint      string          `json:"hint,omitempty"`
+	Addresses []Address       `json:"addresses,omitempty"`
+	Binds     []Bind          `json:"binds,omitempty"`
+	Command   string          `json:"command"`        // the command that starts the same again
+	Spec      json.RawMessage `json:"spec,omitempty"` // the starter's own, verbatim
+
+	// Init is the process number of the container's init on its machine; 0 before it runs.
+	Init int `json:"init,omitempty"`
+	// Elsewhere is the machine it runs or ran on, when that is not this one: it can be looked at, not spoken to.
+	Elsewhere string `json:"elsewhere,omitempty"`
+	Dir       string `json:"-"` // its folder
+	LogFile   string `json:"-"` // the newer file of its log
+}
+
+// Usage is what an instance uses right now.
+type Usage struct {
+	CPU       time.Duration // processor time used since it started
+	Memory    int64         // bytes resident, all processes; what they share is counted in each
+	Processes int
+}
+
+// The parts of a log; see package logfile.
+type (
+	LogLine    = logfile.Line
+	LogOptions struct {
+		Follow bool      // go on with new lines until the instance has ended
+		Tail   int       // only the last n lines there are; 0: all
+		Since  time.Time // only lines written after this; zero: all
+	}
+)
