@@ -25,14 +25,11 @@ func Serves(c task.Card) string {
 func Works(c task.Card) string {
 	var out []string
 	for _, b := range c.Binds {
-		text := widget.Clean(b.Text)
-		if text == "" {
-			text = "a folder"
-		}
+		text := "a folder of yours, as " + widget.Clean(b.Dest)
 		if b.Mode == task.BindReadOnly {
 			text += " (only read)"
 		}
 		out = append(out, text)
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(out, "; ")
 }

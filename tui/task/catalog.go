@@ -22,5 +22,8 @@ func (l Library) Entries(ctx context.Context) ([]Entry, error) {
 	for _, e := range c.List() {
 		out = append(out, Entry{Name: e.ID(), Card: e.Card, Raw: e.Raw, Source: e.Source.Name, Err: e.Err})
 	}
+	for _, p := range c.Problems { // a source that cannot be read is told of, not left out
+		out = append(out, Entry{Name: p.Source.Name, Source: p.Source.Name, Err: p})
+	}
 	return out, nil
 }

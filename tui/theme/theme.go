@@ -86,6 +86,10 @@ var (
 		ok: ansi.BrightGreen, warn: ansi.BrightYellow, bad: ansi.BrightRed,
 		onAccent: ansi.Black, match: ansi.Yellow, onMatch: ansi.Black,
 	}
+	basicUnknown = palette{ // bright black is unreadable on some terminals: only rules and borders get it
+		faint: ansi.BrightBlack, accent: ansi.Magenta, ok: ansi.Green, warn: ansi.Yellow, bad: ansi.Red,
+		onAccent: ansi.BrightWhite, match: ansi.Yellow, onMatch: ansi.Black,
+	}
 	basicLight = palette{
 		muted: ansi.BrightBlack, faint: ansi.BrightBlack, accent: ansi.Magenta,
 		ok: ansi.Green, warn: ansi.Yellow, bad: ansi.Red,
@@ -99,8 +103,10 @@ func (o Options) palette() palette {
 		return palette{}
 	case o.Basic && o.Background == Dark:
 		return basicDark
-	case o.Basic:
+	case o.Basic && o.Background == Light:
 		return basicLight
+	case o.Basic:
+		return basicUnknown
 	case o.Background == Dark:
 		return darkPalette
 	case o.Background == Light:

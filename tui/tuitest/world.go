@@ -97,6 +97,9 @@ func World(clock func() time.Time) (*Engine, *Catalog) {
 	}
 	e.Folders[Home+"/papers/2026/stroop"] = engine.FolderState{Exists: true, IsDir: true, Readable: true, Writable: true, Files: 14, ByExt: map[string]int{".ipynb": 3, ".csv": 8}}
 	e.Folders["/tmp"] = engine.FolderState{Exists: true, IsDir: true, Readable: true, Writable: true}
+	for _, n := range []string{"welcome", "jupyter", "rstudio"} {
+		e.Folders[Home+"/carrel-"+n] = engine.FolderState{Exists: true, IsDir: true, Readable: true, Writable: true}
+	}
 	e.Events = BuildEvents()
 	return e, c
 }

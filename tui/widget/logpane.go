@@ -123,11 +123,12 @@ func (p *LogPane) View(t *theme.Theme, w, h int, title, empty string) string {
 	}
 	if p.typing {
 		_, n := p.Log.Query()
-		found := ""
+		found, ghost := "", "search the log"
 		if p.search.Value() != "" {
+			ghost = ""
 			found = t.Muted.Render(Count(n, "line", "lines"))
 		}
-		body = Stack(body, Spread(t.Accent.Render("/ ")+p.search.View(t, max(0, iw-20), true, "search the log"), found, iw))
+		body = Stack(body, Spread(t.Accent.Render("/ ")+p.search.View(t, max(0, iw-20), true, ghost), found, iw))
 	}
 	if h < framed {
 		return Box(body, w, h)

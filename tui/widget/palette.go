@@ -109,7 +109,11 @@ func (p *Palette) View(t *theme.Theme, w, h int) string {
 	if len(p.found) == 0 {
 		body = Box("  "+t.Muted.Render("No action has these words in its name."), inner, rows)
 	}
-	head := "  " + p.text.View(t, max(0, inner-2), true, "what do you want to do?")
+	ghost := ""
+	if p.text.Value() == "" {
+		ghost = "what do you want to do?"
+	}
+	head := "  " + p.text.View(t, max(0, inner-2), true, ghost)
 	content := Stack(head, RuleLine(t, inner, ""), body)
 	return Panel(t, min(w, inner+4), min(h, rows+4), t.Title.Render("All actions"), t.Muted.Render("enter does it"), content, true)
 }

@@ -71,9 +71,13 @@ func (s *Screen) filterLine(w int) string {
 	if !s.known {
 		count = ""
 	}
+	ghost := ""
+	if s.filter.Value() == "" {
+		ghost = "what are you looking for?"
+	}
 	switch {
 	case s.typing:
-		return widget.Spread("  "+t.Accent.Render("/ ")+s.filter.View(t, max(0, w-18), true, "what are you looking for?"), count, w)
+		return widget.Spread("  "+t.Accent.Render("/ ")+s.filter.View(t, max(0, w-18), true, ghost), count, w)
 	case s.filter.Value() != "":
 		return widget.Spread("  "+t.Accent.Render("/ ")+t.Strong.Render(s.filter.Value())+t.Muted.Render("   esc shows all"), count, w)
 	}

@@ -287,9 +287,12 @@ func (s *Screen) overview(w int) []string {
 	group("What it serves", ports...)
 	group("Folders it works in", binds...)
 	group("What it can be told", args...)
-	state := "built here"
-	if s.target.Kind == engine.TargetCatalog && !s.target.Built {
+	state := ""
+	if s.target.Kind == engine.TargetCatalog {
 		state = "not built here yet"
+		if s.target.Built {
+			state = "built here"
+		}
 	}
 	size, made := "", ""
 	if s.info.Path != "" {

@@ -312,13 +312,9 @@ func (s *Screen) Actions() []screen.Action {
 	if f := s.form.Focused(); f != nil && f.Ghost != "" {
 		next = "complete"
 	}
-	word := "start"
-	if s.known && !s.target.Built && s.target.Kind != engine.TargetImage {
-		word = "build and start"
-	}
 	copyIt := func() tea.Cmd { return screen.Ask(screen.Copy{Text: s.command, What: "the command"}) }
 	acts := []screen.Action{
-		screen.Do(screen.On("enter"), word, "Start "+s.title(), s.launch).Unless(wait),
+		screen.Do(screen.On("enter"), "start", "Start "+s.title(), s.launch).Unless(wait),
 		screen.Tell("tab", next),
 	}
 	if f := s.form.Focused(); f != nil && (f.Kind == widget.RadioKind || f.Kind == widget.ChoiceKind) {

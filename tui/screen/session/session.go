@@ -437,12 +437,13 @@ func (s *Screen) Actions() []screen.Action {
 	if ad != nil {
 		url = ad.URL
 	}
-	acts := []screen.Action{
+	var acts []screen.Action
+	reach := []screen.Action{
 		screen.Do(screen.On("o"), "open browser", "Open "+name+" in the browser", func() tea.Cmd { return screen.Ask(screen.Browse{URL: url}) }).Unless(noURL),
 		screen.Do(screen.On("c"), "copy address", "Copy the address of "+name, func() tea.Cmd { return screen.Ask(screen.Copy{Text: url, What: "the address"}) }).Unless(noURL),
 	}
-	if t := s.tunnel(a); t != "" {
-		acts = append(acts, screen.Do(screen.On("C"), "copy ssh line", "Copy the ssh line for your own computer", func() tea.Cmd {
+	if t := s.tunnel(a); t != "" && a.State.Live() {
+		reach = append(reach, screen.Do(screen.On("C"), "copy ssh line", "Copy the ssh line for your own computer", func() tea.Cmd {
 			return screen.Ask(screen.Copy{Text: t, What: "the ssh line"})
 		}))
 	}
@@ -453,7 +454,7 @@ func (s *Screen) Actions() []screen.Action {
 	}
 	forget := screen.Do(screen.On("d"), "remove from list", "Remove "+name+" from the list", s.forget).Unless(live)
 	if a.State.Live() {
-		acts = append(acts, stop, restart)
+		acts = append(reach, stop, restart)
 	} else {
 		acts = append(acts, restart, forget)
 	}
@@ -475,7 +476,7 @@ func (s *Screen) Actions() []screen.Action {
 	if a.State.Live() {
 		acts = append(acts, forget.Quietly())
 	} else {
-		acts = append(acts, stop.Quietly())
+		acts = append(acts, reach[0].Quietly(), reach[1].Quietly(), stop.Quietly())
 	}
 	acts = append(acts,
 		screen.Tell("f", "follow the log, or hold it still").Quietly(),

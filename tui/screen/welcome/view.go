@@ -2,6 +2,7 @@ package welcome
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 
 	"carrel/engine"
@@ -96,7 +97,11 @@ func (s *Screen) checksPage(w, h int) []string {
 	} else {
 		out = append(out, t.Muted.Render("This computer can run them:"))
 	}
-	for _, c := range s.all() {
+	room := max(1, h-len(out)-len(s.head(w)))
+	for i, c := range s.all() {
+		if n := len(s.all()); i == room-1 && n > room && !s.why {
+			return append(out, "  "+t.Muted.Render(fmt.Sprintf("%s and %d more; ctrl+p, “Check this computer” lists all", theme.Ellipsis, n-i)))
+		}
 		out = append(out, s.checkLine(c, w))
 		if s.why || c.Status == engine.StatusBad {
 			for _, x := range []string{c.Detail, c.Advice} {
@@ -112,7 +117,7 @@ func (s *Screen) checksPage(w, h int) []string {
 	return out
 }
 
-// all are the doctor's checks, with what newcomers meet first.
+// all are the doctor's checks and what newcomers meet first; what does not work comes first.
 func (s *Screen) all() []engine.Check {
 	out := append([]engine.Check(nil), s.checks...)
 	port := engine.Check{Name: "port", Status: engine.StatusOK, Title: fmt.Sprintf("Port %d is free", s.port.Port), Term: "notebooks like it",
@@ -133,6 +138,8 @@ func (s *Screen) all() []engine.Check {
 		}
 		out = append(out, space)
 	}
+	rank := map[engine.Status]int{engine.StatusBad: 0, engine.StatusNote: 1, engine.StatusOK: 1}
+	sort.SliceStable(out, func(i, j int) bool { return rank[out[i].Status] < rank[out[j].Status] })
 	return out
 }
 
@@ -185,10 +192,17 @@ func (s *Screen) reasonsPage(w, h int) []string {
 		}
 		line := widget.Marker(t, i == cur) + num + "  "
 		if each == 1 {
-			out = append(out, line+widget.Line(name, 28)+t.Muted.Render(r.about))
+			if w >= 70 {
+				name = widget.Line(name, 28) + t.Muted.Render(r.about)
+			}
+			out = append(out, line+name)
 			continue
 		}
 		out = append(out, line+name, widget.Marker(t, i == cur)+"   "+t.Muted.Render(r.about), "")
+	}
+	if each == 1 && w < 70 && cur >= 0 {
+		out = append(out, "")
+		out = append(out, widget.Indent(s.wrap(t.Muted.Render, reasons[cur].about, w-5), 5)...)
 	}
 	return out
 }
