@@ -67,20 +67,10 @@ type Partition struct {
 // run (encrypted, without a system partition) opens; System and what needs it return the reason. An error for a file of
 // another kind has a hint. The caller closes the image.
 func Open(path string) (*Image, error) {
-	kind, offset, err := sif.Detect(path)
-	if err != nil {
-		return nil, err
-	}
-	m := &Image{Path: path, Kind: Kind(kind), Arch: "unknown"}
-	switch m.Kind {
-	case SIF:
-		err = m.openSIF()
-	case SquashFS:
-		err = m.openSquashFS(offset)
-	case Sandbox:
-		m.root, err = os.OpenRoot(path)
-	default:
-		err = sif.Explain(path, kind)
+	m := &Image{Path: path, Kind: SIF, Arch: "unknown"}
+	err := m.openSIF()
+	if errors.Is(err, sif.ErrNotSIF) {
+		err = m.openOther()
 	}
 	if err != nil {
 		return nil, err
@@ -88,6 +78,21 @@ func Open(path string) (*Image, error) {
 	m.contents = sync.OnceValues(m.openContents)
 	m.metadata = sync.OnceValues(m.readMetadata)
 	return m, nil
+}
+
+func (m *Image) openOther() error {
+	kind, offset, err := sif.Detect(m.Path)
+	if err != nil {
+		return err
+	}
+	switch m.Kind = Kind(kind); m.Kind {
+	case SquashFS:
+		return m.openSquashFS(offset)
+	case Sandbox:
+		m.root, err = os.OpenRoot(m.Path)
+		return err
+	}
+	return sif.Explain(m.Path, kind)
 }
 
 func (m *Image) openSIF() error {

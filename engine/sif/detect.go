@@ -31,7 +31,7 @@ const (
 // which byte a bare file system begins (after the launch line, if there is one). A path that holds something else is
 // KindUnknown without an error.
 func Detect(path string) (kind Kind, offset int64, err error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return KindUnknown, 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -47,6 +48,10 @@ func TestDetect(t *testing.T) {
 	file("layout/oci-layout", nil)
 	file("layout/index.json", nil)
 	file("sandbox/.singularity.d/runscript", nil)
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	rows := []struct {
 		path   string
 		kind   Kind
@@ -67,6 +72,7 @@ func TestDetect(t *testing.T) {
 		{file("i.txt", []byte("#!/bin/sh\nexit\n")), KindUnknown, 0},
 		{file("j", nil), KindUnknown, 0},
 		{"/dev/null", KindUnknown, 0},
+		{fifo, KindUnknown, 0},
 	}
 	for _, row := range rows {
 		kind, offset, err := Detect(row.path)

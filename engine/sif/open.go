@@ -7,7 +7,10 @@ import (
 	"io"
 	"math"
 	"os"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Image is an open image. Its fields are not changed after Open.
@@ -55,7 +58,7 @@ func (o *Object) end() int64 { return o.Offset + o.Size }
 // Open reads the header and the descriptors of an image, in one read for those of the usual layout. It succeeds for
 // every sound SIF, also one that cannot be run: System tells about that. The caller closes the image.
 func Open(path string) (*Image, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +68,11 @@ func Open(path string) (*Image, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// openFile opens for reading without waiting for the other end of a fifo (open(2)).
+func openFile(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 }
 
 func load(f *os.File, path string) (*Image, error) {
@@ -88,9 +96,16 @@ func load(f *os.File, path string) (*Image, error) {
 	return m, nil
 }
 
+// frontSize is how far header and descriptors of the usual layout reach.
+const frontSize = tableOffset + tableCapacity*descriptorSize
+
+var fronts = sync.Pool{New: func() any { return new([frontSize]byte) }}
+
 // parse reads an image of size bytes from r. Errors are of type *Error, without path, or r's own.
 func parse(r io.ReaderAt, size int64) (*Image, error) {
-	front := make([]byte, tableOffset+tableCapacity*descriptorSize)
+	buffer := fronts.Get().(*[frontSize]byte) // nothing of it is kept
+	defer fronts.Put(buffer)
+	front := buffer[:]
 	n, err := r.ReadAt(front, 0)
 	if err != nil && err != io.EOF {
 		return nil, err
