@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"carrel/engine/network/netns"
+
 	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -82,7 +84,7 @@ var quiet = sync.OnceFunc(func() {
 // also when it fails. Close waits until nothing is left running; a network whose ctx ended must be closed as well.
 func Start(ctx context.Context, fd int, config Config) (*Net, error) {
 	if config.MTU == 0 {
-		config.MTU = 65520
+		config.MTU = netns.DefaultMTU
 	}
 	if config.Dial == nil {
 		config.Dial = func(ctx context.Context, network string, addr netip.AddrPort) (net.Conn, error) {
