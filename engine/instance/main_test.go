@@ -196,6 +196,9 @@ func newWorld(t *testing.T) *world {
 					t.Errorf("kill %s: %v", in.Name, err)
 				}
 			}
+			if text, _ := os.ReadFile(filepath.Join(in.Dir, crashFile)); strings.Contains(string(text), "DATA RACE") {
+				t.Errorf("supervisor of %s: %s", in.Name, text)
+			}
 			if t.Failed() {
 				text, _ := os.ReadFile(in.LogFile)
 				t.Logf("%s: %s, exit %d, %q\n%.2000s", in.Name, in.State, in.ExitCode, in.Problem, text)
