@@ -319,6 +319,24 @@ func (m *Mirror) Get(name string) []byte {
 	return slices.Clone(data)
 }
 
+// Folder writes the archive into a folder and returns its file URL.
+func (m *Mirror) Folder() string {
+	m.t.Helper()
+	folder := m.t.TempDir()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, data := range m.files {
+		p := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			m.t.Fatal(err)
+		}
+		if err := os.WriteFile(p, data, 0o644); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	return "file://" + folder
+}
+
 // Find returns the name of the one file that matches a pattern of package path.
 func (m *Mirror) Find(pattern string) string {
 	m.t.Helper()

@@ -2,6 +2,7 @@ package debian
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
@@ -327,6 +328,7 @@ func TestInstallAllows(t *testing.T) {
 		}, "[signed-by=/etc/apt/keyrings/archive-1.gpg] ", ""},
 		{"a server in trouble for a while", func(s *setup) { s.mirror.Refuse("pool/main/apt/apt_2.6_amd64.deb", 503, 429) }, "[signed-by=/etc/apt/keyrings/archive-1.gpg] ", ""},
 		{"a connection that breaks", func(s *setup) { s.mirror.Cut("pool/main/apt/apt_2.6_amd64.deb", 100) }, "[signed-by=/etc/apt/keyrings/archive-1.gpg] ", ""},
+		{"a mirror that is a folder", func(s *setup) { s.opts.Mirror = s.mirror.Folder() }, "[signed-by=/etc/apt/keyrings/archive-1.gpg] ", ""},
 		{"another suite's name", func(s *setup) {
 			text, _, _, _ := openInRelease(s.mirror.Get("dists/test/InRelease"))
 			s.mirror.SignRelease(strings.ReplaceAll(string(text), ": test\n", ": other\n"))
@@ -340,7 +342,7 @@ func TestInstallAllows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := "deb " + test.sources + s.mirror.URL + " test main\n"; report.SourcesList != want {
+			if want := "deb " + test.sources + cmp.Or(s.opts.Mirror, s.mirror.URL) + " test main\n"; report.SourcesList != want {
 				t.Errorf("got sources %q, want %q", report.SourcesList, want)
 			}
 			if w := s.warnings(); (w == "") != (test.warning == "") || !strings.Contains(w, test.warning) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -174,7 +175,7 @@ func (p *Prepared) download(ctx context.Context, group *errgroup.Group, s *selec
 	}
 	p.opts.event(Event{Kind: EventResolved, Total: len(queue), TotalBytes: total.Load()})
 	for range min(p.opts.Downloads, len(queue)) {
-		group.Go(func() error {
+		group.Go(fenced(func() error {
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= len(queue) {
@@ -198,7 +199,7 @@ func (p *Prepared) download(ctx context.Context, group *errgroup.Group, s *selec
 				p.opts.event(Event{Kind: EventFetched, Package: pkg.Name, N: int(finished.Add(1)), Total: len(queue), Bytes: arrived.Load(), TotalBytes: total.Load()})
 				done(pkg, file)
 			}
-		})
+		}))
 	}
 }
 
@@ -219,14 +220,14 @@ func (p *Prepared) unpackAll(ctx context.Context, u *unpacker, s *selection) ([]
 	group, ctx := errgroup.WithContext(ctx)
 	fetching, fetchCtx := errgroup.WithContext(ctx)
 	p.download(fetchCtx, fetching, s, func(pkg *Package, file string) { jobs <- job{pkg, file} })
-	group.Go(func() error {
+	group.Go(fenced(func() error {
 		defer close(jobs)
 		return fetching.Wait()
-	})
+	}))
 	all := make([]*unpacked, len(s.order)+1)
 	var finished atomic.Int64
 	for range p.opts.Unpackings {
-		group.Go(func() error {
+		group.Go(fenced(func() error {
 			for j := range jobs {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
@@ -245,7 +246,7 @@ func (p *Prepared) unpackAll(ctx context.Context, u *unpacker, s *selection) ([]
 				p.opts.event(Event{Kind: EventUnpacked, Package: j.pkg.Name, N: int(finished.Add(1)), Total: len(s.order)})
 			}
 			return nil
-		})
+		}))
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -340,4 +341,16 @@ func copyIn(root *rootDir, from, to string) error {
 		_, err = io.Copy(out, in)
 		return errors.Join(err, out.Close())
 	})
+}
+
+// fenced turns a panic, which foreign bytes may cause in a decompressor, into an error of the goroutine's group.
+func fenced(f func() error) func() error {
+	return func() (err error) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				err = fmt.Errorf("internal error: %v\n%s", cause, debug.Stack())
+			}
+		}()
+		return f()
+	}
 }

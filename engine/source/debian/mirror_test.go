@@ -70,6 +70,25 @@ func TestHostSources(t *testing.T) {
 	}
 }
 
+func TestHostSourcesIgnoreDates(t *testing.T) {
+	for conf, want := range map[string]bool{
+		"": false,
+		"Acquire::Check-Valid-Until \"false\";\n":                                   true,
+		"// Acquire::Check-Valid-Until \"false\";\n":                                false,
+		"APT::Get::x \"1\";\n  acquire::check-valid-until no;\n":                    true,
+		"Acquire::Check-Valid-Until \"0\";\nAcquire::Check-Valid-Until \"true\";\n": false,
+	} {
+		got, err := HostSources(fstest.MapFS{
+			"sources.list":         {Data: []byte("deb http://a.example.org/debian sid main\n")},
+			"apt.conf.d/99x":       {Data: []byte(conf)},
+			"apt.conf.d/folder/99": {Data: nil},
+		})
+		if err != nil || len(got) != 1 || got[0].IgnoreDates != want {
+			t.Errorf("%q: got %+v, %v", conf, got, err)
+		}
+	}
+}
+
 func TestHostSourcesBadFile(t *testing.T) {
 	got, err := HostSources(fstest.MapFS{
 		"sources.list":          {Data: []byte("deb http://a.example.org/debian sid main\nrpm x y\n")},

@@ -145,14 +145,14 @@ func Prepare(ctx context.Context, opts Options, spec Spec) (*Prepared, error) {
 	found := make([]*preparedSource, len(sources))
 	group, groupCtx := errgroup.WithContext(ctx)
 	for i, s := range sources {
-		group.Go(func() error {
+		group.Go(fenced(func() error {
 			one, err := p.open(groupCtx, s, ring)
 			if s.Optional && errors.Is(err, ErrNotFound) {
 				return nil
 			}
 			found[i] = one
 			return err
-		})
+		}))
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -477,11 +477,11 @@ func (p *Prepared) resolve(ctx context.Context) (*selection, error) {
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, x := range parts {
-		group.Go(func() error {
+		group.Go(fenced(func() error {
 			var err error
 			x.list, err = p.readIndex(groupCtx, x.source, x.index)
 			return err
-		})
+		}))
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err

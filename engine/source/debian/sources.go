@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -31,7 +32,7 @@ type Source struct {
 }
 
 // HostSources reads the apt sources of a machine from its /etc/apt: sources.list, sources.list.d/*.list and *.sources
-// (sources.list(5)). Files that cannot be read or understood are left out and told in the error, which may come together
+// (sources.list(5)), with what its apt.conf says about their age. Files that cannot be read or understood are left out and told in the error, which may come together
 // with sources. Without any file the result is empty.
 func HostSources(etcApt fs.FS) ([]Source, error) {
 	names := []string{"sources.list"}
@@ -64,7 +65,34 @@ func HostSources(etcApt fs.FS) ([]Source, error) {
 		}
 		all = append(all, sources...)
 	}
+	if ignoresDates(etcApt) {
+		for i := range all {
+			all[i].IgnoreDates = true
+		}
+	}
 	return all, errors.Join(problems...)
+}
+
+var checkValidUntil = regexp.MustCompile(`(?im)^\s*Acquire::Check-Valid-Until\s+"?(\w+)"?\s*;`)
+
+// ignoresDates tells that this machine's apt is told to accept old indexes (apt.conf(5)), as where the mirror is a
+// snapshot of another day. Only the setting's usual form, in a line of its own, is understood.
+func ignoresDates(etcApt fs.FS) bool {
+	names, err := fs.Glob(etcApt, "apt.conf.d/*")
+	if err != nil {
+		return false
+	}
+	ignores := false
+	for _, name := range append(names, "apt.conf") {
+		b, err := fs.ReadFile(etcApt, name)
+		if err != nil {
+			continue // a folder, or a file only root may read
+		}
+		for _, m := range checkValidUntil.FindAllSubmatch(b, -1) {
+			ignores = isNo(string(m[1]))
+		}
+	}
+	return ignores
 }
 
 // ParseSourcesList reads the one-line format: "deb [option=value …] URI SUITE COMPONENT …". Lines of other types
