@@ -5,18 +5,15 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"runtime"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"carrel/internal/atomicfile"
-
-	"golang.org/x/sys/unix"
 )
 
 // Target is where a partition's bytes go: the image file itself. It may be written in any order at offsets from the
@@ -62,31 +59,13 @@ func Create(ctx context.Context, path string, c Contents) error {
 		return err
 	}
 	defer f.Close()
-	if err := write(ctx, &earlyFile{File: f.File}, c); err != nil {
+	if err := write(ctx, f.File, c); err != nil {
 		return &Error{Op: "write image", Path: path, Err: err}
 	}
 	if err := ctx.Err(); err != nil {
 		return &Error{Op: "write image", Path: path, Err: context.Cause(ctx)}
 	}
 	return f.Commit()
-}
-
-// earlyFile asks the kernel to begin writing to the disk while the image still grows, so that the fsync at the end finds
-// little left to do.
-type earlyFile struct {
-	*os.File
-	written atomic.Int64
-}
-
-const earlyStep = 16 << 20
-
-func (f *earlyFile) WriteAt(b []byte, at int64) (int, error) {
-	n, err := f.File.WriteAt(b, at)
-	if total := f.written.Add(int64(n)); total/earlyStep != (total-int64(n))/earlyStep {
-		// Only a hint: file systems without it lose nothing but the head start (sync_file_range(2)).
-		_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
-	}
-	return n, err
 }
 
 // resizable is the part of an open file that changing an image needs.
@@ -133,8 +112,10 @@ func write(ctx context.Context, f resizable, c Contents) error {
 	if d.Size, err = c.System(f, d.Offset); err != nil {
 		return err
 	}
+	flushed := make(chan error, 1) // the disk works while the processor does
+	go func() { flushed <- f.Sync() }()
 	sum, err := digestRange(ctx, f, d.Offset, d.Size)
-	if err != nil {
+	if err := errors.Join(err, <-flushed); err != nil {
 		return err
 	}
 	d.setDigest(sum)
