@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 
+	"carrel/engine/oci"
 	"carrel/engine/sif"
 	"carrel/engine/squashfs"
 	"carrel/engine/tree"
@@ -17,16 +19,16 @@ import (
 // Kind is the form of an image.
 type Kind string
 
-// The kinds that Open opens, and those that Detect can tell besides.
+// The kinds of images. Open opens all but Ext3; those of OCI can be written to a tree.Sink and tell their metadata, but
+// have neither partitions nor an FS, since their contents are in layers.
 const (
-	SIF      Kind = "sif"
-	SquashFS Kind = "squashfs"
-	Sandbox  Kind = "sandbox"
-
-	Ext3          Kind = "ext3"
+	SIF           Kind = "sif"
+	SquashFS      Kind = "squashfs"
+	Sandbox       Kind = "sandbox"
 	OCILayout     Kind = "oci"
 	OCIArchive    Kind = "oci-archive"
 	DockerArchive Kind = "docker-archive"
+	Ext3          Kind = "ext3"
 )
 
 // Detect tells what kind of image path holds, and "" when it is none or cannot be read.
@@ -42,12 +44,13 @@ func Detect(path string) Kind {
 type Image struct {
 	Path string
 	Kind Kind
-	Size int64  // of the file, bytes; 0 for a folder
+	Size int64  // bytes of the file, or of the layers of an OCI image; 0 for a folder
 	Arch string // as Go names it; "unknown" where the image does not say
 
 	file     *os.File   // of a file
 	sif      *sif.Image // of a SIF
 	root     *os.Root   // of a folder
+	oci      *oci.Image // of an OCI image
 	system   Partition
 	overlays []Partition
 	problem  error // why the system cannot be used
@@ -91,6 +94,8 @@ func (m *Image) openOther() error {
 	case Sandbox:
 		m.root, err = os.OpenRoot(m.Path)
 		return err
+	case OCILayout, OCIArchive, DockerArchive:
+		return m.openOCI()
 	}
 	return sif.Explain(m.Path, kind)
 }
@@ -133,15 +138,50 @@ func (m *Image) openSquashFS(offset int64) error {
 	return nil
 }
 
+func (m *Image) openOCI() error {
+	if strings.Contains(m.Path, ":") {
+		return &pathError{m.Path}
+	}
+	o, err := oci.Open(context.Background(), string(m.Kind)+":"+m.Path, oci.Options{})
+	if err != nil {
+		return err
+	}
+	m.oci, m.Size = o, o.Size
+	if arch := o.Arch(); arch != "" {
+		m.Arch = arch
+	}
+	m.problem = &layersError{m.Path}
+	return nil
+}
+
+// layersError is why an OCI image cannot be mounted or looked into.
+type layersError struct{ path string }
+
+func (e *layersError) Error() string {
+	return fmt.Sprintf("open %s: its contents are in layers", e.path)
+}
+func (e *layersError) Hint() string { return "convert it: carrel build new.sif " + e.path }
+
+// pathError is for paths that references to OCI images cannot express.
+type pathError struct{ path string }
+
+func (e *pathError) Error() string {
+	return fmt.Sprintf("open %s: the path of an OCI image must not contain a colon", e.path)
+}
+func (e *pathError) Hint() string { return "rename it" }
+
 // Close closes what Open opened; file systems got from the image must no longer be used.
 func (m *Image) Close() error {
-	if m.root != nil {
+	switch {
+	case m.root != nil:
 		return m.root.Close()
+	case m.oci != nil:
+		return m.oci.Close()
 	}
 	return m.file.Close()
 }
 
-// File is the open file of an image that is not a folder, nil for one. It stays the image's.
+// File is the open file of a SIF or SquashFS, nil for other kinds. It stays the image's.
 func (m *Image) File() *os.File { return m.file }
 
 // System is where the image's main file system lies. It is an error for a folder.
@@ -160,6 +200,9 @@ func (m *Image) Overlays() []Partition { return m.overlays }
 
 // SIF is the image as a SIF, nil for other kinds. It stays the image's.
 func (m *Image) SIF() *sif.Image { return m.sif }
+
+// OCI is the image as an OCI image, nil for other kinds. It stays the image's.
+func (m *Image) OCI() *oci.Image { return m.oci }
 
 // CheckArch returns an error when the image is known to be for another processor than goarch.
 func (m *Image) CheckArch(goarch string) error {
@@ -226,6 +269,9 @@ func (m *Image) openPartition(p Partition) (*squashfs.Reader, error) {
 
 // WriteTo produces the image's contents, as FS shows them. It makes the image a tree.Source.
 func (m *Image) WriteTo(ctx context.Context, sink tree.Sink) error {
+	if m.oci != nil {
+		return m.oci.WriteTo(ctx, sink)
+	}
 	c, err := m.contents()
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -16,6 +17,11 @@ import (
 	"carrel/engine/tree"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // full is metadata with something in every field.
@@ -303,6 +309,49 @@ func TestOpenOtherKinds(t *testing.T) {
 		if err == nil || name != "none" && (!errors.As(err, &h) || h.Hint() == "") {
 			t.Errorf("%s: got %v, want an error with a hint", name, err)
 		}
+	}
+}
+
+func TestOCIArchive(t *testing.T) {
+	root := t.TempDir()
+	write(t, root, map[string]string{"hello": "hi"})
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	if err := w.AddFS(os.DirFS(root)); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := mutate.AppendLayers(empty.Image, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err = mutate.Config(made, v1.Config{Entrypoint: []string{"/hello"}, Env: []string{"A=b"}, Labels: map[string]string{"k": "v\x1b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "image.tar")
+	if err := tarball.WriteToFile(path, name.MustParseReference("a/b:1"), made); err != nil {
+		t.Fatal(err)
+	}
+	m := open(t, path)
+	meta, err := m.Metadata()
+	if err != nil || m.Kind != DockerArchive || meta.Labels["k"] != "v" || !strings.Contains(meta.Runscript, "exec '/hello'") {
+		t.Errorf("%s: %+v, %v", m.Kind, meta, err)
+	}
+	got := &collector{entries: map[string]tree.Entry{}, bodies: map[string]string{}}
+	if err := m.WriteTo(t.Context(), got); err != nil || got.bodies["hello"] != "hi" {
+		t.Errorf("contents: %v, %v", got.bodies, err)
+	}
+	var h interface{ Hint() string }
+	if _, err := m.FS(); !errors.As(err, &h) {
+		t.Errorf("FS: got %v", err)
+	}
+	if _, err := m.System(); !errors.As(err, &h) {
+		t.Errorf("System: got %v", err)
 	}
 }
 

@@ -69,6 +69,12 @@ func (m *Image) Definition() string {
 }
 
 func (m *Image) readMetadata() (Metadata, error) {
+	if m.oci != nil {
+		c := m.oci.Config
+		meta := OCIMetadata(c.Env, c.Entrypoint, c.Cmd, cleanLabels(c.Labels))
+		meta.Apps = map[string]App{}
+		return meta, nil
+	}
 	if m.sif != nil {
 		if b, err := m.sif.JSON(sif.MetadataName); err == nil && len(b) > 0 {
 			if meta, err := ParseMetadata(b); err == nil {
