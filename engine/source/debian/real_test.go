@@ -17,7 +17,7 @@ import (
 )
 
 // realOptions reads this machine's own sources, and skips where their mirror cannot be reached.
-func realOptions(t *testing.T, suite string) Options {
+func realOptions(t testing.TB, suite string) Options {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("missing: time (-short)")
@@ -50,7 +50,7 @@ func realOptions(t *testing.T, suite string) Options {
 	return Options{Cache: filepath.Join(cache, "debian"), Host: host}
 }
 
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("missing: root")
@@ -58,7 +58,7 @@ func needRoot(t *testing.T) {
 }
 
 // bootstrap makes a root of a real suite in a folder and returns what was done.
-func bootstrap(t *testing.T, opts Options, spec Spec, runner func(root string) *chrootRunner) (string, *Report) {
+func bootstrap(t testing.TB, opts Options, spec Spec, runner func(root string) *chrootRunner) (string, *Report) {
 	t.Helper()
 	start := time.Now()
 	opts.Events = func(e Event) {
@@ -298,4 +298,41 @@ type unpackedOnly struct{ root string }
 
 func (u unpackedOnly) Run(ctx context.Context, c Command) error {
 	return (&stateRunner{root: u.root}).Run(ctx, c)
+}
+
+// BenchmarkBootstrap makes a minbase root of bookworm, with the packages in the cache already, and with mmdebstrap, which
+// fetches them each time.
+func BenchmarkBootstrap(b *testing.B) {
+	needRoot(b)
+	opts := realOptions(b, "bookworm")
+	b.Run("carrel", func(b *testing.B) {
+		for b.Loop() {
+			bootstrap(b, opts, Spec{Suite: "bookworm"}, asRoot)
+		}
+	})
+	b.Run("carrel-nothing-cached", func(b *testing.B) {
+		for b.Loop() {
+			empty := opts
+			empty.Cache = b.TempDir()
+			bootstrap(b, empty, Spec{Suite: "bookworm"}, asRoot)
+		}
+	})
+	b.Run("mmdebstrap", func(b *testing.B) {
+		if _, err := exec.LookPath("mmdebstrap"); err != nil {
+			b.Skip("missing: mmdebstrap")
+		}
+		for b.Loop() {
+			cmd := exec.CommandContext(b.Context(), "mmdebstrap", "--quiet", "--variant=minbase", "bookworm", filepath.Join(b.TempDir(), "mm"))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				b.Fatalf("%v\n%s", err, out)
+			}
+		}
+	})
+	b.Run("prepare", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := Prepare(b.Context(), opts, Spec{Suite: "bookworm"}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
