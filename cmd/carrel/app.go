@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"sync"
+
+	"carrel/catalog"
+	"carrel/engine"
+	"carrel/internal/xdg"
+)
+
+// app is what all verbs share. What costs time is made when it is first asked for.
+type app struct {
+	in       *os.File
+	out, err *os.File
+	screen   terminal // what the terminal behind err can show
+	page     terminal // the same for out
+
+	interrupt interrupt
+	settings  func() (settings, error)
+	engine    func() (*engine.Engine, error)
+	catalog   func() (*catalog.Catalog, error)
+
+	verbose, quiet, json bool
+}
+
+// settings is everything that comes from the environment and the configuration file.
+type settings struct {
+	dirs   xdg.Dirs
+	config config
+	self   string
+	user   engine.User
+}
+
+func newApp() *app {
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	a.screen, a.page = findTerminal(os.Stderr, os.Getenv), findTerminal(os.Stdout, os.Getenv)
+	a.settings = sync.OnceValues(func() (settings, error) { return findSettings(os.Getenv) })
+	a.catalog = sync.OnceValues(a.loadCatalog)
+	a.engine = sync.OnceValues(a.newEngine)
+	return a
+}
+
+func findSettings(getenv func(string) string) (settings, error) {
+	var s settings
+	s.user = engine.User{UID: os.Getuid(), GID: os.Getgid(), Env: os.Environ(), Shell: getenv("SHELL")}
+	accounts := ""
+	if u, err := user.LookupId(strconv.Itoa(s.user.UID)); err == nil {
+		s.user.Name, accounts = u.Username, u.HomeDir
+	}
+	var err error
+	s.dirs, err = xdg.Find("carrel", getenv("CARREL_HOME"), xdg.Env{Get: getenv, Accounts: accounts, UID: s.user.UID, Temp: os.TempDir()})
+	if err != nil {
+		return s, hinted(err, "set HOME, or CARREL_HOME to a folder that is yours")
+	}
+	s.user.Home = s.dirs.Home
+	if s.user.Cwd, err = os.Getwd(); err != nil {
+		return s, hinted(fmt.Errorf("find the current folder: %w", err), "it may have been deleted; change to another one: cd")
+	}
+	if s.self, err = os.Executable(); err != nil {
+		return s, fmt.Errorf("find this program: %w", err)
+	}
+	s.config, err = readConfig(filepath.Join(s.dirs.Config, "config"))
+	if m := getenv("CARREL_MIRROR"); m != "" {
+		s.config.Mirror = m
+	}
+	return s, err
+}
+
+func (a *app) newEngine() (*engine.Engine, error) {
+	s, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	return engine.New(engine.Config{
+		DataDir: s.dirs.Data, CacheDir: s.dirs.Cache, StateDir: s.dirs.State,
+		User: s.user, Self: s.self, Version: version(),
+		Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: s.config.Insecure,
+		Catalog: entries{a.catalog},
+	})
+}
+
+func (a *app) loadCatalog() (*catalog.Catalog, error) {
+	s, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	var sources []catalog.Source
+	for _, dir := range s.config.Catalogs {
+		sources = append(sources, catalog.Dir(absolute(dir, s)))
+	}
+	return catalog.Load(context.Background(), append(sources, catalog.Internal())...)
+}
+
+// absolute makes a path of what a person wrote: ~ is the home folder, the rest is relative to the current folder.
+func absolute(path string, s settings) string {
+	if path == "~" || len(path) > 1 && path[:2] == "~/" {
+		path = filepath.Join(s.dirs.Home, path[1:])
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(s.user.Cwd, path)
+	}
+	return filepath.Clean(path)
+}
+
+// entries gives the engine the catalog's definition files.
+type entries struct {
+	load func() (*catalog.Catalog, error)
+}
+
+// Lookup finds an entry; engine.ErrNotFound when there is none.
+func (c entries) Lookup(name string) (engine.CatalogEntry, error) {
+	all, err := c.load()
+	if err != nil {
+		return engine.CatalogEntry{}, err
+	}
+	e, err := all.Find(name)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return engine.CatalogEntry{}, fmt.Errorf("%w: %w", engine.ErrNotFound, err)
+	}
+	if err != nil {
+		return engine.CatalogEntry{}, err
+	}
+	if e.Raw == "" && e.Err != nil {
+		return engine.CatalogEntry{}, e.Err
+	}
+	return engine.CatalogEntry{Name: e.ID(), Source: e.Source.Name, Text: e.Raw, Files: e.Dir}, nil
+}
+
+// buildVersion is set by the Makefile.
+var buildVersion = ""
+
+func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "development"
+}
+
+// say writes a remark to standard error, unless --quiet.
+func (a *app) say(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.err, a.screen.text("carrel: "+format)+"\n", args...)
+	}
+}
+
+// print writes to standard output; a reader that has gone away ends the program like every other one in a pipe.
+func (a *app) print(text string) error {
+	if _, err := io.WriteString(a.out, text); err != nil {
+		return quietExit(exitFailure)
+	}
+	return nil
+}

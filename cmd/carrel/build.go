@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"carrel/engine"
+)
+
+func (a *app) buildCommand() *cobra.Command {
+	var spec engine.BuildSpec
+	var args []string
+	c := &cobra.Command{
+		Use:     "build [OPTION …] [IMAGE] DEFINITION",
+		Short:   "Build an image from a definition file, a folder with one, a catalog entry or a registry",
+		GroupID: groupImages,
+		Long: `IMAGE is the file to write. Without it the image is kept among Carrel's own, under
+the name of what it was built from. A build that fails, or is stopped by Ctrl+C,
+leaves no image behind.`,
+		Example: "  carrel build nginx-basic.img Singularity\n  carrel build nginx-basic\n  carrel build alpine.sif docker://alpine\n  carrel build --sandbox folder/ image.sif",
+		Args:    between(1, 2, "DEFINITION"),
+	}
+	f := c.Flags()
+	f.BoolVarP(&spec.Force, "force", "F", false, "replace IMAGE when it exists")
+	f.BoolVarP(&spec.Sandbox, "sandbox", "s", false, "write a folder instead of a file")
+	f.BoolVarP(&spec.NoTest, "notest", "T", false, "do not run the %test section")
+	f.StringArrayVar(&args, "build-arg", nil, "a `NAME=VALUE` for {{ NAME }} in the definition")
+	f.StringVar(&spec.Compression, "compression", "zstd", "zstd, gzip (read by everything since 2010) or none, as `KIND`")
+	f.IntVar(&spec.Level, "level", 0, "`LEVEL` of the compression; 0 is its usual one")
+	f.StringVar(&spec.LogFile, "log", "", "also keep the whole log in `FILE`")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "show the whole log")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "show nothing but errors")
+	f.BoolVar(&a.json, "json", false, "print what was built as JSON")
+	// Rootless building needs no switch here; scripts written for others pass it.
+	f.BoolP("fakeroot", "f", false, "")
+	_ = f.MarkHidden("fakeroot") // it exists: the line above made it
+	c.RunE = func(cmd *cobra.Command, names []string) error {
+		e, err := a.engine()
+		if err != nil {
+			return err
+		}
+		if spec.BuildArgs, err = parseBuildArgs(args); err != nil {
+			return err
+		}
+		switch spec.Compression {
+		case "zstd", "gzip", "none":
+		default:
+			return usage("the kinds are zstd, gzip and none", "compression %q is not known", spec.Compression)
+		}
+		spec.Definition = names[len(names)-1]
+		if len(names) == 2 {
+			spec.Target = names[0]
+		}
+		progress := a.newSteps()
+		info, err := e.Build(cmd.Context(), spec, progress.sink())
+		progress.close()
+		if err != nil {
+			if errors.Is(err, engine.ErrExists) && engine.Hint(err) == "" {
+				return hinted(err, "add --force to replace it")
+			}
+			if be, ok := errors.AsType[*engine.BuildError](err); ok && be.Log != "" && engine.Hint(err) == "" {
+				return hinted(err, "the whole log is in "+be.Log)
+			}
+			return err
+		}
+		if a.json {
+			return a.printJSON(info)
+		}
+		name := info.Path
+		if len(names) == 1 {
+			name = strings.TrimSuffix(info.Name, filepath.Ext(info.Name))
+		} else {
+			name = spec.Target
+		}
+		a.say("built %s (%s); run it: carrel run %s", tilde(info.Path, a.home()), bytes(info.Size), quote(name))
+		return nil
+	}
+	return c
+}
+
+func (a *app) home() string {
+	s, err := a.settings()
+	if err != nil {
+		return ""
+	}
+	return s.dirs.Home
+}
+
+func parseBuildArgs(texts []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, t := range texts {
+		k, v, ok := strings.Cut(t, "=")
+		if !ok || k == "" {
+			return nil, usage("write --build-arg NAME=VALUE", "build argument %q is not of the form NAME=VALUE", t)
+		}
+		out[k] = v
+	}
+	return out, nil
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"carrel/catalog"
+	"carrel/engine/card"
+)
+
+func (a *app) catalogCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "catalog", Short: "Show the apps that can be built and run by their name", GroupID: groupOther,
+		Args: exactly(0, ""),
+		RunE: func(*cobra.Command, []string) error { return a.listCatalog("") },
+	}
+	list := &cobra.Command{
+		Use: "ls", Short: "List them all", Args: exactly(0, ""),
+		RunE: func(*cobra.Command, []string) error { return a.listCatalog("") },
+	}
+	search := &cobra.Command{
+		Use: "search WORD …", Short: "List those that fit some words", Args: between(1, -1, "WORD"),
+		RunE: func(_ *cobra.Command, words []string) error { return a.listCatalog(strings.Join(words, " ")) },
+	}
+	show := &cobra.Command{
+		Use: "show NAME", Short: "Show one, or its definition", Args: exactly(1, "NAME"),
+	}
+	definition := show.Flags().Bool("deffile", false, "print its definition file")
+	show.RunE = func(_ *cobra.Command, args []string) error { return a.showEntry(args[0], *definition) }
+	c.AddCommand(list, search, show)
+	for _, sub := range []*cobra.Command{c, list, search, show} {
+		sub.DisableFlagsInUseLine = true
+		sub.Flags().BoolVar(&a.json, "json", false, "print as JSON")
+	}
+	return c
+}
+
+// entryJSON is an entry as scripts see it.
+type entryJSON struct {
+	Name   string     `json:"name"`
+	Title  string     `json:"title"`
+	Source string     `json:"source"`
+	Path   string     `json:"path,omitempty"`
+	Error  string     `json:"error,omitempty"`
+	Card   *card.Card `json:"card,omitempty"`
+}
+
+func toJSON(e *catalog.Entry) entryJSON {
+	j := entryJSON{Name: e.ID(), Title: e.Title(), Source: e.Source.Name, Path: e.Path}
+	if e.Err != nil {
+		j.Error = e.Err.Error()
+	} else {
+		j.Card = &e.Card
+	}
+	return j
+}
+
+func (a *app) listCatalog(query string) error {
+	all, err := a.catalog()
+	if err != nil {
+		return err
+	}
+	entries := all.List()
+	if query != "" {
+		entries = all.Search(query)
+	}
+	for _, p := range all.Problems {
+		a.say("%s", lines(p.Error()))
+	}
+	if a.json {
+		out := []entryJSON{}
+		for _, e := range entries {
+			out = append(out, toJSON(e))
+		}
+		return a.printJSON(out)
+	}
+	if len(entries) == 0 {
+		a.say("no app fits %q; carrel catalog lists all", query)
+		return nil
+	}
+	rows := [][]string{{"NAME", "TITLE", "KIND", "DESCRIPTION"}}
+	for _, e := range entries {
+		text := e.Card.Description
+		if e.Err != nil {
+			text = "! " + e.Err.Error()
+		}
+		rows = append(rows, []string{clean(e.ID()), clean(e.Title()), clean(e.Card.Category), clean(text)})
+	}
+	return a.print(a.page.text(a.page.columns(rows, nil)))
+}
+
+func (a *app) showEntry(name string, definition bool) error {
+	all, err := a.catalog()
+	if err != nil {
+		return err
+	}
+	e, err := all.Find(name)
+	if err != nil {
+		return err
+	}
+	if definition {
+		return a.print(ending(e.Raw))
+	}
+	if a.json {
+		return a.printJSON(toJSON(e))
+	}
+	if e.Err != nil {
+		return e.Err
+	}
+	t, c := a.page, e.Card
+	var b strings.Builder
+	b.WriteString(t.paint(strong, clean(e.Title())) + "\n")
+	if c.Description != "" {
+		b.WriteString(clean(c.Description) + "\n")
+	}
+	rows := [][]string{}
+	row := func(name, text string) {
+		if text != "" {
+			rows = append(rows, []string{"  " + t.paint(muted, name), clean(text)})
+		}
+	}
+	row("name", e.ID())
+	row("from", e.Source.Name)
+	row("version", c.Version)
+	row("authors", c.Authors)
+	row("licence", c.Licenses)
+	row("cite", c.Cite)
+	for _, p := range c.Ports {
+		row("serves", fmt.Sprintf("%s, port %d", orElse(p.Text, p.Proto), p.Container))
+	}
+	for _, bind := range c.Binds {
+		mode := "read only"
+		if bind.Mode == card.ReadWrite {
+			mode = "read and write"
+		}
+		if bind.Required {
+			mode += ", needed"
+		}
+		row("folder", fmt.Sprintf("%s (%s)  %s", bind.Dest, mode, bind.Text))
+	}
+	for _, arg := range c.Args {
+		row("argument", strings.TrimSpace(arg.Name+" "+strings.Join(arg.Choices, "|")+"  "+arg.Text))
+	}
+	for _, v := range c.Env {
+		row("variable", strings.TrimSpace(v.Name+"  "+v.Text))
+	}
+	row("try", c.Example)
+	b.WriteString(t.columns(rows, nil))
+	return a.print(t.text(b.String()))
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}

@@ -1,0 +1,62 @@
+// Command carrel runs research apps in containers: with screens when it is called alone on a terminal, with verbs from a
+// shell. This package reads flags, environment and configuration, calls the engine, and prints; it decides nothing else.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"carrel/engine"
+	"carrel/engine/sandbox"
+	"carrel/internal/welcome"
+)
+
+// Exit statuses of our own; otherwise it is the container's.
+const (
+	exitFailure = 255
+	exitUsage   = 2
+)
+
+// verbWelcome is the program inside the welcome app; only the app itself calls it.
+const verbWelcome = "welcome-page"
+
+func main() {
+	// The binary is also what runs as "root" of a build, in the background, and inside the welcome app. (As the init of a
+	// container it never gets here: package inside takes over before main.)
+	if args, isWorker, err := sandbox.EnterWorker(); isWorker {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(exitFailure)
+		}
+		os.Exit(engine.WorkerMain(args, os.Stdin, os.Stdout, os.Stderr))
+	}
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case engine.SupervisorVerb:
+			os.Exit(supervise())
+		case verbWelcome:
+			os.Exit(welcome.Main(os.Stdout))
+		}
+	}
+	os.Exit(run(context.Background(), os.Args[1:]))
+}
+
+// run is the whole program for a person: it prints what went wrong and returns the exit status.
+func run(ctx context.Context, args []string) int {
+	a := newApp()
+	defer a.interrupt.watch(&ctx)()
+	root := rootCommand(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	return a.finish(err)
+}
+
+// supervise looks after one app in the background, detached from every terminal.
+func supervise() int {
+	if err := engine.Supervise(context.Background(), os.Stdin); err != nil {
+		fmt.Fprintln(os.Stderr, err) // a file beside the app's log
+		return exitFailure
+	}
+	return 0
+}

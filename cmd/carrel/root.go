@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// The groups in which help lists the verbs.
+const (
+	groupUse    = "use"
+	groupImages = "images"
+	groupApps   = "apps"
+	groupOther  = "other"
+)
+
+func rootCommand(a *app) *cobra.Command {
+	cobra.EnableCommandSorting = false // they are listed in the order of the day: run first
+	root := &cobra.Command{
+		Use:           "carrel",
+		Short:         "A private desk for every research app",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return unknownVerb(cmd, args[0])
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.screen.is && a.page.is && isTerminal(a.in) {
+				return a.openScreens(cmd.Context())
+			}
+			return a.plainWelcome(cmd.Context())
+		},
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.AddGroup(
+		&cobra.Group{ID: groupUse, Title: "Run"},
+		&cobra.Group{ID: groupApps, Title: "Apps in the background"},
+		&cobra.Group{ID: groupImages, Title: "Images"},
+		&cobra.Group{ID: groupOther, Title: "Besides"},
+	)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("see "+cmd.CommandPath()+" --help", "%s", flagText(err))
+	})
+	root.SetHelpFunc(a.help)
+	root.SetHelpCommand(&cobra.Command{Use: "help [VERB]", Short: "Show this, or what a verb does", GroupID: groupOther, RunE: func(cmd *cobra.Command, args []string) error {
+		target, rest, err := root.Find(args)
+		if err != nil || len(rest) > 0 {
+			return unknownVerb(root, strings.Join(args, " "))
+		}
+		return target.Help()
+	}})
+	root.AddCommand(
+		a.runCommand(), a.execCommand(), a.shellCommand(),
+		a.psCommand(), a.logsCommand(), a.stopCommand(), a.restartCommand(),
+		a.lsCommand(), a.buildCommand(), a.inspectCommand(), a.rmCommand(), a.lintCommand(),
+		a.catalogCommand(), a.doctorCommand(), a.versionCommand(),
+	)
+	for _, c := range root.Commands() {
+		c.DisableFlagsInUseLine = true
+	}
+	return root
+}
+
+// flagText is an error of the flag parser in the words of this program.
+func flagText(err error) string {
+	text := err.Error()
+	text = strings.Replace(text, "unknown shorthand flag: ", "unknown option: ", 1)
+	text = strings.Replace(text, "unknown flag: ", "unknown option: ", 1)
+	return strings.Replace(text, "flag needs an argument: ", "a value is missing after ", 1)
+}
+
+func unknownVerb(root *cobra.Command, name string) error {
+	hint := "carrel --help lists the verbs"
+	if root.SuggestionsMinimumDistance == 0 {
+		root.SuggestionsMinimumDistance = 2
+	}
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		hint = "did you mean carrel " + strings.Join(near, " or carrel ") + "?"
+	} else if _, err := os.Stat(name); err == nil {
+		hint = "to run it: carrel run " + name
+	}
+	return usage(hint, "there is no verb %q", name)
+}
+
+// exactly wants n arguments; names say which.
+func exactly(n int, names string) cobra.PositionalArgs { return between(n, n, names) }
+
+// between wants at least low and at most high arguments (high < 0: any number).
+func between(low, high int, names string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < low:
+			return usage(fmt.Sprintf("usage: %s", cmd.UseLine()), "%s: %s is missing", cmd.Name(), missing(names, len(args)))
+		case high >= 0 && len(args) > high:
+			return usage(fmt.Sprintf("usage: %s", cmd.UseLine()), "%s: %q is one argument too many", cmd.Name(), args[high])
+		}
+		return nil
+	}
+}
+
+func missing(names string, have int) string {
+	all := strings.Fields(names)
+	return all[min(have, len(all)-1)]
+}

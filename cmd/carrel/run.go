@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"carrel/engine"
+)
+
+// launchFlags are the options of run, exec and shell.
+type launchFlags struct {
+	binds, ports, env []string
+	net               string
+	safe, fresh       bool
+	detach, noWait    bool
+	spec              engine.RunSpec
+}
+
+func (l *launchFlags) register(f *pflag.FlagSet) {
+	f.SetInterspersed(false) // what follows the image belongs to the app
+	f.StringArrayVarP(&l.binds, "bind", "B", nil, "show a folder or file inside, as `SRC[:DEST[:ro]]`; may occur several times")
+	f.StringArrayVarP(&l.ports, "publish", "p", nil, "make a port of the app appear here: `PORT` or HERE:PORT")
+	f.StringArrayVar(&l.env, "env", nil, "set a variable inside, as `NAME=VALUE`")
+	f.BoolVar(&l.safe, "safe", false, "show nothing of this computer but what is bound: own home, clean environment")
+	f.BoolVarP(&l.spec.Root, "fakeroot", "f", false, "be root inside")
+	f.StringVar(&l.net, "net", "", "`KIND` of network: host (as it is without), private or none")
+	f.BoolVarP(&l.spec.CleanEnv, "cleanenv", "e", false, "pass no variables on")
+	f.BoolVarP(&l.spec.Contain, "contain", "c", false, "own /dev, /tmp and home, without the current folder")
+	f.BoolVar(&l.spec.NoHome, "no-home", false, "without the home folder")
+	f.StringVarP(&l.spec.Home, "home", "H", "", "another folder as home, as `SRC[:DEST]`")
+	f.StringVar(&l.spec.Cwd, "cwd", "", "`FOLDER` inside to start in")
+	f.StringVar(&l.spec.Cwd, "pwd", "", "")
+	f.StringVar(&l.spec.App, "app", "", "one `APP` of an image that has several (SCIF)")
+	_ = f.MarkHidden("pwd") // it exists: two lines above
+}
+
+// complete turns the options into a RunSpec.
+func (a *app) complete(l *launchFlags) (engine.RunSpec, error) {
+	spec := l.spec
+	s, err := a.settings()
+	if err != nil {
+		return spec, err
+	}
+	if spec.Binds, err = parseBinds(l.binds, s); err != nil {
+		return spec, err
+	}
+	if spec.Ports, err = parsePorts(l.ports); err != nil {
+		return spec, err
+	}
+	if spec.Env, err = parseEnv(l.env, os.LookupEnv); err != nil {
+		return spec, err
+	}
+	spec.Home = parseHome(spec.Home, s)
+	spec.Profile = engine.ProfileSingularity
+	if l.safe {
+		spec.Profile = engine.ProfileSafe
+	}
+	switch l.net {
+	case "", "host":
+	case "private":
+		spec.Isolated = true
+	case "none":
+		spec.NoNetwork = true
+	default:
+		return spec, usage("the kinds are host, private and none", "network %q is not known", l.net)
+	}
+	if l.net == "host" && len(spec.Ports) > 0 {
+		return spec, usage("leave out one of them", "-p publishes ports of a private network, and --net host asks for none")
+	}
+	return spec, a.needSources(spec.Binds)
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var l launchFlags
+	c := &cobra.Command{
+		Use:     "run [OPTION …] IMAGE [ARGUMENT …]",
+		Short:   "Run an image, or an app of the catalog, building it first if need be",
+		GroupID: groupUse,
+		Long: `IMAGE is a file or folder, an image of Carrel's own (carrel ls), an app of the
+catalog (carrel catalog) or a reference like docker://alpine. What follows it
+belongs to the app.
+
+Without -p the app shares this computer's network and sees your home and the
+current folder, as with Singularity. With -p it has a network of its own, of which
+only the published ports appear, on this computer alone: under their own number,
+or the next free one.`,
+		Example: "  carrel run welcome\n  carrel run -p 9999 nginx-basic.img\n  carrel run -B .:/data nginx-basic.img\n  carrel run -d -p 8080:80 --name web site.sif",
+		Args:    between(1, -1, "IMAGE"),
+	}
+	f := c.Flags()
+	l.register(f)
+	f.BoolVarP(&l.detach, "detach", "d", false, "run in the background")
+	f.BoolVar(&l.noWait, "no-wait", false, "with -d: do not wait until it answers")
+	f.StringVar(&l.spec.Name, "name", "", "`NAME` of the app in the background")
+	f.DurationVar(&l.spec.Wait, "wait", 0, "`TIME` the app may take to answer, such as 90s")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "show nothing but what the app writes, and errors")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "show the whole log of a build")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		spec, err := a.complete(&l)
+		if err != nil {
+			return err
+		}
+		spec.Image, spec.Args, spec.Action = args[0], args[1:], engine.ActionRun
+		if l.detach {
+			return a.detach(cmd.Context(), spec, !l.noWait)
+		}
+		return a.foreground(cmd.Context(), spec)
+	}
+	return c
+}
+
+// ensure builds what is to be run, when it is not there yet.
+func (a *app) ensure(ctx context.Context, name string) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	t, err := e.Resolve(ctx, name)
+	if err != nil || t.Built {
+		return err
+	}
+	a.say("%s is not built yet; building it", t.Name)
+	s := a.newSteps()
+	defer s.close()
+	_, err = e.EnsureBuilt(ctx, name, s.sink())
+	return err
+}
+
+// foreground runs a container on this terminal and ends with its status.
+func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	if err := a.ensure(ctx, spec.Image); err != nil {
+		return err
+	}
+	restore := func() {}
+	defer func() { restore() }()
+	status, err := e.Run(ctx, spec, engine.Stdio{In: a.in, Out: a.out, Err: a.err}, engine.RunCallbacks{
+		Note: func(text string) { a.say("%s", lines(text)) },
+		Started: func(send func(unix.Signal) error) {
+			// The signals of a terminal go to all programs of its foreground group, and so to the app without our help.
+			tty := isTerminal(a.in)
+			hard := hardly{of: 3, within: 2 * time.Second}
+			restore = a.interrupt.to(func(sig syscall.Signal) bool {
+				if hard.enough(time.Now()) {
+					return false // the person means it: end everything
+				}
+				if tty && (sig == syscall.SIGINT || sig == syscall.SIGQUIT) {
+					return true
+				}
+				return send(sig) == nil
+			})
+		},
+		Address: a.announce,
+	})
+	if err != nil {
+		return err
+	}
+	return quietExit(status)
+}
+
+// hardly tells when something happened often enough in a short time.
+type hardly struct {
+	of     int
+	within time.Duration
+	times  []time.Time
+}
+
+func (h *hardly) enough(now time.Time) bool {
+	h.times = append(h.times, now)
+	if len(h.times) > h.of {
+		h.times = h.times[1:]
+	}
+	return len(h.times) == h.of && now.Sub(h.times[0]) <= h.within
+}
+
+// announce tells that a published port answers.
+func (a *app) announce(addr engine.Address, err error) {
+	if a.quiet {
+		return
+	}
+	if err != nil {
+		a.say("port %d does not answer: %s", addr.Container, lines(err.Error()))
+		return
+	}
+	text := clean(addr.Text)
+	if text == "" {
+		text = "Serving"
+	}
+	fmt.Fprintf(a.err, "%s %s  %s\n", a.screen.paint(good, a.screen.text("●")), text, a.screen.paint(strong, clean(addr.URL)))
+}
+
+// detach starts an app in the background, and prints its name and, once it answers, its addresses.
+func (a *app) detach(ctx context.Context, spec engine.RunSpec, wait bool) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	if err := a.ensure(ctx, spec.Image); err != nil {
+		return err
+	}
+	in, err := e.Start(ctx, spec)
+	if err != nil {
+		return err
+	}
+	if err := a.print(in.Name + "\n"); err != nil {
+		return err
+	}
+	if wait {
+		if in, err = a.settle(ctx, e, in); err != nil {
+			return err
+		}
+	}
+	for _, addr := range in.Addresses {
+		if err := a.print(clean(addr.URL) + "\n"); err != nil {
+			return err
+		}
+	}
+	if !in.State.Live() {
+		return hinted(fmt.Errorf("run %s: it ended at once, with status %d", in.Name, in.ExitCode), "see what it wrote: carrel logs "+in.Name)
+	}
+	if len(in.Addresses) > 0 {
+		a.say("stop it: carrel stop %s; its log: carrel logs -f %s", in.Name, in.Name)
+	}
+	return nil
+}
+
+// settle waits until an app answers, has ended, or serves nothing that is known.
+func (a *app) settle(ctx context.Context, e *engine.Engine, in engine.Instance) (engine.Instance, error) {
+	watch, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changes, err := e.Watch(watch)
+	if err != nil {
+		return in, err
+	}
+	for {
+		now, err := e.Instance(ctx, in.Name)
+		if err != nil {
+			return in, err
+		}
+		if now.State != engine.StateStarting {
+			return now, nil
+		}
+		select {
+		case <-changes:
+		case <-ctx.Done():
+			return now, ctx.Err()
+		}
+	}
+}

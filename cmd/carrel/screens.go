@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"carrel/catalog"
+	"carrel/internal/atomicfile"
+	"carrel/internal/remember"
+	"carrel/tui"
+	"carrel/tui/screen"
+	"carrel/tui/task"
+	"carrel/tui/theme"
+)
+
+// openScreens shows the full-screen program.
+func (a *app) openScreens(ctx context.Context) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
+	welcomed := filepath.Join(s.dirs.State, "welcomed")
+	start := tui.StartDesk
+	if _, err := os.Stat(welcomed); errors.Is(err, fs.ErrNotExist) {
+		start = tui.StartWelcome
+	}
+	result, err := tui.Run(ctx, tui.Options{
+		Engine:  e,
+		Catalog: screenCatalog{a.catalog},
+		Memory:  remember.At(filepath.Join(s.dirs.State, "answers.json")),
+		Theme:   theme.Options{NoColor: !a.page.color, Basic: a.page.basic, ASCII: a.page.ascii},
+		Start:   start,
+		Home:    s.dirs.Home, Self: s.self,
+		Opener:   browser(os.Getenv),
+		SaveFile: func(name, text string) (string, error) { return saveFile(s.user.Cwd, name, text) },
+		// A mark that cannot be written shows the screens for newcomers once more, which does no harm.
+		Welcomed: func() { _ = atomicfile.WriteFile(welcomed, nil, 0o600) },
+		Remote:   remote(os.Getenv, s.user.Name),
+	})
+	if err != nil {
+		return err
+	}
+	if result.Goodbye != "" {
+		return a.print(a.page.text(result.Goodbye) + "\n")
+	}
+	return nil
+}
+
+// screenCatalog gives the screens the catalog's entries.
+type screenCatalog struct {
+	load func() (*catalog.Catalog, error)
+}
+
+// Entries are all entries.
+func (c screenCatalog) Entries(context.Context) ([]task.Entry, error) {
+	all, err := c.load()
+	if err != nil {
+		return nil, err
+	}
+	var out []task.Entry
+	for _, e := range all.List() {
+		source := e.Source.Name
+		if e.Source.Kind == catalog.BuiltIn {
+			source = "built in"
+		}
+		out = append(out, task.Entry{Name: e.ID(), Card: e.Card, Raw: e.Raw, Source: source, Err: e.Err})
+	}
+	return out, nil
+}
+
+// browser is what opens an address, nil where there is no desktop to open one on.
+func browser(getenv func(string) string) func(string) error {
+	var programs []string
+	for _, b := range strings.Split(getenv("BROWSER"), ":") {
+		if b != "" && !strings.Contains(b, "%s") {
+			programs = append(programs, b)
+		}
+	}
+	if getenv("DISPLAY") != "" || getenv("WAYLAND_DISPLAY") != "" {
+		programs = append(programs, "xdg-open", "gio", "sensible-browser")
+	}
+	for _, p := range programs {
+		path, err := exec.LookPath(p)
+		if err != nil {
+			continue
+		}
+		return func(url string) error {
+			args := []string{url}
+			if p == "gio" {
+				args = []string{"open", url}
+			}
+			cmd := exec.Command(path, args...) // its words would spoil the screen: they go to /dev/null
+			if err := cmd.Start(); err != nil {
+				return fmt.Errorf("open browser: %w", err)
+			}
+			go func() { _ = cmd.Wait() }() // only so that it leaves no zombie
+			return nil
+		}
+	}
+	return nil
+}
+
+// remote says how the person came here, when it was over SSH (ssh(1), SSH_CONNECTION).
+func remote(getenv func(string) string, name string) *screen.Remote {
+	parts := strings.Fields(getenv("SSH_CONNECTION"))
+	if len(parts) < 3 {
+		return nil
+	}
+	return &screen.Remote{User: name, Host: parts[2]}
+}
+
+// saveFile writes a new file and returns its path; a name that is taken gets a number.
+func saveFile(dir, name, text string) (string, error) {
+	name = filepath.Base(name)
+	ext := filepath.Ext(name)
+	for n := 1; n < 1000; n++ {
+		path := filepath.Join(dir, name)
+		if n > 1 {
+			path = filepath.Join(dir, fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), n, ext))
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("save file: %w", err)
+		}
+		_, err = f.WriteString(text)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return "", fmt.Errorf("save file: %w", err)
+		}
+		return path, nil
+	}
+	return "", fmt.Errorf("save file: %s and 998 like it exist", name)
+}
