@@ -1,0 +1,35 @@
+# Carrel's commands. `make run` builds the program and opens it; `make test` tests everything that this computer can test.
+
+GO       ?= go
+PREFIX   ?= /usr/local
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS  := -s -w -X main.buildVersion=$(VERSION)
+
+.PHONY: run build test bench lint install clean FORCE
+
+run: build
+	@bin/carrel
+
+build: bin/carrel
+
+# The Go tool knows best whether there is anything to do.
+bin/carrel: FORCE
+	@mkdir -p bin
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/carrel
+
+FORCE:
+
+test:
+	@$(GO) run ./internal/testrun
+
+bench: build
+	@CGO_ENABLED=0 $(GO) test -run '^$$' -bench . -benchtime 3x ./...
+
+lint:
+	@./.ci/lint
+
+install: build
+	install -D -m 0755 bin/carrel $(DESTDIR)$(PREFIX)/bin/carrel
+
+clean:
+	rm -rf bin
