@@ -135,3 +135,8 @@ func open(t testing.TB, path string) *Image {
 	t.Cleanup(func() { m.Close() })
 	return m
 }
+
+// sourceFunc is a source made of a function.
+type sourceFunc func(tree.Sink) error
+
+func (f sourceFunc) WriteTo(_ context.Context, sink tree.Sink) error { return f(sink) }

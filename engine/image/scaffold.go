@@ -43,11 +43,17 @@ const (
 // Nothing outside of root is touched, whatever links it holds (os.Root); a link in the place of /.singularity.d or of
 // something in it is replaced.
 func PrepareRoot(root string) error {
-	w, err := openWriter(root)
+	r, err := os.OpenRoot(root)
 	if err != nil {
 		return err
 	}
-	defer w.Close()
+	defer r.Close()
+	w := &writer{root: folderTarget{r}}
+	w.prepare()
+	return w.failed("prepare " + root)
+}
+
+func (w *writer) prepare() {
 	for _, dir := range []string{"dev", "proc", "sys", "root", "home", "etc", "tmp", "var/tmp"} {
 		perm := fs.FileMode(0o755)
 		switch dir {
@@ -84,7 +90,6 @@ func PrepareRoot(root string) error {
 	for _, name := range slices.Sorted(maps.Keys(links)) {
 		w.link(name, links[name])
 	}
-	return w.failed("prepare " + root)
 }
 
 // WriteMetadata puts what an image says about itself into the root file system in the folder root, after PrepareRoot.
@@ -93,11 +98,17 @@ func PrepareRoot(root string) error {
 // ReadMetadata gives); texts in Environment are added to the end of files that exist already, except for the variables of
 // an OCI configuration, which replace the file.
 func WriteMetadata(root string, m Metadata) error {
-	w, err := openWriter(root)
+	r, err := os.OpenRoot(root)
 	if err != nil {
 		return err
 	}
-	defer w.Close()
+	defer r.Close()
+	w := &writer{root: folderTarget{r}}
+	w.metadata(m)
+	return w.failed("write metadata to " + root)
+}
+
+func (w *writer) metadata(m Metadata) {
 	w.folder(dotd)
 	w.folder(dotd + "/env")
 	if m.Definition != "" {
@@ -113,7 +124,6 @@ func WriteMetadata(root string, m Metadata) error {
 	if len(m.Apps) > 0 {
 		w.apps(m.Apps)
 	}
-	return w.failed("write metadata to " + root)
 }
 
 // apps writes the files of SCIF apps and their variables.
@@ -186,21 +196,38 @@ func appVariables(name string, app App) string {
 	return b.String()
 }
 
+// target is where a writer writes: a folder on disk, or memory.
+type target interface {
+	Lstat(name string) (fs.FileInfo, error)
+	ReadFile(name string) ([]byte, error)
+	Mkdir(name string, perm fs.FileMode) error
+	MkdirAll(name string, perm fs.FileMode) error
+	Chmod(name string, perm fs.FileMode) error
+	Symlink(link, name string) error
+	Rename(old, now string) error
+	Remove(name string) error
+	RemoveAll(name string) error
+	// Create makes a new file; it is an error when there is something of that name.
+	Create(name, text string, perm fs.FileMode) error
+}
+
+// folderTarget is a folder on disk, out of which nothing leads.
+type folderTarget struct{ *os.Root }
+
+func (t folderTarget) Create(name, text string, perm fs.FileMode) error {
+	f, err := t.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Chmod(perm), f.Close())
+}
+
 // writer writes into a root file system and remembers the first error.
 type writer struct {
-	root *os.Root
+	root target
 	err  error
 }
-
-func openWriter(root string) (*writer, error) {
-	r, err := os.OpenRoot(root)
-	if err != nil {
-		return nil, err
-	}
-	return &writer{root: r}, nil
-}
-
-func (w *writer) Close() error { return w.root.Close() }
 
 func (w *writer) note(err error) {
 	if w.err == nil {
@@ -267,13 +294,7 @@ func (w *writer) file(name, text string, perm fs.FileMode) {
 		w.note(err)
 		return
 	}
-	f, err := w.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
-	if err != nil {
-		w.note(err)
-		return
-	}
-	_, err = f.WriteString(text)
-	w.note(errors.Join(err, f.Chmod(perm), f.Close()))
+	w.note(w.root.Create(name, text, perm))
 }
 
 // keep writes a file unless there is one.
