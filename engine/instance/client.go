@@ -28,6 +28,8 @@ func ask(op, dir string) (*net.UnixConn, record, error) {
 		return nil, r, &ElsewhereError{name, in.Elsewhere}
 	case !in.State.Live():
 		return nil, r, fmt.Errorf("%s %s: %w", op, name, ErrNotRunning)
+	case r.Reserved:
+		return nil, r, fmt.Errorf("%s %s: %w", op, name, errStarting)
 	}
 	conn, err := connect(dir, r.Control)
 	if err != nil {

@@ -268,7 +268,7 @@ func (s *server) handle(conn *net.UnixConn) {
 	case opSignal, opExec:
 		k := s.container()
 		if k == nil {
-			s.reply(conn, answer{Kind: kindError, Error: &RemoteError{Text: "the app is still being started", HintText: "try again in a moment"}})
+			s.reply(conn, answer{Kind: kindError, Error: errStarting})
 			return
 		}
 		if r.Op == opExec {

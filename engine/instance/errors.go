@@ -16,6 +16,9 @@ var (
 	ErrRunning = errors.New("still running")
 )
 
+// errStarting is why an app cannot be asked yet.
+var errStarting = &RemoteError{Text: "it is still being started", HintText: "try again in a moment"}
+
 // ElsewhereError: the instance runs on another machine that shares this folder, or in another container.
 type ElsewhereError struct{ Name, Machine string }
 

@@ -20,11 +20,6 @@ func lean() {
 // oomCount is how often the kernel has killed for want of memory: in this process's control group, and on the machine.
 type oomCount struct{ group, machine int64 }
 
-// more tells whether there were more kills than before.
-func (c oomCount) more(before oomCount) bool {
-	return c.group > before.group || c.machine > before.machine
-}
-
 // countOOM reads the counts; 0 where the kernel does not tell.
 func countOOM() oomCount {
 	var c oomCount

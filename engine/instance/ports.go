@@ -227,6 +227,7 @@ func (p *ports) watch(ctx context.Context, init int) {
 			return
 		case <-timer.C:
 			p.look(ctx, init)
+			p.s.remarkMainEnded()
 			pause = min(time.Duration(float64(pause)*factor), later)
 		case <-p.nudge:
 			if !settled {
@@ -316,12 +317,12 @@ func (p *ports) listeners(init int) ([]netns.Listener, error) {
 	if !p.s.spec.HostNetwork {
 		return netns.Listeners(strconv.Itoa(init))
 	}
-	all, err := allProcesses()
+	all, err := below(init)
 	if err != nil {
 		return nil, err
 	}
 	var pids []int
-	for _, q := range below(all, init) {
+	for _, q := range all {
 		pids = append(pids, q.pid)
 	}
 	return netns.ListenersOf(pids)

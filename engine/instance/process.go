@@ -2,6 +2,7 @@ package instance
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -87,51 +88,96 @@ func allProcesses() ([]process, error) {
 	return all, nil
 }
 
-// below picks the descendants of a process. Within a container everything descends from its init, which takes over
-// orphans (pid_namespaces(7)).
-func below(all []process, root int) []process {
-	children := make(map[int][]process)
-	for _, p := range all {
-		children[p.parent] = append(children[p.parent], p)
+// below reads the descendants of a process. Within a container everything descends from its init, which takes over
+// orphans (pid_namespaces(7)). Only these are looked at where the kernel lists children, so that it costs the same on a
+// machine with many users.
+func below(root int) ([]process, error) {
+	found, err := family(root)
+	if err == nil {
+		return found, nil
 	}
-	var found []process
-	queue := children[root]
-	for len(queue) > 0 {
-		p := queue[0]
-		queue = append(queue[1:], children[p.pid]...)
-		if p.pid != root {
-			found = append(found, p)
-		}
-	}
-	return found
-}
-
-// UsageOf tells what instances use, by their names; those that do not run here are missing. Processes are looked at once
-// for all.
-func UsageOf(instances ...Instance) (map[string]Usage, error) {
 	all, err := allProcesses()
 	if err != nil {
 		return nil, err
 	}
+	return descend(root, func(pid int) (children []int) {
+		for _, p := range all {
+			if p.parent == pid {
+				children = append(children, p.pid)
+			}
+		}
+		return children
+	}), nil
+}
+
+// errNoLists: the kernel was built without CONFIG_PROC_CHILDREN.
+var errNoLists = errors.New("the kernel lists no children")
+
+// family is below by the kernel's lists of children (proc_tid_children(5)).
+func family(root int) ([]process, error) {
+	own := "/proc/" + strconv.Itoa(root) + "/task/" + strconv.Itoa(root)
+	if _, err := os.Stat(own + "/children"); err != nil {
+		if _, err := os.Stat(own); err != nil {
+			return nil, nil // ended
+		}
+		return nil, errNoLists
+	}
+	return descend(root, func(pid int) (children []int) {
+		tasks := "/proc/" + strconv.Itoa(pid) + "/task/"
+		threads, _ := os.ReadDir(tasks) // ended meanwhile
+		for _, t := range threads {
+			list, _ := os.ReadFile(tasks + t.Name() + "/children")
+			for word := range strings.FieldsSeq(string(list)) {
+				if child, err := strconv.Atoi(word); err == nil {
+					children = append(children, child)
+				}
+			}
+		}
+		return children
+	}), nil
+}
+
+// descend reads the processes below root, each once.
+func descend(root int, children func(int) []int) []process {
+	var found []process
+	seen := map[int]bool{root: true}
+	for queue := children(root); len(queue) > 0; {
+		pid := queue[0]
+		queue = queue[1:]
+		if seen[pid] {
+			continue
+		}
+		seen[pid] = true
+		if p, err := readProcess(pid); err == nil { // else it has ended
+			found = append(found, p)
+		}
+		queue = append(queue, children(pid)...)
+	}
+	return found
+}
+
+// UsageOf tells what instances use, by their names; those that do not run here are missing.
+func UsageOf(instances ...Instance) (map[string]Usage, error) {
 	usages := make(map[string]Usage)
 	for _, in := range instances {
 		if !in.State.Live() || in.Elsewhere != "" || in.Init == 0 {
 			continue
 		}
-		var u Usage
-		for _, p := range all {
-			if p.pid == in.Init {
-				u.CPU += p.cpu // of what it has reaped
-			}
+		init, err := readProcess(in.Init)
+		if err != nil {
+			continue // just ended
 		}
-		for _, p := range below(all, in.Init) {
-			if p.state == 'Z' {
-				u.CPU += p.cpu
-				continue
-			}
+		all, err := below(in.Init)
+		if err != nil {
+			return nil, fmt.Errorf("measure %s: %w", in.Name, err)
+		}
+		u := Usage{CPU: init.cpu} // of what it has reaped
+		for _, p := range all {
 			u.CPU += p.cpu
-			u.Memory += p.resident
-			u.Processes++
+			if p.state != 'Z' {
+				u.Memory += p.resident
+				u.Processes++
+			}
 		}
 		usages[in.Name] = u
 	}

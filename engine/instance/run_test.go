@@ -303,12 +303,27 @@ func TestSpawnInterrupted(t *testing.T) {
 	}
 }
 
+// waitForLine waits until a line with some text is in the log.
+func waitForLine(dir, text string) error {
+	found := errors.New("found")
+	err := ReadLog(context.Background(), dir, LogOptions{Follow: true}, func(lines []LogLine) error {
+		for _, l := range lines {
+			if strings.Contains(l.Text, text) {
+				return found
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, found) {
+		return nil
+	}
+	return fmt.Errorf("no line with %q: %v", text, err)
+}
+
 func TestStopKillsTheStubborn(t *testing.T) {
 	w := newWorld(t)
 	dir := w.startApp("app", "stubborn")
-	ready := errors.New("ready")
-	err := ReadLog(context.Background(), dir, LogOptions{Follow: true}, func(lines []LogLine) error { return ready })
-	if !errors.Is(err, ready) {
+	if err := waitForLine(dir, "ignoring"); err != nil {
 		t.Fatal(err)
 	}
 	long := make(chan error)
@@ -346,6 +361,9 @@ func TestKeptAlive(t *testing.T) {
 	o.Plan.KeepAlive, o.Spec.KeepAlive = true, true
 	dir := w.start(o)
 	w.until(dir, isReady)
+	if err := waitForLine(dir, "the start script has ended with status 0"); err != nil {
+		t.Fatal(err)
+	}
 	if err := Stop(context.Background(), dir, time.Hour); err != nil { // ends when the container is empty, not after an hour
 		t.Fatal(err)
 	}
@@ -361,12 +379,12 @@ func TestSupervisorKilled(t *testing.T) {
 	o.Spec.Ports = []PortSpec{{Container: 8000}}
 	dir := w.start(o)
 	in := w.until(dir, isReady)
-	all, err := allProcesses()
+	all, err := below(in.PID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var pidfds []int
-	for _, p := range below(all, in.PID) {
+	for _, p := range all {
 		fd, err := unix.PidfdOpen(p.pid, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -444,5 +462,51 @@ func TestNoSocketInFolder(t *testing.T) {
 	}
 	if in := w.get(dir); in.State != StateExited {
 		t.Errorf("state %s", in.State)
+	}
+}
+
+func TestDescendantsBothWays(t *testing.T) {
+	w := newWorld(t)
+	dir := w.start(w.order("tree", "/bin/sh", "-c", "sh -c 'sleep 1000 & sleep 1000' & echo begun; wait"))
+	if err := waitForLine(dir, "begun"); err != nil {
+		t.Fatal(err)
+	}
+	in := w.get(dir)
+	quick, err := family(in.Init)
+	if errors.Is(err, errNoLists) {
+		t.Skip("missing: CONFIG_PROC_CHILDREN")
+	}
+	if err != nil || len(quick) == 0 {
+		t.Fatalf("%d, %v", len(quick), err)
+	}
+	all, err := allProcesses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parents := map[int]int{}
+	for _, p := range all {
+		parents[p.pid] = p.parent
+	}
+	for _, p := range quick {
+		pid := p.pid
+		for pid != in.Init && pid > 1 {
+			pid = parents[pid]
+		}
+		if pid != in.Init {
+			t.Errorf("process %d does not descend from %d", p.pid, in.Init)
+		}
+	}
+}
+
+func TestCounter(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "memory.events")
+	if err := os.WriteFile(file, []byte("low 0\noom 4\noom_kill 3\noom_kill_group 9\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := counter(file, "oom_kill"); got != 3 {
+		t.Errorf("got %d", got)
+	}
+	if got := counter(file+"x", "oom_kill"); got != 0 {
+		t.Errorf("missing file: got %d", got)
 	}
 }

@@ -46,6 +46,7 @@ type supervisor struct {
 	final     chan struct{}
 	outputs   []*os.File // read ends of the app's streams
 	ports     *ports
+	mainEnded bool // remarked; only used by ports.watch
 }
 
 // Run looks after one instance from its start to its end, in a process of its own (see Spawn): it returns the app's exit
@@ -112,10 +113,14 @@ func (s *supervisor) takeOver() error {
 	if err != nil {
 		return fmt.Errorf("take over %s: %w", s.spec.Name, err)
 	}
+	started := time.Now()
+	if r, err := readRecord(s.spec.Dir); err == nil && r.Reserved && r.Started.Before(started) {
+		started = r.Started // when somebody asked for it, which is what they wait from
+	}
 	s.rec = record{
 		Instance: Instance{
 			Name: s.spec.Name, Image: s.spec.Image, Title: s.spec.Title, Command: s.spec.Command, Spec: s.spec.Raw, Binds: s.spec.Binds,
-			State: StateStarting, PID: self.pid, Started: time.Now(),
+			State: StateStarting, PID: self.pid, Started: started,
 		},
 		Machine: thisMachine(), Start: self.start,
 	}
@@ -369,10 +374,22 @@ func (s *supervisor) untilEnd(ctx context.Context, k *sandbox.Container, signals
 			s.log.Remark(fmt.Sprintf("it did not end within %s of %s, and was killed", time.Since(asked).Round(100*time.Millisecond), unix.SignalName(s.spec.StopSignal)))
 			k.Kill()
 		case <-empty.C:
-			if all, err := allProcesses(); err == nil && len(below(all, k.PID())) == 0 {
+			if left, err := below(k.PID()); err == nil && len(left) == 0 {
 				_ = k.Stop()
 			}
 		}
+	}
+}
+
+// remarkMainEnded tells once that the process of a kept container has ended.
+func (s *supervisor) remarkMainEnded() {
+	k := s.container.Load()
+	if s.mainEnded || !s.spec.KeepAlive || k == nil {
+		return
+	}
+	if status, ended := k.MainEnded(); ended {
+		s.mainEnded = true
+		s.log.Remark(fmt.Sprintf("the start script has ended with status %d; the container is kept", status))
 	}
 }
 
@@ -397,8 +414,11 @@ func (s *supervisor) finish(status int, err error, stopped bool, before oomCount
 	switch {
 	case err != nil:
 		problem, advice = err.Error(), hint(err)
-	case status == 128+int(syscall.SIGKILL) && !stopped && countOOM().more(before):
-		problem = "the kernel killed it because memory ran out"
+	case status == 128+int(syscall.SIGKILL) && !stopped && countOOM() != before:
+		problem = "the kernel killed it because the memory it may use ran out"
+		if now := countOOM(); now.group == before.group {
+			problem = "it was killed while this computer ran out of memory"
+		}
 		advice = "give it more memory or less data, or close other programs"
 	case status == 128+int(syscall.SIGKILL) && !stopped:
 		problem = "something killed it (signal 9)"
