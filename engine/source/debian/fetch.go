@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -172,6 +173,10 @@ func (f *fetcher) wait(ctx context.Context, attempt int, cause error) error {
 	var status *StatusError
 	if errors.As(cause, &status) && status.Status < 500 && status.Status != http.StatusTooManyRequests && status.Status != http.StatusRequestTimeout {
 		return cause
+	}
+	var dns *net.DNSError
+	if errors.As(cause, &dns) && dns.IsNotFound {
+		return cause // no such host, and there will be none in a second
 	}
 	if errors.Is(cause, fs.ErrNotExist) || errors.Is(cause, fs.ErrPermission) || attempt+1 >= fetchAttempts {
 		return cause
