@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"carrel/engine/instance/terminal"
 	"carrel/engine/sandbox/plan"
 )
 
@@ -111,5 +112,46 @@ func TestExec(t *testing.T) {
 	})
 	if _, err := Exec(context.Background(), dir, command("true"), stdio(t, nil), false); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v, want ErrNotRunning", err)
+	}
+}
+
+// TestTerminal enters a running container with a terminal, as a shell does.
+func TestTerminal(t *testing.T) {
+	w := newWorld(t)
+	dir := w.startApp("web", "http", ":8000")
+	in, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	r, p, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	out := make(chan string)
+	go func() {
+		b, _ := io.ReadAll(r)
+		out <- string(b)
+	}()
+	ctx := context.Background()
+	script := `test -t 0 && test -t 1 && echo terminal; : > /dev/tty && echo controlled; exit 6`
+	status, err := terminal.Run(ctx, in, p, func(slave *os.File) (func() int, error) {
+		job, err := Start(ctx, dir, command("bash", "-i", "-c", script), [3]*os.File{slave, slave, slave}, true)
+		if err != nil {
+			return nil, err
+		}
+		return func() int {
+			status, err := job.Wait(ctx)
+			if err != nil {
+				t.Error(err)
+			}
+			return status
+		}, nil
+	})
+	p.Close()
+	got := <-out
+	if err != nil || status != 6 || !strings.Contains(got, "terminal\r\ncontrolled\r\n") || strings.Contains(got, "no job control") {
+		t.Errorf("got %d %q %v", status, got, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -15,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/network/usernet"
 	"carrel/engine/sandbox"
 	"carrel/engine/sandbox/plan"
 	"carrel/internal/testroot"
@@ -35,9 +39,11 @@ func TestMain(m *testing.M) {
 
 // order is what a test tells the supervisor it spawns.
 type order struct {
-	Spec  wireSpec
-	Plan  plan.Plan
-	Slow  bool // to start
+	Spec wireSpec
+	Plan plan.Plan
+	Slow bool // to start
+	// Proxy is where port 3128 of the container's gateway leads, with an outgoing link.
+	Proxy netip.AddrPort
 	Panic bool
 }
 
@@ -52,6 +58,8 @@ type wireSpec struct {
 	StopSignal                       syscall.Signal
 	LogSize                          int64
 }
+
+var gateway = netip.MustParseAddr("10.219.73.1")
 
 func supervise() int {
 	took, err := Takeover()
@@ -72,6 +80,14 @@ func supervise() int {
 		Name: w.Name, Dir: w.Dir, Title: w.Title, Image: w.Image, Command: w.Command, Raw: w.Raw, Ports: w.Ports, Ready: w.Ready,
 		Wait: w.Wait, Grace: w.Grace, HostNetwork: w.HostNetwork, KeepAlive: w.KeepAlive, StopSignal: w.StopSignal, LogSize: w.LogSize,
 		Took: took,
+		UserNet: func(ctx context.Context, link *os.File) (io.Closer, error) {
+			defer link.Close()
+			fd, err := unix.FcntlInt(link.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+			if err != nil {
+				return nil, err
+			}
+			return usernet.Start(ctx, fd, usernet.Config{Gateway: gateway, HostPorts: map[uint16]netip.AddrPort{3128: o.Proxy}})
+		},
 		Start: func(ctx context.Context, stdin, stdout, stderr *os.File, note func(string)) (*sandbox.Container, func() error, error) {
 			if o.Slow {
 				<-ctx.Done()

@@ -510,3 +510,34 @@ func TestCounter(t *testing.T) {
 		t.Errorf("missing file: got %d", got)
 	}
 }
+
+func TestWayOut(t *testing.T) {
+	w := newWorld(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprintln(c, "from the host")
+			c.Close()
+		}
+	}()
+	o := w.order("out", "bash", "-c", "read -r line < /dev/tcp/"+gateway.String()+"/3128 && echo got $line; exec sleep 1000")
+	o.Plan.Net = &plan.Net{Outgoing: true, Address: "10.219.73.2/30", Gateway: gateway.String()}
+	o.Proxy = l.Addr().(*net.TCPAddr).AddrPort()
+	dir := w.start(o)
+	if err := waitForLine(dir, "got from the host"); err != nil {
+		t.Fatal(err)
+	}
+	in := w.get(dir)
+	t.Logf("resident with a way out: supervisor %d KiB, init %d KiB", resident(t, in.PID), resident(t, in.Init))
+	if err := Stop(context.Background(), dir, -1); err != nil {
+		t.Error(err)
+	}
+}
