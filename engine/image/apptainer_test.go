@@ -124,3 +124,28 @@ func TestWhatApptainerBuilt(t *testing.T) {
 		t.Errorf("after PrepareRoot: %q", got)
 	}
 }
+
+// From layers to an image that runs, with no unpacked tree.
+func TestApptainerRunsOursFromAStream(t *testing.T) {
+	apptainertest.Command(t)
+	source := packed(shellRoot(t))
+	m := OCIMetadata([]string{"PATH=/bin"}, nil, []string{"/bin/sh", "-c", "echo streamed"}, nil)
+	m.Labels = Build{Time: testTime, Arch: "amd64", Version: "test"}.Labels()
+	document, err := m.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := filepath.Join(t.TempDir(), "x.sif")
+	err = sif.Create(t.Context(), image, sif.Contents{
+		Metadata: document, System: partitionOf(t.Context(), Scaffolded(source, m, testTime)), Time: testTime,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := apptainertest.Run(t, "run", image); got != "streamed\n" {
+		t.Errorf("run: got %q", got)
+	}
+	if got := apptainertest.Run(t, "inspect", "--runscript", image); !strings.Contains(got, "echo streamed") {
+		t.Errorf("inspect: got %q", got)
+	}
+}
