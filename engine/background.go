@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 
 // SupervisorVerb is the argument with which this program is started to look after one app; see Supervise.
 const SupervisorVerb = "supervise-app"
+
+// settleTime is when an app has usually read what it needs to start.
+const settleTime = 10 * time.Second
 
 // order is what a supervisor is told on its standard input.
 type order struct {
@@ -125,6 +129,10 @@ func Supervise(ctx context.Context, in io.Reader) error {
 		}
 		spec.Ports = append(spec.Ports, ps)
 	}
+	// A supervisor is there for hours and does next to nothing: give back what the start needed.
+	debug.SetGCPercent(40)
+	settle := time.AfterFunc(settleTime, debug.FreeOSMemory)
+	defer settle.Stop()
 	if r := p.card.Ready; r != nil {
 		spec.Ready = &instance.Ready{Port: r.Port, Path: r.Path, Timeout: r.Timeout}
 	}

@@ -36,8 +36,16 @@ type BuildError struct {
 
 func (e *BuildError) Error() string { return e.Text }
 
-// Hint says what to do about it.
-func (e *BuildError) Hint() string { return e.HintText }
+// Hint says what to do about it, and where the whole log is.
+func (e *BuildError) Hint() string {
+	switch {
+	case e.Log == "":
+		return e.HintText
+	case e.HintText == "":
+		return "the whole log is in " + e.Log
+	}
+	return e.HintText + "; the whole log is in " + e.Log
+}
 
 // Is makes a target that exists an ErrExists.
 func (e *BuildError) Is(target error) bool { return target == ErrExists && e.Exists }

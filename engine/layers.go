@@ -15,8 +15,9 @@ import (
 	"carrel/engine/squashfs"
 )
 
-// imageCache is how much of an image's decompressed data the server of one container keeps, in bytes.
-const imageCache = 16 << 20
+// imageCache is how much of an image's decompressed data the server of one container keeps, in bytes: for requests that
+// are smaller than a block. What was read as a whole is in the kernel's cache.
+const imageCache = 6 << 20
 
 // layers finds the trees that a container's root is made of: the folder, or the SquashFS partitions of the file.
 func (e *Engine) layers(_ context.Context, p *prepared, o *launch.Options) error {

@@ -51,7 +51,6 @@ func Run(ctx context.Context, spec Spec, sink progress.Sink) (Result, error) {
 	}
 	defer release()
 	b.dir = dir
-	b.plan()
 	var last *stage
 	for i, def := range b.file.Stages {
 		if last, err = b.stage(ctx, i, def); err != nil {
@@ -67,15 +66,17 @@ func Run(ctx context.Context, spec Spec, sink progress.Sink) (Result, error) {
 
 // read parses and checks the definition.
 func (b *builder) read() error {
-	b.sink.Send(progress.Event{Kind: progress.Start, Step: progress.StepRead, Text: b.spec.Name})
 	f, err := definition.ParseString(b.spec.Text, definition.Options{Name: b.spec.Name, BuildArgs: b.spec.BuildArgs})
 	if err == nil {
 		err = f.Check()
 	}
 	if err != nil {
+		b.start(progress.StepRead, b.spec.Name)
 		return b.fail(progress.StepRead, err)
 	}
 	b.file = f
+	b.plan()
+	b.start(progress.StepRead, filepath.Base(b.spec.Name))
 	for _, w := range f.Warnings {
 		b.sink.Notice(progress.StepRead, fmt.Sprintf("line %d: %s", w.Line, w.Message))
 	}
