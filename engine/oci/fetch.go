@@ -44,7 +44,8 @@ func (m *Image) Fetch(ctx context.Context) error {
 
 // downloads is the parallel fetching of an image's layers.
 type downloads struct {
-	done   []chan struct{} // closed when layer i is there, or failed
+	done   []chan struct{} // closed when layer i is there and verified, or failed
+	grow   []*growing      // layer i on its way; nil for local images
 	errs   []error
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -64,19 +65,23 @@ func (m *Image) startDownloads(ctx context.Context) *downloads {
 		return d
 	}
 	ctx, d.cancel = context.WithCancel(ctx)
+	d.grow = make([]*growing, len(m.Layers))
 	order := make(chan int, len(m.Layers))
 	first := map[string]int{}
 	for i := len(m.Layers) - 1; i >= 0; i-- {
 		if _, again := first[m.Layers[i].Digest]; !again { // the same layer may occur twice
 			first[m.Layers[i].Digest] = i
+			d.grow[i] = newGrowing()
 			order <- i
 		}
+		d.grow[i] = d.grow[first[m.Layers[i].Digest]]
 	}
 	close(order)
 	for range min(m.concurrency(), len(first)) {
 		d.wg.Go(func() {
 			for i := range order {
-				d.errs[i] = guard(func() error { return m.fetch(ctx, &m.Layers[i]) })
+				d.errs[i] = guard(func() error { return m.fetch(ctx, &m.Layers[i], d.grow[i]) })
+				d.grow[i].end(d.errs[i])
 				close(d.done[i])
 			}
 		})
@@ -102,10 +107,33 @@ func (d *downloads) wait(ctx context.Context, i int) error {
 	}
 }
 
-// stop ends what is still going on and waits for it.
+// begun waits until layer i can be read. It is nil when the layer is there, else it is on its way.
+func (d *downloads) begun(ctx context.Context, i int) (*growing, error) {
+	if d.grow == nil {
+		return nil, d.wait(ctx, i)
+	}
+	select {
+	case <-d.done[i]: // preferred when both are
+		return nil, d.errs[i]
+	default:
+	}
+	select {
+	case <-d.done[i]:
+		return nil, d.errs[i]
+	case <-d.grow[i].started:
+		return d.grow[i], nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// stop ends what is still going on and waits for it. Nobody reads a growing layer any more.
 func (d *downloads) stop() {
 	d.cancel()
 	d.wg.Wait()
+	for _, g := range d.grow {
+		g.close()
+	}
 }
 
 // guard turns a panic into an error, so that a defect in a decoder ends the work and not the program.
@@ -123,7 +151,7 @@ func (m *Image) cachePath(digest string) string {
 }
 
 // fetch brings a layer into the cache, or verifies the one there and gets it again if it is damaged.
-func (m *Image) fetch(ctx context.Context, l *Layer) error {
+func (m *Image) fetch(ctx context.Context, l *Layer, g *growing) error {
 	path := m.cachePath(l.Digest)
 	if verifyFile(ctx, path, l) == nil {
 		m.tell(Event{Layer: l.Digest, Complete: l.Size, Total: l.Size, Cached: true})
@@ -134,7 +162,7 @@ func (m *Image) fetch(ctx context.Context, l *Layer) error {
 	}
 	backoff := firstBackoff
 	for attempt := 1; ; attempt++ {
-		err := m.download(ctx, l, path)
+		err := m.download(ctx, l, path, g)
 		if err == nil {
 			return nil
 		}
@@ -163,7 +191,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (m *Image) download(ctx context.Context, l *Layer, path string) error {
+func (m *Image) download(ctx context.Context, l *Layer, path string, g *growing) error {
 	body, err := l.open(ctx)
 	if err != nil {
 		return err
@@ -174,9 +202,12 @@ func (m *Image) download(ctx context.Context, l *Layer, path string) error {
 		return err
 	}
 	defer f.Close()
+	if err := g.begin(f.File); err != nil {
+		return err
+	}
 	h := sha256.New()
 	p := &progressReader{m: m, layer: l, r: io.LimitReader(body, l.Size+1)}
-	n, err := io.CopyBuffer(io.MultiWriter(onlyWriter{f}, h), onlyReader{p}, make([]byte, 1<<18))
+	n, err := io.CopyBuffer(io.MultiWriter(onlyWriter{f}, h, g), onlyReader{p}, make([]byte, 1<<18))
 	switch {
 	case err != nil && n >= l.Size && strings.Contains(err.Error(), "error verifying"): // the client library's own comparison
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)

@@ -103,13 +103,14 @@ func (f *flattener) index(n int) int { return len(f.image.Layers) - 1 - n }
 
 func (f *flattener) lowest() bool { return f.n == len(f.image.Layers)-1 }
 
-// open waits for the n-th layer and opens it.
+// open opens the n-th layer as soon as there is something to read of it.
 func (f *flattener) open(n int) (*stream, error) {
 	i := f.index(n)
-	if err := f.loads.wait(f.ctx, i); err != nil {
+	g, err := f.loads.begun(f.ctx, i)
+	if err != nil {
 		return nil, err
 	}
-	return f.image.openLayer(f.ctx, i, f.budget)
+	return f.image.openLayer(f.ctx, i, f.budget, g)
 }
 
 // layer reads layer n and produces what is seen of it.
@@ -139,7 +140,10 @@ func (f *flattener) each(n int, do func(*tar.Header, entryName) error) error {
 	for {
 		h, err := s.next(f.budget)
 		if err == io.EOF {
-			return s.finish()
+			if err := s.finish(); err != nil {
+				return err
+			}
+			return f.loads.wait(f.ctx, f.index(n)) // the download's verdict about the compressed bytes
 		}
 		if err != nil {
 			return err

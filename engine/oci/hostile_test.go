@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -135,6 +137,43 @@ func TestSinkErrorNamesTheEntry(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A download that stands still does not hold up the end of a failed or cancelled unpacking.
+func TestStalledDownload(t *testing.T) {
+	random := make([]byte, 4<<20) // does not compress
+	rand.NewChaCha8([32]byte{}).Read(random)
+	ref := push(t, serve(t), imageOf(t, layerOf(t, tarOf(t, "a", item("big="+string(random))))))
+	stall := func(n int, r *http.Response) {
+		if n > 1 { // 1 is the configuration
+			r.Body = &stalling{io.LimitReader(r.Body, 2<<20), r.Request.Context()}
+		}
+	}
+	m := open(t, ref, Options{Transport: &recorder{spoil: stall}})
+	if err := m.WriteTo(t.Context(), &failing{}); !errors.Is(err, errSink) {
+		t.Errorf("failing sink: got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := m.WriteTo(ctx, cancelling{cancel}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: got %v", err)
+	}
+}
+
+type stalling struct {
+	io.Reader
+	ctx context.Context
+}
+
+func (s *stalling) Read(b []byte) (int, error) {
+	n, err := s.Reader.Read(b)
+	if err == io.EOF {
+		<-s.ctx.Done()
+		return n, s.ctx.Err()
+	}
+	return n, err
+}
+
+func (s *stalling) Close() error { return nil }
 
 // cancelling cancels at its first entry.
 type cancelling struct{ cancel context.CancelFunc }

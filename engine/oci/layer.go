@@ -57,13 +57,17 @@ type stream struct {
 	blob  *hashReader // compressed side; nil when it was verified before
 }
 
-// openLayer opens layer i, which has been fetched.
-func (m *Image) openLayer(ctx context.Context, i int, b *budget) (*stream, error) {
+// openLayer opens layer i, which has been fetched, or is on its way in g.
+func (m *Image) openLayer(ctx context.Context, i int, b *budget, g *growing) (*stream, error) {
 	l := &m.Layers[i]
 	s := &stream{layer: l, diff: sha256.New()}
 	var raw io.ReadCloser
 	var err error
-	if m.store != nil {
+	interrupt := func() {}
+	if g != nil {
+		raw = g.reader(ctx)
+		interrupt = func() { raw.Close() }
+	} else if m.store != nil {
 		if raw, err = l.open(ctx); err == nil && l.Digest != "" {
 			s.blob = &hashReader{r: raw, h: sha256.New()}
 		}
@@ -85,7 +89,7 @@ func (m *Image) openLayer(ctx context.Context, i int, b *budget) (*stream, error
 	s.ahead = newReadAhead(plain, func(p []byte) error {
 		s.diff.Write(p)
 		return b.take(int64(len(p)))
-	}, func() { closePlain(); raw.Close() })
+	}, interrupt, func() { closePlain(); raw.Close() })
 	s.tar = tar.NewReader(s.ahead)
 	return s, nil
 }
@@ -167,6 +171,9 @@ func (s *stream) fail(entry string, err error) error {
 
 // damage is fail for what a tar reader or a decompressor complains about.
 func (s *stream) damage(entry string, err error) error {
+	if download, ok := errors.AsType[*LayerError](err); ok {
+		return download
+	}
 	_, system := errors.AsType[*fs.PathError](err)
 	known := errors.Is(err, ErrLimit) || errors.Is(err, ErrCorrupt) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	if !system && !known {

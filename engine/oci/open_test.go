@@ -229,18 +229,31 @@ func TestBrokenTransfers(t *testing.T) {
 			}
 		}, ErrCorrupt},
 	}
+	ways := map[string]func(*Image) error{
+		" at once": func(m *Image) error { return m.Fetch(t.Context()) },
+		" while reading": func(m *Image) error {
+			sink := newMemory()
+			err := m.WriteTo(t.Context(), sink)
+			if err == nil && len(sink.nodes) != 2 {
+				t.Errorf("got %v", sink.list())
+			}
+			return err
+		},
+	}
 	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			cache := t.TempDir()
-			m := open(t, ref, Options{CacheDir: cache, Transport: &recorder{spoil: row.spoil}})
-			if err := m.Fetch(t.Context()); !errors.Is(err, row.want) {
-				t.Fatalf("got %v, want %v", err, row.want)
-			}
-			blobs, _ := filepath.Glob(filepath.Join(cache, "blobs", "sha256", "*"))
-			if row.want != nil && len(blobs) != 0 {
-				t.Errorf("cache holds %v", blobs)
-			}
-		})
+		for way, fetch := range ways {
+			t.Run(row.name+way, func(t *testing.T) {
+				cache := t.TempDir()
+				m := open(t, ref, Options{CacheDir: cache, Transport: &recorder{spoil: row.spoil}})
+				if err := fetch(m); !errors.Is(err, row.want) {
+					t.Fatalf("got %v, want %v", err, row.want)
+				}
+				blobs, _ := filepath.Glob(filepath.Join(cache, "blobs", "sha256", "*"))
+				if row.want != nil && len(blobs) != 0 {
+					t.Errorf("cache holds %v", blobs)
+				}
+			})
+		}
 	}
 }
 

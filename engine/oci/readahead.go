@@ -12,15 +12,17 @@ const (
 
 // readAhead reads from r in a goroutine, a few buffers ahead of its reader.
 type readAhead struct {
-	full   chan chunk
-	free   chan []byte
-	stop   chan struct{}
-	done   chan struct{}
-	end    func()
-	once   sync.Once
-	buffer []byte // the whole one that rest is part of
-	rest   []byte
-	err    error
+	full chan chunk
+	free chan []byte
+	stop chan struct{}
+	done chan struct{}
+	// interrupt makes a read from r that waits for something return.
+	interrupt func()
+	end       func()
+	once      sync.Once
+	buffer    []byte // the whole one that rest is part of
+	rest      []byte
+	err       error
 }
 
 type chunk struct {
@@ -28,11 +30,12 @@ type chunk struct {
 	err error
 }
 
-// newReadAhead begins reading. see is called with every piece in order, in the goroutine; end by Close.
-func newReadAhead(r io.Reader, see func([]byte) error, end func()) *readAhead {
+// newReadAhead begins reading. see is called with every piece in order, in the goroutine; by Close interrupt is called
+// before the goroutine's end is waited for, and end after.
+func newReadAhead(r io.Reader, see func([]byte) error, interrupt, end func()) *readAhead {
 	a := &readAhead{
 		full: make(chan chunk, aheadBuffers), free: make(chan []byte, aheadBuffers),
-		stop: make(chan struct{}), done: make(chan struct{}), end: end,
+		stop: make(chan struct{}), done: make(chan struct{}), interrupt: interrupt, end: end,
 	}
 	for range aheadBuffers {
 		a.free <- nil // made when it is first needed: many layers are small
@@ -104,10 +107,11 @@ func (a *readAhead) failed() error {
 	return a.err
 }
 
-// Close ends the goroutine, waits for it and calls end.
+// Close ends the goroutine and waits for it.
 func (a *readAhead) Close() {
 	a.once.Do(func() {
 		close(a.stop)
+		a.interrupt()
 		<-a.done
 		a.end()
 	})
