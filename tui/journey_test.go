@@ -60,7 +60,11 @@ func TestWelcomeSkip(t *testing.T) {
 // From the catalog: the form, the build, the address; the answers are remembered.
 func TestJourneyCatalog(t *testing.T) {
 	mem := &tuitest.Memory{}
-	drive(t, 100, 30, func(o *Options, e *tuitest.Engine) { answering(o, e); o.Memory = mem; e.Taken[8787] = "rsession (pid 12)" }, func(d *driver) {
+	drive(t, 100, 30, func(o *Options, e *tuitest.Engine) {
+		answering(o, e)
+		o.Memory = mem
+		e.Taken[8787] = "rsession (pid 12)"
+	}, func(d *driver) {
 		d.press("2", "/", ":tidyverse", "enter")
 		d.sees("Which folder do you want to work in?")
 		d.sees("taken by rsession (pid 12), so 8788 is used")

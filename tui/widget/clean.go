@@ -71,6 +71,8 @@ func clean(s string, keepColor bool) string {
 		case seq == "\n":
 			b.WriteByte(' ')
 			col++
+		case isMark(seq): // combines with what is before it
+			b.WriteString(strings.Map(dropFormat, seq))
 		case keepColor && isSGR(seq):
 			b.WriteString(seq)
 			colored = true
@@ -92,6 +94,12 @@ func dropFormat(r rune) rune {
 		return -1
 	}
 	return r
+}
+
+// isMark tells whether a sequence of no width is text all the same: an accent on the character before it, a joiner.
+func isMark(seq string) bool {
+	r, n := utf8.DecodeRuneInString(seq)
+	return n > 1 && r != utf8.RuneError && r >= 0x300
 }
 
 // isSGR tells whether an escape sequence only sets colours and attributes: CSI, digits and separators, m.

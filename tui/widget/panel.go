@@ -32,8 +32,11 @@ func Panel(t *theme.Theme, w, h int, title, right, content string, focused bool)
 
 func upperEdge(edge lipgloss.Style, w int, title, right string) string {
 	room := w - 4
-	if title != "" {
-		title = " " + Cut(title, max(0, room-2)) + " "
+	right = oneLine(right)
+	if title != "" && room > 2 {
+		title = " " + Cut(title, room-2) + " "
+	} else {
+		title = ""
 	}
 	room -= Width(title)
 	if right != "" && room > Width(right)+4 {

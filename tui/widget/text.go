@@ -6,6 +6,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
+	"github.com/rivo/uniseg"
 
 	"carrel/tui/theme"
 )
@@ -92,7 +93,7 @@ func firstGrapheme(s string) string {
 	if s == "" {
 		return ""
 	}
-	g, _, _, _ := ansi.DecodeSequence(s, 0, nil)
+	g, _, _, _ := uniseg.FirstGraphemeClusterInString(s, -1)
 	return g
 }
 

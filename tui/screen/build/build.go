@@ -60,16 +60,15 @@ type Screen struct {
 	spec  engine.BuildSpec
 	then  *engine.RunSpec
 
-	state   state
-	steps   []step
-	notices []string
-	err     error
-	hint    string
-	image   engine.ImageInfo
-	from    time.Time
-	to      time.Time
-	now     time.Time
-	frame   int
+	state state
+	steps []step
+	err   error
+	hint  string
+	image engine.ImageInfo
+	from  time.Time
+	to    time.Time
+	now   time.Time
+	frame int
 
 	log    widget.LogPane
 	run    int // counts tries
@@ -121,7 +120,7 @@ func (s *Screen) Init() tea.Cmd { return s.begin() }
 
 func (s *Screen) begin() tea.Cmd {
 	s.run++
-	s.state, s.err, s.hint, s.steps, s.notices = building, nil, "", nil, nil
+	s.state, s.err, s.hint, s.steps, s.image = building, nil, "", nil, engine.ImageInfo{}
 	s.from, s.now, s.to = s.d.Now(), s.d.Now(), time.Time{}
 	s.log.Log.Clear()
 	eng, spec := s.d.Engine, s.spec
@@ -239,7 +238,7 @@ func (s *Screen) started(m startedMsg) tea.Cmd {
 	s.now = s.d.Now()
 	if m.err != nil {
 		s.failed(m.err)
-		return screen.Ask(screen.JobDone{Job: s.id, Title: s.Name(), Image: s.image, Err: m.err})
+		return tea.Batch(screen.Ask(screen.JobDone{Job: s.id, Title: s.Name(), Image: s.image, Err: m.err}), screen.Ask(screen.ImagesChanged{}))
 	}
 	s.state, s.to = finished, s.now
 	st := s.at(stepStart, "")
@@ -312,7 +311,6 @@ func (s *Screen) event(e engine.Event) {
 	case progress.Line:
 		s.log.Log.Append(widget.LogLine{Time: e.Time, Text: e.Text})
 	case progress.Notice:
-		s.notices = append(s.notices, e.Text)
 		s.log.Log.Append(widget.LogLine{Time: e.Time, Text: e.Text, Own: true})
 	case progress.Done:
 		st := s.at(e.Step, e.Stage)

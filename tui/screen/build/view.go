@@ -99,6 +99,9 @@ func (s *Screen) sentence() string {
 	case finished:
 		return t.OK.Render(theme.Check) + t.Strong.Render(" "+s.Name()+" is built.") + t.Muted.Render("  "+widget.Bytes(s.image.Size))
 	case failed:
+		if s.image.Path != "" {
+			return t.Bad.Bold(true).Render(theme.Cross + " " + s.Name() + " is built, but could not be started.")
+		}
 		return t.Bad.Bold(true).Render(theme.Cross + " " + s.Name() + " could not be built.")
 	case cancelled:
 		return t.Warn.Render(theme.Note) + t.Strong.Render(" Building "+s.Name()+" was cancelled.")
@@ -152,6 +155,9 @@ func amount(st *step) string {
 	unit := ""
 	if st.unit != "bytes" && st.unit != "" {
 		unit = " " + st.unit
+		if st.total <= 1 && st.done == 1 {
+			unit = strings.TrimSuffix(unit, "s")
+		}
 	}
 	if st.total > 0 {
 		return one(st.done) + " of " + one(st.total) + unit

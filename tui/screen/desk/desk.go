@@ -21,20 +21,19 @@ type Screen struct {
 	d  screen.Deps
 	id task.ID
 
-	apps       []engine.Instance
-	images     []engine.ImageInfo
-	appsKnown  bool
-	imgsKnown  bool
-	imgsErr    error
-	reading    bool
-	readAgain  bool
-	rows       []row
-	list       widget.List
-	cards      map[string]about // by image path
-	now        time.Time
-	frame      int
-	w, h       int
-	selectOnce bool
+	apps      []engine.Instance
+	images    []engine.ImageInfo
+	imgsKnown bool
+	imgsErr   error
+	reading   bool
+	readAgain bool
+	rows      []row
+	list      widget.List
+	cards     map[string]about // by image path
+	now       time.Time
+	frame     int
+	w, h      int
+	touched   bool // the person has moved the cursor
 }
 
 // row is one line of the list.
@@ -117,10 +116,10 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		return s.look()
 	case screen.Instances:
 		if msg.Err == nil {
-			s.apps, s.appsKnown = append([]engine.Instance(nil), msg.List...), true
+			s.apps = append([]engine.Instance(nil), msg.List...)
 			s.now = s.d.Now()
 			s.build()
-			return s.look()
+			return tea.Batch(s.read(), s.look()) // when an image was last run, and by whom it is used, have changed
 		}
 	case screen.ImagesChanged:
 		return s.read()
@@ -185,8 +184,7 @@ func (s *Screen) build() {
 		items[i] = widget.Item{ID: r.id(), Fixed: r.id() == ""}
 	}
 	s.list.SetItems(items)
-	if !s.selectOnce && s.appsKnown && s.imgsKnown {
-		s.selectOnce = true
+	if !s.touched {
 		s.list.Top()
 		s.list.Resize(s.listHeight())
 	}
@@ -232,6 +230,7 @@ func (s *Screen) look() tea.Cmd {
 // Key moves the cursor.
 func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 	if s.list.Key(k.String()) {
+		s.touched = true
 		return s.look(), true
 	}
 	return nil, false
@@ -240,6 +239,7 @@ func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 // Mouse chooses a row; a click on the chosen one opens it.
 func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 	lw, _, lh, _ := s.layout(m.W, m.H)
+	s.touched = true
 	if m.Wheel != 0 {
 		s.list.Move(m.Wheel)
 		return s.look()

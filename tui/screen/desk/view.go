@@ -104,9 +104,9 @@ func (s *Screen) line(i int, selected bool, w int) string {
 		}
 		return mark + sign + " " + imageTable.Row(inner, name(r.image.Name), t.Muted.Render(widget.Bytes(r.image.Size)), t.Muted.Render(when))
 	case r.start == "catalog":
-		return mark + t.Accent.Render("+") + " " + name("from the catalog") + t.Muted.Render("   notebooks, experiments, result pages")
+		return mark + t.Accent.Render("+") + " " + name("from the catalog") + t.Muted.Render("   notebooks, pages, experiments")
 	case r.start == "file":
-		return mark + t.Accent.Render("+") + " " + name("from a file") + t.Muted.Render("   an image or a definition you have")
+		return mark + t.Accent.Render("+") + " " + name("from a file") + t.Muted.Render("   an image or a definition")
 	}
 	return ""
 }

@@ -85,6 +85,12 @@ func (s *Screen) Init() tea.Cmd {
 		if m.target, err = eng.Resolve(life, name); err != nil {
 			return m, err
 		}
+		if m.target.Kind == engine.TargetImage {
+			if text, c, err := task.Definition(m.target.Path); err == nil {
+				m.def, m.card = text, c
+				return m, nil
+			}
+		}
 		if m.card, err = eng.Card(life, name); err != nil {
 			return m, err
 		}

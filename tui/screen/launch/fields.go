@@ -138,6 +138,15 @@ func (s *Screen) folderName(i int) string {
 	return name
 }
 
+// definitionName is what a definition file is called for a person: the folder's name, when the file is named as all are.
+func definitionName(path string) string {
+	base := filepath.Base(path)
+	if st := strings.TrimPrefix(base, "Singularity"); base != st {
+		base = filepath.Base(filepath.Dir(path)) + strings.ReplaceAll(st, ".", "-")
+	}
+	return strings.TrimSuffix(base, ".def")
+}
+
 // short is the length up to which choices are shown beside each other.
 const short = 36
 

@@ -4,6 +4,7 @@
 package launch
 
 import (
+	"errors"
 	"os"
 	"time"
 
@@ -24,6 +25,7 @@ type Screen struct {
 	give map[string]string // answers that are filled in first
 
 	target engine.Target
+	def    string // path of the definition file, when that is what was opened
 	card   task.Card
 	known  bool
 	err    error
@@ -46,6 +48,7 @@ type (
 		id     task.ID
 		target engine.Target
 		card   task.Card
+		def    string
 		memory map[string]string
 		err    error
 	}
@@ -101,6 +104,16 @@ func (s *Screen) Init() tea.Cmd {
 		if m.target, err = eng.Resolve(life, name); err != nil {
 			return m, err
 		}
+		if m.target.Kind == engine.TargetImage {
+			if _, c, err := task.Definition(m.target.Path); err == nil { // not an image: how to build one
+				m.card, m.def = c, m.target.Path
+				m.target.Built, m.target.Name = false, definitionName(m.target.Path)
+				m.memory = mem.Load(m.target.Name)
+				return m, nil
+			} else if !errors.Is(err, task.ErrNoDefinition) {
+				return m, err
+			}
+		}
 		if m.card, err = eng.Card(life, name); err != nil && m.target.Kind != engine.TargetRemote {
 			return m, err
 		}
@@ -141,7 +154,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		if msg.id != s.id {
 			return nil
 		}
-		s.target, s.card, s.known, s.err = msg.target, msg.card, true, msg.err
+		s.target, s.def, s.card, s.known, s.err = msg.target, msg.def, msg.card, true, msg.err
 		if msg.err != nil {
 			return tea.Sequence(screen.Ask(screen.Back{}), screen.Ask(screen.Failed{What: "Opening " + s.name, Err: msg.err}))
 		}
@@ -420,15 +433,16 @@ func (s *Screen) run() tea.Cmd {
 		}
 		return nil
 	})
-	if !s.target.Built && s.target.Kind != engine.TargetImage {
+	if !s.target.Built {
 		s.starting = false
-		def := s.target.Name
-		if s.target.Kind == engine.TargetRemote {
-			def = s.target.Ref
+		b := engine.BuildSpec{Definition: s.target.Name, Target: s.target.Path, Force: true}
+		switch {
+		case s.def != "":
+			b.Definition, b.Target = s.def, "" // into the store
+		case s.target.Kind == engine.TargetRemote:
+			b.Definition = s.target.Ref
 		}
-		return tea.Batch(save, screen.Ask(screen.StartBuild{
-			Title: s.title(), Spec: engine.BuildSpec{Definition: def, Target: s.target.Path, Force: true}, Then: &spec,
-		}))
+		return tea.Batch(save, screen.Ask(screen.StartBuild{Title: s.title(), Spec: b, Then: &spec}))
 	}
 	s.starting, s.from, s.now = true, s.d.Now(), s.d.Now()
 	return tea.Batch(save, task.Call(func() (engine.Instance, error) { return eng.Start(life, spec) },

@@ -127,10 +127,14 @@ func (s *Screen) all() []engine.Check {
 		port.Title = fmt.Sprintf("Port %d is in use by %s", s.port.Port, orElse(s.port.Holder, "another program"))
 		port.Term = "Carrel will pick a free one"
 	}
-	if s.port.Port > 0 {
+	said := map[string]bool{}
+	for _, c := range s.checks {
+		said[c.Name] = true
+	}
+	if s.port.Port > 0 && !said["port"] {
 		out = append(out, port)
 	}
-	if s.dir != "" {
+	if s.dir != "" && !said["disk"] {
 		space := engine.Check{Name: "space", Status: engine.StatusOK, Title: fmt.Sprintf("%s free for images in %s", widget.Bytes(s.free), widget.Tilde(s.dir, s.d.Home)),
 			Detail: "An image is one file, from some 10 MB to a few GB."}
 		if s.free < 2e9 {
