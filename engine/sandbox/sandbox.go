@@ -33,6 +33,9 @@ type Config struct {
 	Note func(string)
 	// Self is this program's binary; empty: /proc/self/exe.
 	Self string
+	// Cgroup is an opened folder of cgroup v2 in which the container starts (clone3(2), CLONE_INTO_CGROUP); nil: the
+	// caller's own. It stays the caller's.
+	Cgroup *os.File
 }
 
 // Container is a running container. Its methods may be called from several goroutines.
@@ -87,6 +90,9 @@ func Start(ctx context.Context, c Config) (*Container, error) {
 		if on {
 			sys.Cloneflags |= flag
 		}
+	}
+	if c.Cgroup != nil {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(c.Cgroup.Fd())
 	}
 	c.IDs.attr(sys)
 	files, closeNull, err := standard(c.Stdin, c.Stdout, c.Stderr)

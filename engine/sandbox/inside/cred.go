@@ -15,14 +15,20 @@ import (
 
 // dropPrivileges makes the calling thread, from which the process is started, as weak as the plan wants it. The other
 // threads of init give up their capabilities too; the bounding set and the filters matter only for what is started.
-func dropPrivileges(p *plan.Process) error {
+func dropPrivileges(p *plan.Process, note func(string)) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return opError{op: "set no_new_privs", err: err}
 	}
-	if !p.KeepCaps {
-		if err := dropCaps(); err != nil {
-			return err
-		}
+	setLimits(p, note)
+	var err error
+	switch {
+	case len(p.AddCaps) > 0 || len(p.DropCaps) > 0:
+		err = limitCaps(p.KeepCaps, p.AddCaps, p.DropCaps)
+	case !p.KeepCaps:
+		err = dropCaps()
+	}
+	if err != nil {
+		return err
 	}
 	if p.FakeRoot {
 		if err := install(fakeRootFilter()); err != nil {
@@ -66,6 +72,72 @@ func dropCaps() error {
 		return opError{op: "drop capabilities", err: errno}
 	}
 	return nil
+}
+
+// limitCaps leaves the process all capabilities or none, and besides those to add, without those to drop. They are made
+// ambient, so that they last beyond execve(2) for a user other than root (capabilities(7)).
+func limitCaps(all bool, add, drop []int) error {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var have [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &have[0]); err != nil {
+		return opError{op: "read capabilities", err: err}
+	}
+	var keep [2]uint32
+	if all {
+		keep = [2]uint32{have[0].Permitted, have[1].Permitted}
+	}
+	for _, c := range add {
+		keep[c/32] |= 1 << (c % 32) & have[c/32].Permitted
+	}
+	for _, c := range drop {
+		keep[c/32] &^= 1 << (c % 32)
+	}
+	for c := range lastCap() + 1 {
+		if keep[c/32]&(1<<(c%32)) != 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil && err != unix.EPERM && err != unix.EINVAL {
+			return opError{op: "drop capability " + strconv.Itoa(c), err: err}
+		}
+	}
+	var data [2]unix.CapUserData
+	for i := range data {
+		data[i] = unix.CapUserData{Effective: keep[i], Permitted: keep[i], Inheritable: keep[i]}
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && err != unix.EINVAL {
+		return opError{op: "clear ambient capabilities", err: err}
+	}
+	if err := unix.Capset(&hdr, &data[0]); err != nil { // of this thread, which starts all processes
+		return opError{op: "set capabilities", err: err}
+	}
+	for c := range lastCap() + 1 {
+		if keep[c/32]&(1<<(c%32)) == 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uintptr(c), 0, 0); err != nil {
+			return opError{op: "keep capability " + strconv.Itoa(c), err: err}
+		}
+	}
+	return nil
+}
+
+// setLimits sets what the process may use at most.
+func setLimits(p *plan.Process, note func(string)) {
+	for _, l := range p.Limits {
+		if err := unix.Setrlimit(l.Resource, &unix.Rlimit{Cur: l.Value, Max: l.Value}); err != nil {
+			note("the limit of " + l.Name + " cannot be set: " + err.Error())
+		}
+	}
+	if len(p.CPUs) == 0 {
+		return
+	}
+	var set unix.CPUSet
+	for _, c := range p.CPUs {
+		set.Set(c)
+	}
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		note("the processors cannot be chosen: " + err.Error())
+	}
 }
 
 // raiseCaps makes all permitted capabilities effective, after PR_SET_KEEPCAPS.

@@ -79,6 +79,9 @@ func (r *rootMaker) bind(op *plan.Op, source int) error {
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 		m, mode = makeDir, 0o755
 	}
+	if op.NoMake {
+		m = failMissing
+	}
 	dest, err := r.tree.open(op.Dest, m, mode)
 	if err != nil {
 		return err
@@ -94,23 +97,30 @@ func (r *rootMaker) bind(op *plan.Op, source int) error {
 	if op.NoExec {
 		attr.Attr_set |= unix.MOUNT_ATTR_NOEXEC
 	}
-	return r.attach(source, dest, op.Dest, attr)
+	if op.NoRecurse {
+		return r.attach(source, dest, op.Dest, attr, 0)
+	}
+	return r.attach(source, dest, op.Dest, attr, unix.AT_RECURSIVE)
 }
 
-// attach puts the tree at source, with what is mounted below it, on dest: attributes first, so that it is never visible
+// attach puts the tree at source, with what is mounted below it when recursive is AT_RECURSIVE rather than 0, on dest: attributes first, so that it is never visible
 // without them (open_tree(2), mount_setattr(2), move_mount(2); Linux 5.12), or by mount(2) and a remount before that.
-func (r *rootMaker) attach(source, dest int, destPath string, attr unix.MountAttr) error {
-	fd, err := unix.OpenTree(source, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH)
+func (r *rootMaker) attach(source, dest int, destPath string, attr unix.MountAttr, recursive uint) error {
+	fd, err := unix.OpenTree(source, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|recursive|unix.AT_EMPTY_PATH)
 	if err == nil {
 		defer unix.Close(fd)
-		if err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err == nil {
+		if err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|recursive, &attr); err == nil {
 			return unix.MoveMount(fd, "", dest, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 		}
 	}
 	if err != unix.ENOSYS && err != unix.EPERM {
 		return err
 	}
-	if err := unix.Mount(fdPath(source), fdPath(dest), "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+	flags := uintptr(unix.MS_BIND)
+	if recursive != 0 {
+		flags |= unix.MS_REC
+	}
+	if err := unix.Mount(fdPath(source), fdPath(dest), "", flags, ""); err != nil {
 		return err
 	}
 	top, err := r.tree.open(destPath, failMissing, 0) // now the mounted tree
@@ -159,7 +169,7 @@ func (r *rootMaker) mountProc(op *plan.Op) error {
 		return err
 	}
 	defer unix.Close(dest)
-	return r.attach(src, dest, op.Dest, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC})
+	return r.attach(src, dest, op.Dest, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC}, unix.AT_RECURSIVE)
 }
 
 func (r *rootMaker) link(op *plan.Op) error {

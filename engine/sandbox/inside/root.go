@@ -82,6 +82,22 @@ func (r *rootMaker) make() error {
 			}
 		}
 	}
+	if r.plan.Upper.Seal {
+		return r.seal()
+	}
+	return nil
+}
+
+// seal makes the root, but nothing that is mounted on it, read-only.
+func (r *rootMaker) seal() error {
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	err := unix.MountSetattr(unix.AT_FDCWD, newRoot, 0, &attr)
+	if err == unix.ENOSYS {
+		err = remount(newRoot, attr.Attr_set)
+	}
+	if err != nil {
+		return opError{op: "make the root read-only", err: err}
+	}
 	return nil
 }
 

@@ -57,6 +57,9 @@ type Upper struct {
 	Dir string `json:"dir,omitempty"`
 	// Size limits UpperMemory in bytes; 0 leaves it to the kernel (half of the memory).
 	Size int64 `json:"size,omitempty"`
+	// Seal makes the root read-only once every Op is done: the layer then holds the places for mounts and nothing else.
+	// What is mounted below the root is not affected.
+	Seal bool `json:"seal,omitempty"`
 }
 
 // UpperKind is a way to make the root writable.
@@ -103,6 +106,10 @@ type Op struct {
 	MergeField int `json:"merge_field,omitempty"`
 	// OnlyIfMissing leaves a Dest that exists as it is.
 	OnlyIfMissing bool `json:"only_if_missing,omitempty"`
+	// NoMake makes a missing Dest an error (ENOENT) for binds.
+	NoMake bool `json:"no_make,omitempty"`
+	// NoRecurse binds Source without what is mounted below it.
+	NoRecurse bool `json:"no_recurse,omitempty"`
 }
 
 // Process is what runs in the container.
@@ -119,6 +126,14 @@ type Process struct {
 	Umask int `json:"umask"` // -1 keeps
 	// KeepCaps leaves the capabilities of the container's user namespace to the process (builds, --fakeroot).
 	KeepCaps bool `json:"keep_caps,omitempty"`
+	// AddCaps are capabilities (numbers of linux/capability.h) that the process keeps although KeepCaps is not set; DropCaps
+	// those it loses although it is.
+	AddCaps  []int `json:"add_caps,omitempty"`
+	DropCaps []int `json:"drop_caps,omitempty"`
+	// Limits are set before the process is started; one that cannot be set is a remark.
+	Limits []Limit `json:"limits,omitempty"`
+	// CPUs are the processors it may run on; nil: all.
+	CPUs []int `json:"cpus,omitempty"`
 	// FakeRoot answers the privileged calls of an installation (chown, setuid, mknod …) with success (seccomp(2)).
 	FakeRoot bool `json:"fake_root,omitempty"`
 	// NoSync answers fsync(2) and its like with success and without work: for builds, whose tree counts only when it is
@@ -131,6 +146,13 @@ type Process struct {
 	CloseFDs bool `json:"close_fds,omitempty"`
 	// NewSession detaches from the terminal: setsid(2).
 	NewSession bool `json:"new_session,omitempty"`
+}
+
+// Limit is a resource limit of a process, soft and hard alike (setrlimit(2)).
+type Limit struct {
+	Resource int    `json:"resource"` // RLIMIT_…
+	Value    uint64 `json:"value"`
+	Name     string `json:"name"` // for a remark: "memory"
 }
 
 // Action is what Singularity's action scripts decide at the start: the image's environment is sourced, then the right
