@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -234,7 +235,10 @@ func (p *ports) watch(ctx context.Context, init int) {
 				p.look(ctx, init) // a printed address is a sign that something listens
 			}
 		}
-		settled = p.show()
+		before := settled
+		if settled = p.show(); settled && !before {
+			debug.FreeOSMemory() // what the start needed is not needed again
+		}
 		if settled {
 			pause = idle
 		} else if pause > later {
