@@ -258,11 +258,11 @@ func TestInNamespace(t *testing.T) {
 
 const helperVariable = "DEBIAN_TEST_NAMESPACE"
 
-// TestNamespaceHelper is the part of TestInNamespace that runs inside.
+// TestNamespaceHelper is the part of TestInNamespace that runs inside; by itself it is none.
 func TestNamespaceHelper(t *testing.T) {
 	folder := os.Getenv(helperVariable)
 	if folder == "" {
-		t.Skip("missing: the namespace TestInNamespace makes")
+		return
 	}
 	opts := realOptions(t, "bookworm")
 	root := filepath.Join(folder, "root")
