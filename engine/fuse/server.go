@@ -1,0 +1,230 @@
+package fuse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/squashfs"
+)
+
+// FSType is the file system type to call mount(2) with.
+const FSType = "fuse.carrel"
+
+// MountFlags are the flags to call mount(2) with. The caller may add MS_NOSUID.
+const MountFlags = unix.MS_RDONLY | unix.MS_NODEV | unix.MS_NOATIME
+
+// MountData is the data to call mount(2) with, for the number of the descriptor of /dev/fuse in the calling process and its ids
+// in its user namespace. The kernel checks permissions itself (default_permissions), from the attributes it keeps.
+func MountData(fd int, uid, gid uint32) string {
+	return fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other,default_permissions,max_read=%d", fd, uid, gid, maxRead)
+}
+
+// maxRead is the largest read the kernel may ask for, in bytes.
+const maxRead = 1 << 20
+
+// Options say how an image is served.
+type Options struct {
+	// OneOwner reports every file as owned by UID and GID, as ids of the process that mounted: in a user namespace of one id all
+	// others would show as nobody, and could not be copied up by an overlay.
+	OneOwner bool
+	UID, GID uint32
+	// Workers is the number of goroutines that answer requests (0: by the number of processors, from 2 to 8).
+	Workers int
+	// HideXattrs answers as if no file had extended attributes, which spares a request for nearly every look-up of an overlay on top.
+	HideXattrs bool
+}
+
+type server struct {
+	fd        int
+	stop      int // an eventfd that becomes readable when all is to end
+	img       *squashfs.Reader
+	opt       Options
+	noXattrs  bool
+	noOpen    atomic.Bool
+	noOpendir atomic.Bool
+	dirs      dirCache
+	ahead     chan readahead
+	next      [256]atomic.Uint64 // by hash of the node: a digest of node and offset where its last read ended
+	failed    atomic.Pointer[error]
+}
+
+type readahead struct {
+	in  *squashfs.Inode
+	off int64
+}
+
+// Serve answers the kernel's requests on fd, an open and mounted /dev/fuse, until the file system is unmounted everywhere (which is
+// no error), or ctx ends (whose error it returns; the mount then gives ENOTCONN to its users), or the device fails. It closes
+// fd in any case. It leaves no goroutine behind; img stays open.
+func Serve(ctx context.Context, fd int, img *squashfs.Reader, opt Options) error {
+	defer unix.Close(fd)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return fmt.Errorf("serve image: %w", err)
+	}
+	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("serve image: eventfd: %w", err)
+	}
+	defer unix.Close(stop)
+	sb := img.Superblock()
+	s := &server{fd: fd, stop: stop, img: img, opt: opt, noXattrs: opt.HideXattrs || !sb.HasXattrs(), ahead: make(chan readahead, 4)}
+	workers := opt.Workers
+	if workers <= 0 {
+		workers = min(max(runtime.GOMAXPROCS(0), 2), 8)
+	}
+	quit := context.AfterFunc(ctx, s.end)
+	var group, ahead sync.WaitGroup
+	for range workers {
+		group.Go(func() {
+			if err := s.work(); err != nil {
+				s.failed.CompareAndSwap(nil, &err)
+			}
+			s.end() // one that ends ends all
+		})
+	}
+	ahead.Go(func() {
+		for r := range s.ahead {
+			_ = s.img.Prefetch(r.in, r.off) // whoever asks for the block gets the error
+		}
+	})
+	group.Wait()
+	close(s.ahead)
+	ahead.Wait()
+	if !quit() {
+		return fmt.Errorf("serve image: %w", context.Cause(ctx))
+	}
+	if err := s.failed.Load(); err != nil {
+		return fmt.Errorf("serve image: %w", *err)
+	}
+	return nil
+}
+
+// end wakes all workers for their last time; the eventfd is never read, so it stays readable.
+func (s *server) end() {
+	_, _ = unix.Write(s.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+}
+
+// worker is what one of the answering goroutines has for itself.
+type worker struct {
+	s   *server
+	in  []byte
+	out []byte // the reply being made, with room for its header
+	iov [][]byte
+}
+
+// inputSize is what the kernel wants a read of the device to have room for, given that there are no writes.
+const inputSize = 16 << 10
+
+// errUnmounted ends a worker in the regular way.
+var errUnmounted = errors.New("unmounted")
+
+func (s *server) work() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	poll, err := s.newPoll()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(poll)
+	w := &worker{s: s, in: make([]byte, inputSize), out: make([]byte, outHeaderSize, 4096)}
+	var events [2]unix.EpollEvent
+	for {
+		n, err := unix.Read(s.fd, w.in)
+		switch err {
+		case nil:
+			err = w.answer(w.in[:n])
+		case unix.EAGAIN:
+			n, err = unix.EpollWait(poll, events[:], -1)
+			if err == unix.EINTR {
+				continue
+			}
+			for _, e := range events[:max(n, 0)] {
+				if int(e.Fd) == s.stop {
+					return nil
+				}
+			}
+		case unix.ENODEV:
+			err = errUnmounted
+		case unix.EINTR, unix.ENOENT: // the request was interrupted before it was read
+			continue
+		}
+		if err == errUnmounted {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("/dev/fuse: %w", err)
+		}
+	}
+}
+
+// newPoll waits for requests and for the end. EPOLLEXCLUSIVE (Linux 4.5) wakes one of the waiting workers for a request.
+func (s *server) newPoll() (int, error) {
+	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("epoll: %w", err)
+	}
+	for fd, events := range map[int]uint32{s.fd: unix.EPOLLIN | unix.EPOLLEXCLUSIVE, s.stop: unix.EPOLLIN} {
+		if err := unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)}); err != nil {
+			unix.Close(poll)
+			return -1, fmt.Errorf("epoll: %w", err)
+		}
+	}
+	return poll, nil
+}
+
+// answer handles one request. Its error is that of the device, not of the request.
+func (w *worker) answer(b []byte) error {
+	r, ok := parseRequest(b)
+	if !ok {
+		return fmt.Errorf("request of %d bytes is damaged", len(b))
+	}
+	switch r.op {
+	case opForget, opBatchForget, opInterrupt: // no reply; nothing is remembered and nothing takes long
+		return nil
+	}
+	w.out = w.out[:outHeaderSize]
+	w.iov = append(w.iov[:0], nil)
+	errno := w.handle(&r)
+	return w.reply(r.unique, errno)
+}
+
+// reply writes what the worker has collected: out, and behind it the rest of iov.
+func (w *worker) reply(unique uint64, errno unix.Errno) error {
+	if errno != 0 {
+		w.out, w.iov = w.out[:outHeaderSize], w.iov[:1]
+	}
+	w.iov[0] = w.out
+	total := 0
+	for _, b := range w.iov {
+		total += len(b)
+	}
+	ne.PutUint32(w.out, uint32(total))
+	ne.PutUint32(w.out[4:], uint32(-int32(errno)))
+	ne.PutUint64(w.out[8:], unique)
+	for {
+		var err error
+		if len(w.iov) == 1 {
+			_, err = unix.Write(w.s.fd, w.out)
+		} else {
+			_, err = unix.Writev(w.s.fd, w.iov)
+		}
+		switch err {
+		case unix.EINTR:
+			continue
+		case nil, unix.ENOENT: // the request was given up meanwhile
+			return nil
+		case unix.ENODEV:
+			return errUnmounted
+		}
+		return err
+	}
+}

@@ -1,0 +1,109 @@
+package squashfs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"carrel/engine/tree"
+)
+
+// node is a name in the tree that a Writer collects; several may share an inode.
+type node struct {
+	name  string
+	inode *inode
+}
+
+// inode is all about an object but its names. Regular files have a *fileData as body, directories a *dirData, symbolic links
+// their target as a string, devices their number as a uint32.
+type inode struct {
+	body     any
+	mode     uint16 // st_mode
+	uid, gid uint16 // places in the id table
+	mtime    uint32
+	xattr    uint32
+	implicit bool // no entry named it
+
+	// Known while the tables are written.
+	nlink  uint32
+	number uint32
+	done   bool
+	ref    Ref
+}
+
+// dirData holds a directory's children in the order of their coming, until the tables are written.
+type dirData struct {
+	children []*node
+	byName   map[string]*node // nil while there are few
+
+	subdirs uint32
+	listing uint64 // place in the directory table
+	size    uint32 // as the inode has it
+	index   []dirIndex
+}
+
+type dirIndex struct {
+	offset uint32 // of a directory header from the start of the listing
+	block  uint32 // the metadata block it lies in
+	name   string
+}
+
+// manyChildren is the size from which a directory is searched by a map.
+const manyChildren = 16
+
+func newImplicitDir(name string, mtime uint32) *node {
+	return &node{name: name, inode: &inode{mode: tree.TypeDir | 0o755, mtime: mtime, xattr: noXattr, body: &dirData{}}}
+}
+
+func (n *node) dir() *dirData { return n.inode.body.(*dirData) }
+
+func (d *dirData) get(name string) *node {
+	if d.byName != nil {
+		return d.byName[name]
+	}
+	for _, c := range d.children {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (d *dirData) put(n *node) {
+	d.children = append(d.children, n)
+	if d.byName != nil {
+		d.byName[n.name] = n
+	} else if len(d.children) > manyChildren {
+		d.byName = make(map[string]*node, 2*manyChildren)
+		for _, c := range d.children {
+			d.byName[c.name] = c
+		}
+	}
+}
+
+func (d *dirData) sort() {
+	d.byName = nil
+	slices.SortFunc(d.children, func(a, b *node) int { return strings.Compare(a.name, b.name) })
+}
+
+// idTable collects user and group ids; inodes refer to them by index.
+type idTable struct {
+	ids   []uint32
+	where map[uint32]uint16
+}
+
+func (t *idTable) index(id uint32) (uint16, error) {
+	if i, ok := t.where[id]; ok {
+		return i, nil
+	}
+	if len(t.ids) == maxIDs {
+		return 0, fmt.Errorf("more than %d different user and group ids", maxIDs)
+	}
+	if t.where == nil {
+		t.where = make(map[uint32]uint16)
+	}
+	i := uint16(len(t.ids))
+	t.ids = append(t.ids, id)
+	t.where[id] = i
+	return i, nil
+}

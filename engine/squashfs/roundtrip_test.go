@@ -1,0 +1,172 @@
+package squashfs
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"carrel/engine/tree"
+)
+
+func TestWriteThenRead(t *testing.T) {
+	for _, c := range []Compression{Zstd, Gzip, None} {
+		for _, blockSize := range []int{MinBlockSize, DefaultBlockSize, MaxBlockSize} {
+			t.Run(fmt.Sprintf("%v-%d", c, blockSize), func(t *testing.T) {
+				for seed := range uint64(4) {
+					src := randomTree(seed, min(blockSize, 16<<10), true)
+					b, stats := pack(t, src, Options{Compression: c, BlockSize: blockSize})
+					if int64(len(b)) != stats.PaddedSize || stats.PaddedSize%4096 != 0 || stats.Size > stats.PaddedSize {
+						t.Fatalf("%d bytes, stats %+v", len(b), stats)
+					}
+					r := openBytes(t, b)
+					same(t, "image", list(t, src), list(t, r))
+					for n := uint32(1); n <= r.Superblock().Inodes; n++ {
+						ref, err := r.Lookup(n)
+						if err != nil {
+							t.Fatal(err)
+						}
+						in, err := r.Inode(ref)
+						if err != nil || in.Number != n {
+							t.Fatalf("inode %d is %+v, %v", n, in, err)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestBytesDoNotDependOnProcessors(t *testing.T) {
+	src := randomTree(7, 32<<10, true)
+	var want []byte
+	for _, procs := range []int{1, 2, 4} {
+		old := runtime.GOMAXPROCS(procs)
+		for range 2 {
+			b, _ := pack(t, src, Options{BlockSize: 32 << 10})
+			if want == nil {
+				want = b
+			}
+			if !bytes.Equal(b, want) {
+				t.Errorf("image differs with GOMAXPROCS=%d", procs)
+			}
+		}
+		runtime.GOMAXPROCS(old)
+	}
+	for _, workers := range []int{1, 3, 17} {
+		if b, _ := pack(t, src, Options{BlockSize: 32 << 10, Workers: workers}); !bytes.Equal(b, want) {
+			t.Errorf("image differs with %d workers", workers)
+		}
+	}
+}
+
+func TestOffset(t *testing.T) {
+	src := randomTree(3, 8<<10, true)
+	plain, _ := pack(t, src, Options{BlockSize: 8 << 10})
+	m := &memory{b: bytes.Repeat([]byte{0xaa}, 8192)}
+	w, err := NewWriter(m, Options{BlockSize: 8 << 10, Offset: 8192})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := src.WriteTo(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	stats, err := w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(m.b[:8192], bytes.Repeat([]byte{0xaa}, 8192)) || !bytes.Equal(m.b[8192:8192+stats.PaddedSize], plain) {
+		t.Error("image at an offset differs")
+	}
+}
+
+// reference lists a folder that another program made or will read.
+func reference(t *testing.T, folder string) map[string]string {
+	return list(t, tree.Dir(folder, tree.DirOptions{}))
+}
+
+func makeFolder(t *testing.T, seed uint64) string {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "tree")
+	u, err := tree.Unpack(folder, tree.UnpackOptions{Owners: os.Geteuid() == 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := randomTree(seed, 64<<10, os.Geteuid() == 0).WriteTo(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+func TestUnsquashfsReadsOurs(t *testing.T) {
+	needTool(t, "unsquashfs")
+	folder := makeFolder(t, 11)
+	want := reference(t, folder)
+	for _, opt := range []Options{{}, {Level: 19}, {Compression: Gzip}, {Compression: Gzip, Level: 1}, {Compression: None}, {BlockSize: MaxBlockSize}, {BlockSize: MinBlockSize}} {
+		t.Run(fmt.Sprintf("%v-%d-%d", opt.Compression, opt.Level, opt.BlockSize), func(t *testing.T) {
+			b, _ := pack(t, tree.Dir(folder, tree.DirOptions{}), opt)
+			out := filepath.Join(t.TempDir(), "out")
+			run(t, "unsquashfs", "-no-progress", "-d", out, writeFile(t, b))
+			same(t, "unsquashfs", want, reference(t, out))
+		})
+	}
+}
+
+func TestReadMksquashfs(t *testing.T) {
+	needTool(t, "mksquashfs")
+	folder := makeFolder(t, 12)
+	want := reference(t, folder)
+	for _, args := range [][]string{
+		{"-comp", "gzip"}, {"-comp", "zstd"}, {"-comp", "xz"}, {"-comp", "xz", "-Xbcj", "x86"}, {"-comp", "lz4"}, {"-comp", "lz4", "-Xhc"},
+		{"-noI", "-noD", "-noF", "-noX", "-noId"}, {"-comp", "zstd", "-always-use-fragments"}, {"-comp", "gzip", "-no-fragments", "-no-exports"}, {"-b", "1M"}, {"-b", "4K", "-no-duplicates"},
+	} {
+		t.Run(fmt.Sprint(args), func(t *testing.T) {
+			image := filepath.Join(t.TempDir(), "x.sqfs")
+			run(t, "mksquashfs", append([]string{folder, image, "-quiet", "-no-progress"}, args...)...)
+			b, err := os.ReadFile(image)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, "image", want, list(t, openBytes(t, b)))
+		})
+	}
+	t.Run("lzo", func(t *testing.T) {
+		image := filepath.Join(t.TempDir(), "x.sqfs")
+		run(t, "mksquashfs", folder, image, "-quiet", "-no-progress", "-comp", "lzo")
+		b, err := os.ReadFile(image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(bytes.NewReader(b), int64(len(b)), ReaderOptions{}); err == nil {
+			t.Error("lzo was opened")
+		}
+	})
+}
+
+func TestKernelMountsOurs(t *testing.T) {
+	needRoot(t)
+	needTool(t, "mount")
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		t.Skip("missing: loop devices")
+	}
+	src := randomTree(13, 64<<10, true)
+	// A directory large enough to have an index, with long names so that it spans many metadata blocks.
+	src = append(src, dir("many", 0o755))
+	for i := range 5000 {
+		src = append(src, regular(fmt.Sprintf("many/%05d-a-rather-long-name-so-that-the-listing-is-large", i), []byte{byte(i)}))
+	}
+	want := list(t, src)
+	for _, opt := range []Options{{}, {Compression: Gzip}, {Compression: None}, {BlockSize: MaxBlockSize}, {BlockSize: MinBlockSize}} {
+		b, _ := pack(t, src, opt)
+		image, at := writeFile(t, b), t.TempDir()
+		run(t, "mount", "-t", "squashfs", "-o", "loop,ro", image, at)
+		t.Cleanup(func() { run(t, "umount", at) })
+		same(t, "mounted image", want, reference(t, at))
+		same(t, "image", want, list(t, openBytes(t, b)))
+	}
+}
