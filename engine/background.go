@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -53,7 +54,7 @@ func (e *Engine) Start(ctx context.Context, s RunSpec) (Instance, error) {
 		name = instance.NameOf(t.Path)
 	}
 	// What is wrong with the request is told here, before there is anything to clean up.
-	p, err := e.prepare(ctx, t, s)
+	p, err := e.prepare(ctx, t, s, true)
 	if err != nil {
 		return Instance{}, err
 	}
@@ -92,7 +93,7 @@ func Supervise(ctx context.Context, in io.Reader) error {
 		took(err)
 		return err
 	}
-	p, err := e.prepare(ctx, o.Target, o.Spec)
+	p, err := e.prepare(ctx, o.Target, o.Spec, false)
 	if err != nil {
 		took(err)
 		return err
@@ -110,7 +111,7 @@ func Supervise(ctx context.Context, in io.Reader) error {
 			c := p.config
 			c.Stdin, c.Stdout, c.Stderr, c.Note = stdin, stdout, stderr, note
 			k, err := sandbox.Start(ctx, c)
-			return k, nil, err
+			return k, func() error { return p.saved(note) }, err
 		},
 		UserNet: func(ctx context.Context, link *os.File) (io.Closer, error) {
 			defer link.Close()
@@ -163,7 +164,7 @@ func (e *Engine) Instances(context.Context) ([]Instance, error) {
 		return nil, err
 	}
 	out := make([]Instance, 0, len(list))
-	for _, in := range list {
+	for _, in := range slices.Backward(list) {
 		out = append(out, e.fromInstance(in))
 	}
 	return out, nil
@@ -212,9 +213,18 @@ func (e *Engine) Logs(ctx context.Context, name string, o LogOptions, take func(
 		return err
 	}
 	return instance.ReadLog(ctx, in.Dir, instance.LogOptions{Follow: o.Follow, Tail: o.Tail, Since: o.Since}, func(lines []instance.LogLine) error {
-		out := make([]LogLine, len(lines))
-		for i, l := range lines {
-			out[i] = LogLine{Time: l.Time, Stream: l.Stream, Text: l.Text}
+		out := make([]LogLine, 0, len(lines))
+		open := map[string]int{} // by stream, the index of a line that goes on
+		for _, l := range lines {
+			if i, ok := open[l.Stream]; ok {
+				out[i].Text += l.Text
+			} else {
+				open[l.Stream] = len(out)
+				out = append(out, LogLine{Time: l.Time, Stream: l.Stream, Text: l.Text})
+			}
+			if !l.Partial {
+				delete(open, l.Stream)
+			}
 		}
 		return take(out)
 	})

@@ -46,6 +46,7 @@ type prepared struct {
 	card    card.Card
 	config  sandbox.Config
 	network launch.Network
+	keeper  *keeper // with Writable
 	closers []func()
 }
 
@@ -70,7 +71,9 @@ func (e *Engine) EnsureBuilt(ctx context.Context, name string, sink Sink) (Targe
 }
 
 // prepare works out the container of a RunSpec. The image is built.
-func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec) (*prepared, error) {
+//
+// With look nothing is taken: it only finds out whether the container could be started.
+func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*prepared, error) {
 	img, err := image.Open(t.Path)
 	if err != nil {
 		return nil, err
@@ -110,14 +113,22 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec) (*prepared, e
 		o.Network = launch.NetworkPrivate
 	}
 	p.network = o.Network
-	if err := e.identity(&o); err != nil {
-		return fail(err)
-	}
+	e.identity(&o, s.Writable)
 	if err := e.layers(ctx, p, &o); err != nil {
 		return fail(err)
 	}
+	if s.Writable {
+		if err := e.keep(p, s, &o, look); err != nil {
+			return fail(err)
+		}
+	}
 	if p.config, err = launch.Config(o); err != nil {
 		return fail(err)
+	}
+	if p.keeper != nil {
+		if err := p.keeper.begin(p.config.Plan.Ops); err != nil {
+			return fail(err)
+		}
 	}
 	return p, nil
 }
@@ -153,21 +164,20 @@ func hostname(s RunSpec, t Target) string {
 }
 
 // identity decides who the process is: the caller, or root of a user namespace.
-func (e *Engine) identity(o *launch.Options) error {
+func (e *Engine) identity(o *launch.Options, keeps bool) {
 	u := e.c.User
 	switch {
 	case u.UID == 0:
 		o.IDs = sandbox.NoIDMap()
 	case o.Root:
 		m, err := sandbox.RootWithRanges()
-		if err != nil {
+		if err != nil || keeps { // what is kept has to be read by the caller afterwards
 			m, o.FakeRoot = sandbox.SingleID(0, 0), true
 		}
 		o.IDs = m
 	default:
 		o.IDs = sandbox.SingleID(u.UID, u.GID)
 	}
-	return nil
 }
 
 // attached is what a container in the foreground has on the host: published ports, a user-mode network stack.
@@ -226,7 +236,7 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	if err != nil {
 		return 0, err
 	}
-	p, err := e.prepare(ctx, t, s)
+	p, err := e.prepare(ctx, t, s, false)
 	if err != nil {
 		return 0, err
 	}
@@ -282,7 +292,20 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	status, err := k.Wait()
 	cancel()
 	probing.Wait()
-	return status, err
+	return status, errors.Join(err, p.saved(cb.Note))
+}
+
+// saved saves what a container with Writable has changed, and remarks on it. The run may have been cancelled: that ends
+// the container, not the saving of its work.
+func (p *prepared) saved(note func(string)) error {
+	if p.keeper == nil {
+		return nil
+	}
+	c, err := p.keeper.save(context.Background())
+	if err == nil && note != nil && !c.Empty() {
+		note(fmt.Sprintf("saved in %s: %d files changed, %d deleted", filepath.Base(p.target.Path), c.Files, c.Deleted))
+	}
+	return err
 }
 
 // probe tells the caller when a published port answers.

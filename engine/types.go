@@ -108,6 +108,8 @@ type RunSpec struct {
 	Isolated  bool
 	NoNetwork bool
 	Writable  bool // keep what changes
+	// Leftovers says what to do, with Writable, about changes that an earlier run could not save.
+	Leftovers Leftovers
 	Root      bool // be root inside (--fakeroot)
 	CleanEnv  bool
 	NoHome    bool

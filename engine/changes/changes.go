@@ -1,0 +1,221 @@
+// Package changes turns what a container wrote over an image, the upper folder of an overlay file system, into a tree that
+// can be laid over that image as a further layer by any engine.
+//
+// Deleted files are whiteouts, character devices 0:0, in both. A directory that replaced one of the image is opaque in the
+// upper folder by an extended attribute, whose name depends on who mounted it; here it gets a whiteout for each name that
+// it hides, which every overlay understands, mounted by root or in a user namespace (Documentation/filesystems/overlayfs.rst,
+// "whiteouts and opaque directories").
+package changes
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/tree"
+)
+
+// Options say what of an upper folder counts.
+type Options struct {
+	// Lower is the image that the changes were made to.
+	Lower fs.FS
+	// MountPoints are paths in the container, absolute, where something was mounted: what the upper folder has there was
+	// made to mount on, and is left out, with folders that were made only for it.
+	MountPoints []string
+	// Owner turns the owner on disk into the one in the image; nil keeps it.
+	Owner func(uid, gid uint32) (uint32, uint32)
+}
+
+// Changes is the content of an upper folder.
+type Changes struct {
+	upper   string
+	options Options
+	skip    map[string]bool // paths relative to the root
+	opaque  map[string]bool
+
+	// Files counts the files, links and devices that are new or changed, Deleted the names that are gone, Bytes the content.
+	Files, Deleted int
+	Bytes          int64
+	any            bool
+}
+
+// Read looks through an upper folder, without reading the files' contents.
+func Read(upper string, o Options) (*Changes, error) {
+	c := &Changes{upper: upper, options: o, skip: map[string]bool{}, opaque: map[string]bool{}}
+	mounts := map[string]bool{}
+	for _, m := range o.MountPoints {
+		mounts[strings.TrimPrefix(path.Clean("/"+m), "/")] = true
+	}
+	var err error
+	if c.any, err = c.dir(".", mounts); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Empty tells that nothing has changed.
+func (c *Changes) Empty() bool { return !c.any }
+
+// dir looks through one folder and tells whether there is anything in it to keep, or whether it is itself new or changed.
+func (c *Changes) dir(p string, mounts map[string]bool) (keep bool, err error) {
+	names, err := os.ReadDir(filepath.Join(c.upper, p))
+	if err != nil {
+		return false, err
+	}
+	for _, n := range names {
+		q := path.Join(p, n.Name())
+		if mounts[q] {
+			c.skip[q] = true
+			continue
+		}
+		if n.IsDir() {
+			inside, err := c.dir(q, mounts)
+			if err != nil {
+				return false, err
+			}
+			own, err := c.dirChanged(q)
+			if err != nil {
+				return false, err
+			}
+			if !inside && !own {
+				c.skip[q] = true
+				continue
+			}
+			keep = true
+			continue
+		}
+		keep = true
+		info, err := n.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		if isWhiteout(info) {
+			c.Deleted++
+			continue
+		}
+		c.Files++
+		if info.Mode().IsRegular() {
+			c.Bytes += info.Size()
+		}
+	}
+	return keep, nil
+}
+
+// dirChanged tells whether a folder of the upper has something of its own: it is new and was not made for a mount, or it
+// replaced another, or its mode is not the image's.
+func (c *Changes) dirChanged(p string) (bool, error) {
+	full := filepath.Join(c.upper, p)
+	if opaque(full) {
+		// A new folder is made opaque by some kernels although there was none: then it hides nothing.
+		if below, err := fs.Stat(c.options.Lower, p); err == nil && below.IsDir() {
+			c.opaque[p] = true
+			return true, nil
+		}
+	}
+	info, err := os.Lstat(full)
+	if err != nil {
+		return false, err
+	}
+	below, err := fs.Stat(c.options.Lower, p)
+	if err != nil || !below.IsDir() {
+		return !c.onlyMounts(p), nil
+	}
+	return below.Mode().Perm() != info.Mode().Perm(), nil
+}
+
+// onlyMounts tells whether a new folder holds nothing but places to mount on.
+func (c *Changes) onlyMounts(p string) bool {
+	names, err := os.ReadDir(filepath.Join(c.upper, p))
+	if err != nil || len(names) == 0 {
+		return false
+	}
+	for _, n := range names {
+		if !c.skip[path.Join(p, n.Name())] {
+			return false
+		}
+	}
+	return true
+}
+
+func isWhiteout(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.Mode()&fs.ModeCharDevice != 0 && st.Rdev == 0
+}
+
+// opaqueNames are the attributes that mark an opaque directory: as root, and in a user namespace (mount option userxattr).
+var opaqueNames = []string{"trusted.overlay.opaque", "user.overlay.opaque"}
+
+func opaque(dir string) bool {
+	buf := make([]byte, 8)
+	for _, name := range opaqueNames {
+		if n, err := unix.Lgetxattr(dir, name, buf); err == nil && n == 1 && buf[0] == 'y' {
+			return true
+		}
+	}
+	return false
+}
+
+// WriteTo produces the layer. It makes Changes a tree.Source.
+func (c *Changes) WriteTo(ctx context.Context, sink tree.Sink) error {
+	src := tree.Dir(c.upper, tree.DirOptions{Exclude: func(p string) bool { return c.skip[p] }, MapOwner: c.options.Owner})
+	return src.WriteTo(ctx, &layer{c: c, sink: sink})
+}
+
+// layer turns the entries of an upper folder into those of a layer.
+type layer struct {
+	c    *Changes
+	sink tree.Sink
+}
+
+func (l *layer) Add(e tree.Entry, body io.Reader) error {
+	for name := range e.Xattrs {
+		if strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.") {
+			delete(e.Xattrs, name)
+		}
+	}
+	if e.Type() == tree.TypeChar && e.HardLink == "" && e.Major == 0 && e.Minor == 0 {
+		e.Mode, e.Xattrs = tree.TypeChar, nil // overlayfs keeps one whiteout under many names; its mode says nothing
+	}
+	if e.Path == "." {
+		// The root's own attributes are the mount's, not the image's.
+		if info, err := fs.Stat(l.c.options.Lower, "."); err == nil {
+			e.Mode = tree.TypeDir | uint32(info.Mode().Perm())
+		}
+	}
+	if err := l.sink.Add(e, body); err != nil {
+		return err
+	}
+	if !e.IsDir() || !l.c.opaque[e.Path] {
+		return nil
+	}
+	hidden, err := fs.ReadDir(l.c.options.Lower, e.Path)
+	if err != nil {
+		return err
+	}
+	for _, h := range hidden {
+		p := path.Join(e.Path, h.Name())
+		if _, err := os.Lstat(filepath.Join(l.c.upper, p)); err == nil {
+			continue
+		}
+		if err := l.sink.Add(whiteout(p, e.ModTime), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func whiteout(p string, at time.Time) tree.Entry {
+	return tree.Entry{Path: p, Mode: tree.TypeChar, ModTime: at}
+}

@@ -1,0 +1,319 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/changes"
+	"carrel/engine/image"
+	"carrel/engine/launch"
+	"carrel/engine/sandbox/plan"
+	"carrel/engine/sif"
+	"carrel/engine/squashfs"
+	"carrel/internal/atomicfile"
+)
+
+// Leftovers says what to do with changes of an image that an earlier run could not save because it was killed.
+type Leftovers string
+
+const (
+	LeftoversAsk     Leftovers = ""        // fail with an *UnsavedError, so that the person can be asked
+	LeftoversKeep    Leftovers = "keep"    // go on with them
+	LeftoversDiscard Leftovers = "discard" // delete them
+)
+
+// Unsaved are changes of an image that were not saved into it.
+type Unsaved struct {
+	Image   string    // path of the image
+	Since   time.Time // start of the run that made them
+	Files   int       // new or changed
+	Deleted int
+	Bytes   int64
+}
+
+// UnsavedError is a run with Writable of an image that has unsaved changes.
+type UnsavedError struct{ Unsaved }
+
+func (e *UnsavedError) Error() string {
+	return fmt.Sprintf("%s: changes of %s were not saved, because the app was killed (%d files changed, %d deleted)",
+		filepath.Base(e.Image), e.Since.Local().Format("2 January 15:04"), e.Files, e.Deleted)
+}
+
+// Hint says how to go on.
+func (e *UnsavedError) Hint() string {
+	return "start it with --leftovers keep to go on with them, or --leftovers discard to delete them"
+}
+
+// BusyError is an image that somebody else is changing.
+type BusyError struct {
+	Image string
+	By    string // what is known of the holder; may be empty
+	Err   error
+}
+
+func (e *BusyError) Error() string {
+	s := filepath.Base(e.Image) + ": another app is keeping its changes in this image"
+	if e.By != "" {
+		s += " (" + e.By + ")"
+	}
+	return s
+}
+
+func (e *BusyError) Unwrap() error { return e.Err }
+
+// Hint says what to do about it.
+func (e *BusyError) Hint() string {
+	return "stop that app first, start this one without --writable, or make a copy of the image"
+}
+
+// keeper holds an image for changes while a container writes to it.
+type keeper struct {
+	e      *Engine
+	path   string
+	dir    string
+	update *sif.Update
+	mounts []string
+	owner  func(uid, gid uint32) (uint32, uint32)
+}
+
+// holder is what is written beside the changes of a running app.
+type holder struct {
+	Image   string    `json:"image"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	Mounts  []string  `json:"mounts"`
+}
+
+// changesDir is where the changes of an image lie while they are not in it.
+func (e *Engine) changesDir(image string) string {
+	sum := sha256.Sum256([]byte(image))
+	return filepath.Join(e.c.StateDir, "changes", shortName(image)+"-"+hex.EncodeToString(sum[:6]))
+}
+
+// keep makes a container's root keep what changes. With look nothing is changed: it only tells whether it would work.
+func (e *Engine) keep(p *prepared, s RunSpec, o *launch.Options, look bool) error {
+	img := p.image
+	if img.Kind == image.Sandbox {
+		if err := unix.Access(img.Path, unix.W_OK); err != nil {
+			return fmt.Errorf("write to %s: %w", img.Path, err)
+		}
+		o.Upper = &plan.Upper{Kind: plan.UpperDirect}
+		return nil
+	}
+	if img.Kind != image.SIF {
+		return fmt.Errorf("%s cannot keep changes: only a SIF can; `carrel build NEW.sif %s` makes one", img.Path, img.Path)
+	}
+	u, err := sif.OpenForUpdate(img.Path)
+	if errors.Is(err, sif.ErrLocked) {
+		return &BusyError{Image: img.Path, By: e.holderOf(img.Path), Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	k := &keeper{e: e, path: img.Path, dir: e.changesDir(img.Path), update: u}
+	if left, err := e.unsaved(img); err != nil {
+		return errors.Join(err, u.Close())
+	} else if left != nil {
+		switch s.Leftovers {
+		case LeftoversKeep:
+		case LeftoversDiscard:
+			if !look {
+				if err := os.RemoveAll(k.dir); err != nil {
+					return errors.Join(fmt.Errorf("discard changes: %w", err), u.Close())
+				}
+			}
+		default:
+			return errors.Join(&UnsavedError{*left}, u.Close())
+		}
+	}
+	if look {
+		return u.Close()
+	}
+	for _, d := range []string{"upper", "work"} {
+		if err := os.MkdirAll(filepath.Join(k.dir, d), 0o755); err != nil {
+			return errors.Join(&FolderError{Path: k.dir, Err: err}, u.Close())
+		}
+	}
+	if len(o.IDs.UID) == 1 {
+		// One id inside stands for all: what it made is root's in the image, as everything else there is.
+		k.owner = func(uint32, uint32) (uint32, uint32) { return 0, 0 }
+	}
+	o.Upper = &plan.Upper{Kind: plan.UpperDir, Dir: k.dir}
+	p.keeper = k
+	p.closers = append(p.closers, func() { u.Close() })
+	return nil
+}
+
+// begin notes who holds the image; after that changes may be made.
+func (k *keeper) begin(ops []plan.Op) error {
+	for _, op := range ops {
+		k.mounts = append(k.mounts, op.Dest)
+	}
+	data, err := json.Marshal(holder{Image: k.path, PID: os.Getpid(), Started: k.e.c.Now(), Mounts: k.mounts})
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(filepath.Join(k.dir, "holder.json"), data, 0o600)
+}
+
+// save puts what has changed into the image, as a further layer, and removes it from where it was collected. When it
+// fails the changes stay there and are offered at the next start.
+func (k *keeper) save(ctx context.Context) (*changes.Changes, error) {
+	c, err := k.e.readChanges(k.path, k.dir, k.mounts, k.owner)
+	if err != nil {
+		return nil, fmt.Errorf("save changes in %s: %w", k.path, err)
+	}
+	if !c.Empty() {
+		_, err := k.update.Append(ctx, sif.Overlay{
+			Time: k.e.c.Now(), BreakSignature: true,
+			Write: func(w sif.Target, offset int64) (int64, error) {
+				sw, err := squashfs.NewWriter(w, squashfs.Options{Offset: offset})
+				if err != nil {
+					return 0, err
+				}
+				if err := c.WriteTo(ctx, sw); err != nil {
+					sw.Abort()
+					return 0, err
+				}
+				stats, err := sw.Close()
+				return stats.PaddedSize, err
+			},
+		})
+		if err != nil {
+			return c, fmt.Errorf("save changes in %s: %w", k.path, err)
+		}
+	}
+	if err := os.RemoveAll(k.dir); err != nil {
+		return c, fmt.Errorf("remove saved changes: %w", err)
+	}
+	return c, nil
+}
+
+// readChanges looks through collected changes.
+func (e *Engine) readChanges(path, dir string, mounts []string, owner func(uid, gid uint32) (uint32, uint32)) (*changes.Changes, error) {
+	img, err := image.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	// The image stays open as long as the changes are used, which is a moment; the file is read by number, not by name.
+	lower, err := img.FS()
+	if err != nil {
+		img.Close()
+		return nil, err
+	}
+	c, err := changes.Read(filepath.Join(dir, "upper"), changes.Options{Lower: lower, MountPoints: mounts, Owner: owner})
+	if err != nil {
+		img.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// unsaved tells of changes of an image that are still outside of it; nil for none.
+func (e *Engine) unsaved(img *image.Image) (*Unsaved, error) {
+	dir := e.changesDir(img.Path)
+	if !exists(filepath.Join(dir, "upper")) {
+		return nil, nil
+	}
+	var h holder
+	if data, err := os.ReadFile(filepath.Join(dir, "holder.json")); err == nil {
+		_ = json.Unmarshal(data, &h) // without it everything counts
+	}
+	c, err := e.readChanges(img.Path, dir, h.Mounts, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read unsaved changes: %w", err)
+	}
+	if c.Empty() {
+		return nil, nil
+	}
+	return &Unsaved{Image: img.Path, Since: h.Started, Files: c.Files, Deleted: c.Deleted, Bytes: c.Bytes}, nil
+}
+
+// Unsaved tells of changes of an image that a killed run left outside of it; nil for none. While an app runs that keeps
+// its changes they are reported too.
+func (e *Engine) Unsaved(ctx context.Context, name string) (*Unsaved, error) {
+	t, err := e.Resolve(ctx, name)
+	if err != nil || !t.Built {
+		return nil, err
+	}
+	img, err := image.Open(t.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer img.Close()
+	return e.unsaved(img)
+}
+
+func (e *Engine) holderOf(image string) string {
+	var h holder
+	data, err := os.ReadFile(filepath.Join(e.changesDir(image), "holder.json"))
+	if err != nil || json.Unmarshal(data, &h) != nil {
+		return ""
+	}
+	return fmt.Sprintf("process %d, since %s", h.PID, h.Started.Local().Format("2 January 15:04"))
+}
+
+// Compact merges the layers that runs with Writable added to an image into one, and returns its new and old size in bytes.
+// The image is replaced in one step.
+func (e *Engine) Compact(ctx context.Context, name string) (size, before int64, err error) {
+	t, err := e.Resolve(ctx, name)
+	if err != nil {
+		return 0, 0, err
+	}
+	u, err := sif.OpenForUpdate(t.Path)
+	if errors.Is(err, sif.ErrLocked) {
+		return 0, 0, &BusyError{Image: t.Path, By: e.holderOf(t.Path), Err: err}
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	defer u.Close()
+	img, err := image.Open(t.Path)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer img.Close()
+	if len(img.Overlays()) == 0 {
+		return img.Size, img.Size, nil
+	}
+	m, err := img.Metadata()
+	if err != nil {
+		return 0, 0, err
+	}
+	meta, err := m.JSON()
+	if err != nil {
+		return 0, 0, err
+	}
+	err = sif.Create(ctx, t.Path, sif.Contents{
+		Definition: []byte(img.Definition()), Metadata: meta, Arch: img.Arch, Time: e.c.Now(),
+		System: func(w sif.Target, offset int64) (int64, error) {
+			sw, err := squashfs.NewWriter(w, squashfs.Options{Offset: offset})
+			if err != nil {
+				return 0, err
+			}
+			if err := img.WriteTo(ctx, sw); err != nil {
+				sw.Abort()
+				return 0, err
+			}
+			stats, err := sw.Close()
+			return stats.PaddedSize, err
+		},
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	st, err := os.Stat(t.Path)
+	if err != nil {
+		return 0, 0, err
+	}
+	return st.Size(), img.Size, nil
+}
