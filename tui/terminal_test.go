@@ -38,6 +38,7 @@ func TestTerminal(t *testing.T) {
 	term.Type("?")
 	term.Until("Keys: RStudio")
 	term.Type("\x1b")
+	term.Gone("Keys: RStudio") // escape and a letter at once would be alt and the letter
 	term.Type("q")
 	select {
 	case got := <-ended:

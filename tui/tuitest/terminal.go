@@ -69,11 +69,25 @@ func (t *Terminal) Screen() string {
 // Until waits until a text is seen, for at most half a minute.
 func (t *Terminal) Until(text string) {
 	t.t.Helper()
+	t.wait(text, true)
+}
+
+// Gone waits until a text is no longer seen.
+func (t *Terminal) Gone(text string) {
+	t.t.Helper()
+	t.wait(text, false)
+}
+
+func (t *Terminal) wait(text string, there bool) {
+	t.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
-		if strings.Contains(t.Screen(), text) {
+		if strings.Contains(t.Screen(), text) == there {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.t.Fatalf("%q does not appear:\n%s", text, t.Screen())
+	if there {
+		t.t.Fatalf("%q does not appear:\n%s", text, t.Screen())
+	}
+	t.t.Fatalf("%q does not go:\n%s", text, t.Screen())
 }
