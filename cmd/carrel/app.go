@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"carrel/catalog"
 	"carrel/engine"
@@ -49,6 +50,16 @@ func newApp() *app {
 	return a
 }
 
+// homeInside is the home folder that containers get: HOME, unless it is somebody else's, as it is after su and setpriv.
+func homeInside(home, accounts string, uid int) string {
+	if st, err := os.Stat(home); err == nil && accounts != "" {
+		if sys, ok := st.Sys().(*syscall.Stat_t); ok && int(sys.Uid) != uid {
+			return accounts
+		}
+	}
+	return home
+}
+
 func findSettings(getenv func(string) string) (settings, error) {
 	var s settings
 	s.user = engine.User{UID: os.Getuid(), GID: os.Getgid(), Env: os.Environ(), Shell: getenv("SHELL")}
@@ -61,7 +72,7 @@ func findSettings(getenv func(string) string) (settings, error) {
 	if err != nil {
 		return s, hinted(err, "set HOME, or CARREL_HOME to a folder that is yours")
 	}
-	s.user.Home = s.dirs.Home
+	s.user.Home = homeInside(s.dirs.Home, accounts, s.user.UID)
 	if s.user.Cwd, err = os.Getwd(); err != nil {
 		return s, hinted(fmt.Errorf("find the current folder: %w", err), "it may have been deleted; change to another one: cd")
 	}

@@ -30,6 +30,8 @@ func (l *launchFlags) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&l.env, "env", nil, "set a variable inside, as `NAME=VALUE`")
 	f.BoolVar(&l.safe, "safe", false, "show nothing of this computer but what is bound: own home, clean environment")
 	f.BoolVarP(&l.spec.Root, "fakeroot", "f", false, "be root inside")
+	f.BoolVarP(&l.spec.Writable, "writable", "w", false, "keep what changes inside: it is saved in the image when the app stops")
+	f.StringVar((*string)(&l.spec.Leftovers), "leftovers", "", "`WHAT` to do with changes that a killed run could not save: keep or discard")
 	f.StringVar(&l.net, "net", "", "`KIND` of network: host (as it is without), private or none")
 	f.BoolVarP(&l.spec.CleanEnv, "cleanenv", "e", false, "pass no variables on")
 	f.BoolVarP(&l.spec.Contain, "contain", "c", false, "own /dev, /tmp and home, without the current folder")
@@ -56,6 +58,11 @@ func (a *app) complete(l *launchFlags) (engine.RunSpec, error) {
 	}
 	if spec.Env, err = parseEnv(l.env, os.LookupEnv); err != nil {
 		return spec, err
+	}
+	switch spec.Leftovers {
+	case engine.LeftoversAsk, engine.LeftoversKeep, engine.LeftoversDiscard:
+	default:
+		return spec, usage("write --leftovers keep or --leftovers discard", "leftovers %q", spec.Leftovers)
 	}
 	spec.Home = parseHome(spec.Home, s)
 	spec.Profile = engine.ProfileSingularity
