@@ -43,12 +43,7 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 	case screen.OpenJob:
 		return m.openJob(w.Job), true
 	case screen.StartBuild:
-		j := build.New(m.d, w)
-		m.jobs = append(m.jobs, j)
-		if _, form := m.current().(*launch.Screen); form {
-			m.pop()
-		}
-		return m.push(j), true
+		return m.startBuild(w), true
 	case screen.JobDone:
 		return m.jobDone(w), true
 	case screen.Started:
@@ -75,6 +70,22 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 		return nil, true
 	}
 	return nil, false
+}
+
+// startBuild begins a build in place of the form that asked for it; one that works on the same already is shown instead.
+func (m *model) startBuild(w screen.StartBuild) tea.Cmd {
+	var left tea.Cmd
+	if _, form := m.current().(*launch.Screen); form {
+		left = m.pop()
+	}
+	for _, j := range m.jobs {
+		if j.Builds(w.Spec.Definition) {
+			return tea.Batch(left, m.openJob(j.Job()), m.say(widget.Plain, j.Name()+" is being built already."))
+		}
+	}
+	j := build.New(m.d, w)
+	m.jobs = append(m.jobs, j)
+	return tea.Batch(left, m.push(j))
 }
 
 // started shows an app that was just started.

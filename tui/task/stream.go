@@ -12,6 +12,9 @@ import (
 // cost a thousand times as much.
 const Frame = 33 * time.Millisecond
 
+// BatchLimit is how many events one message brings at most, so that a long log that is opened does not stop the keys.
+const BatchLimit = 5000
+
 // Limit is how many events wait at most while nobody takes them (the terminal was handed to another program); older ones
 // are dropped and counted. What must not be lost is in the log file, which the engine writes itself.
 const Limit = 100_000
@@ -88,8 +91,14 @@ func (s *Stream[T]) Next(answer func(Batch[T]) tea.Msg) tea.Cmd {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		b := Batch[T]{Items: s.items, Dropped: s.dropped, Done: s.done, Err: s.err}
+		b := Batch[T]{Items: s.items, Dropped: s.dropped}
 		s.items, s.dropped = nil, 0
+		if len(b.Items) > BatchLimit {
+			b.Items, s.items = b.Items[:BatchLimit:BatchLimit], b.Items[BatchLimit:]
+			s.signal() // the rest comes with the next one
+			return answer(b)
+		}
+		b.Done, b.Err = s.done, s.err
 		if s.done { // whoever asks again gets the end again
 			s.signal()
 		} else {

@@ -101,6 +101,11 @@ func (s *Screen) Job() task.ID { return s.id }
 // Running tells whether the build still works.
 func (s *Screen) Running() bool { return s.state == building || s.state == starting }
 
+// Builds tells whether the build still works on a definition.
+func (s *Screen) Builds(definition string) bool {
+	return s.Running() && s.spec.Definition == definition
+}
+
 // Name is what is built.
 func (s *Screen) Name() string { return widget.Clean(s.title) }
 
@@ -173,6 +178,9 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 
 func (s *Screen) take(b task.Batch[any]) tea.Cmd {
 	s.now = s.d.Now()
+	if b.Dropped > 0 {
+		s.log.Log.Append(widget.LogLine{Text: widget.Thousands(b.Dropped) + " lines are not shown here; the log file has them.", Own: true})
+	}
 	for _, it := range b.Items {
 		switch it := it.(type) {
 		case engine.Event:

@@ -28,10 +28,9 @@ type Screen struct {
 
 	log       widget.LogPane
 	logOf     string // the app and start the log belongs to
-	stream    *task.Stream[[]engine.LogLine]
+	stream    *task.Stream[engine.LogLine]
 	streamID  task.ID
 	logErr    error
-	missed    int
 	usage     []float64 // processor, in parts of one
 	last      engine.Usage
 	lastAt    time.Time
@@ -54,7 +53,7 @@ func New(d screen.Deps) *Screen {
 type (
 	logMsg struct {
 		stream task.ID
-		batch  task.Batch[[]engine.LogLine]
+		batch  task.Batch[engine.LogLine]
 	}
 	usageMsg struct {
 		id   task.ID
@@ -206,13 +205,15 @@ func (s *Screen) attach() tea.Cmd {
 		return nil
 	}
 	s.stream.Stop()
-	s.logOf, s.streamID, s.logErr, s.missed = of, task.NewID(), nil, 0
+	s.logOf, s.streamID, s.logErr = of, task.NewID(), nil
 	s.log.Log.Clear()
 	s.usage, s.last, s.usageOf = nil, engine.Usage{}, ""
 	name := a.Name
-	s.stream = task.Run(s.d.Life, func(ctx context.Context, emit func([]engine.LogLine)) error {
+	s.stream = task.Run(s.d.Life, func(ctx context.Context, emit func(engine.LogLine)) error {
 		return s.d.Engine.Logs(ctx, name, engine.LogOptions{Follow: true, Tail: widget.LogLimit}, func(lines []engine.LogLine) error {
-			emit(lines)
+			for _, l := range lines {
+				emit(l)
+			}
 			return ctx.Err()
 		})
 	})
@@ -221,15 +222,15 @@ func (s *Screen) attach() tea.Cmd {
 
 func (s *Screen) nextLog() tea.Cmd {
 	id := s.streamID
-	return s.stream.Next(func(b task.Batch[[]engine.LogLine]) tea.Msg { return logMsg{id, b} })
+	return s.stream.Next(func(b task.Batch[engine.LogLine]) tea.Msg { return logMsg{id, b} })
 }
 
-func (s *Screen) addLog(b task.Batch[[]engine.LogLine]) tea.Cmd {
-	s.missed += b.Dropped
-	for _, lines := range b.Items {
-		for _, l := range lines {
-			s.log.Log.Append(widget.LogLine{Time: l.Time, Text: l.Text, Own: l.Stream == "carrel"})
-		}
+func (s *Screen) addLog(b task.Batch[engine.LogLine]) tea.Cmd {
+	if b.Dropped > 0 {
+		s.log.Log.Append(widget.LogLine{Text: widget.Thousands(b.Dropped) + " lines are not shown here; the log file has them.", Own: true})
+	}
+	for _, l := range b.Items {
+		s.log.Log.Append(widget.LogLine{Time: l.Time, Text: l.Text, Own: l.Stream == "carrel"})
 	}
 	if b.Done {
 		s.logErr = b.Err
