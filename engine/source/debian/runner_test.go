@@ -13,6 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// selfPath is this test binary, also for users who cannot enter the folder it is in.
+const selfPath = "/proc/self/exe"
+
 // runnerVariable makes this test binary the first process of a container: it names the root folder.
 const runnerVariable = "DEBIAN_TEST_ROOT"
 
@@ -57,11 +60,7 @@ type chrootRunner struct {
 }
 
 func (r *chrootRunner) Run(ctx context.Context, c Command) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, self, c.Args...)
+	cmd := exec.CommandContext(ctx, selfPath, c.Args...)
 	cmd.Env = append(c.Env, runnerVariable+"="+r.root)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, &r.log, &r.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{
