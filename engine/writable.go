@@ -20,6 +20,7 @@ import (
 	"carrel/engine/sif"
 	"carrel/engine/squashfs"
 	"carrel/internal/atomicfile"
+	"carrel/internal/rmtree"
 )
 
 // Leftovers says what to do with changes of an image that an earlier run could not save because it was killed.
@@ -127,7 +128,7 @@ func (e *Engine) keep(p *prepared, s RunSpec, o *launch.Options, look bool) erro
 		case LeftoversKeep:
 		case LeftoversDiscard:
 			if !look {
-				if err := os.RemoveAll(k.dir); err != nil {
+				if err := rmtree.Remove(k.dir); err != nil {
 					return errors.Join(fmt.Errorf("discard changes: %w", err), u.Close())
 				}
 			}
@@ -192,7 +193,7 @@ func (k *keeper) save(ctx context.Context) (*changes.Changes, error) {
 			return c, fmt.Errorf("save changes in %s: %w", k.path, err)
 		}
 	}
-	if err := os.RemoveAll(k.dir); err != nil {
+	if err := rmtree.Remove(k.dir); err != nil {
 		return c, fmt.Errorf("remove saved changes: %w", err)
 	}
 	return c, nil

@@ -1,0 +1,139 @@
+package changes
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"carrel/engine/sandbox"
+	"carrel/engine/sandbox/plan"
+	"carrel/engine/tree"
+	"carrel/internal/rmtree"
+	"carrel/internal/testroot"
+)
+
+// collector lists what it is given, one line an entry.
+type collector struct{ lines []string }
+
+func (c *collector) Add(e tree.Entry, body io.Reader) error {
+	text := ""
+	switch {
+	case e.HardLink != "":
+		text = "link to " + e.HardLink
+	case e.Type() == tree.TypeRegular:
+		b, err := io.ReadAll(body)
+		if err != nil {
+			return err
+		}
+		text = fmt.Sprintf("file %q", b)
+	case e.Type() == tree.TypeDir:
+		text = "dir"
+	case e.Type() == tree.TypeSymlink:
+		text = "→ " + e.Link
+	case e.Type() == tree.TypeChar:
+		text = fmt.Sprintf("device %d:%d", e.Major, e.Minor)
+	}
+	if len(e.Xattrs) > 0 {
+		text += fmt.Sprint(" ", e.Xattrs)
+	}
+	c.lines = append(c.lines, e.Path+" "+text)
+	return nil
+}
+
+// record runs a script over an image folder and returns the upper folder it filled.
+func record(t *testing.T, image, script string, mounts ...plan.Op) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() { rmtree.Remove(dir) })
+	for _, d := range []string{"upper", "work"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ids := sandbox.NoIDMap()
+	if os.Getuid() != 0 {
+		ids = sandbox.SingleID(os.Getuid(), os.Getgid())
+	}
+	k, err := sandbox.Start(context.Background(), sandbox.Config{IDs: ids, Stderr: os.Stderr, Plan: plan.Plan{
+		UserNS: os.Getuid() != 0, PIDNS: true, UID: -1, GID: -1,
+		Layers: []plan.Layer{{Folder: image}}, Upper: plan.Upper{Kind: plan.UpperDir, Dir: dir},
+		Ops:     append([]plan.Op{{Kind: plan.OpProc, Dest: "/proc"}}, mounts...),
+		Process: plan.Process{Args: []string{"/bin/sh", "-ec", script}, Env: []string{"PATH=/bin"}, Dir: "/", Umask: 0o022},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, err := k.Wait(); status != 0 || err != nil {
+		t.Fatalf("status %d, %v", status, err)
+	}
+	return filepath.Join(dir, "upper")
+}
+
+func TestChanges(t *testing.T) {
+	image := testroot.Make(t)
+	for name, text := range map[string]string{"data/old": "old", "data/keep": "keep", "opt/app/a": "a", "opt/app/b": "b", "opt/app/sub/c": "c"} {
+		p := filepath.Join(image, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mount := plan.Op{Kind: plan.OpTmpfs, Dest: "/made/for/mount"}
+	for _, tc := range []struct {
+		name, script   string
+		want           []string
+		files, deleted int
+		empty          bool
+	}{
+		{name: "nothing", script: "true", empty: true},
+		{name: "reading", script: "cat /data/old; ls -la /opt", empty: true},
+		{name: "only a place to mount on", script: "echo x > /made/for/mount/file", empty: true},
+		{name: "new file", script: "mkdir /data/new; echo -n x > /data/new/f", files: 1,
+			want: []string{". dir", "data dir", "data/new dir", `data/new/f file "x"`}},
+		{name: "new empty folder", script: "mkdir /data/new", want: []string{". dir", "data dir", "data/new dir"}},
+		{name: "changed file", script: "echo -n more >> /data/old", files: 1, want: []string{". dir", "data dir", `data/old file "oldmore"`}},
+		{name: "deleted file", script: "rm /data/old", deleted: 1, want: []string{". dir", "data dir", "data/old device 0:0"}},
+		{name: "deleted folder", script: "rm -r /opt/app", deleted: 1, want: []string{". dir", "opt dir", "opt/app device 0:0"}},
+		{name: "folder in the place of another", script: "rm -r /opt/app; mkdir /opt/app; echo -n n > /opt/app/b", files: 1,
+			want: []string{". dir", "opt dir", "opt/app dir", "opt/app/a device 0:0", "opt/app/sub device 0:0", `opt/app/b file "n"`}},
+		{name: "link", script: "ln -s keep /data/link", files: 1, want: []string{". dir", "data dir", "data/link → keep"}},
+		{name: "mode of a folder", script: "chmod 700 /data", want: []string{". dir", "data dir"}},
+		{name: "beside a place to mount on", script: "echo -n x > /made/file", files: 1, want: []string{". dir", "made dir", `made/file file "x"`}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			upper := record(t, image, tc.script, mount)
+			c, err := Read(upper, Options{Lower: os.DirFS(image), MountPoints: []string{mount.Dest, "/proc"}, Owner: tree.AllOwnedBy(0, 0)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Empty() != tc.empty || c.Files != tc.files || c.Deleted != tc.deleted {
+				t.Errorf("empty %v, %d files, %d deleted; want %v, %d, %d", c.Empty(), c.Files, c.Deleted, tc.empty, tc.files, tc.deleted)
+			}
+			if tc.empty {
+				return
+			}
+			var got collector
+			if err := c.WriteTo(context.Background(), &got); err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(got.lines)
+			slices.Sort(tc.want)
+			if !slices.Equal(got.lines, tc.want) {
+				t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got.lines, "\n  "), strings.Join(tc.want, "\n  "))
+			}
+		})
+	}
+}
+
+func TestReadMissing(t *testing.T) {
+	if _, err := Read(filepath.Join(t.TempDir(), "none"), Options{Lower: os.DirFS("/")}); !os.IsNotExist(err) {
+		t.Errorf("got %v", err)
+	}
+}
