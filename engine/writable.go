@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -76,6 +77,23 @@ func (e *BusyError) Hint() string {
 	return "stop that app first, start this one without --writable, or make a copy of the image"
 }
 
+// ReadOnlyImageError is an image that its user may not change.
+type ReadOnlyImageError struct {
+	Image string
+	Err   error
+}
+
+func (e *ReadOnlyImageError) Error() string {
+	return filepath.Base(e.Image) + ": you may not change this image, so nothing can be kept in it"
+}
+
+func (e *ReadOnlyImageError) Unwrap() error { return e.Err }
+
+// Hint says what to do about it.
+func (e *ReadOnlyImageError) Hint() string {
+	return "make a copy of your own (cp " + quote(e.Image) + " .), or start it without --writable"
+}
+
 // keeper holds an image for changes while a container writes to it.
 type keeper struct {
 	e      *Engine
@@ -116,6 +134,9 @@ func (e *Engine) keep(p *prepared, s RunSpec, o *launch.Options, look bool) erro
 	u, err := sif.OpenForUpdate(img.Path)
 	if errors.Is(err, sif.ErrLocked) {
 		return &BusyError{Image: img.Path, By: e.holderOf(img.Path), Err: err}
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return &ReadOnlyImageError{Image: img.Path, Err: err}
 	}
 	if err != nil {
 		return err
@@ -294,6 +315,10 @@ func (e *Engine) Compact(ctx context.Context, name string) (size, before int64, 
 	if err != nil {
 		return 0, 0, err
 	}
+	was, err := os.Stat(t.Path)
+	if err != nil {
+		return 0, 0, err
+	}
 	err = sif.Create(ctx, t.Path, sif.Contents{
 		Definition: []byte(img.Definition()), Metadata: meta, Arch: img.Arch, Time: e.c.Now(),
 		System: func(w sif.Target, offset int64) (int64, error) {
@@ -311,6 +336,13 @@ func (e *Engine) Compact(ctx context.Context, name string) (size, before int64, 
 	})
 	if err != nil {
 		return 0, 0, err
+	}
+	// It is the same image as before, so it stays its owner's.
+	if sys, ok := was.Sys().(*syscall.Stat_t); ok && e.c.User.UID == 0 {
+		err = os.Chown(t.Path, int(sys.Uid), int(sys.Gid))
+	}
+	if err := errors.Join(err, os.Chmod(t.Path, was.Mode().Perm())); err != nil {
+		return 0, 0, fmt.Errorf("keep owner of %s: %w", t.Path, err)
 	}
 	st, err := os.Stat(t.Path)
 	if err != nil {
