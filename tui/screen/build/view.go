@@ -41,7 +41,7 @@ func (s *Screen) logTitle() string {
 }
 
 var stepTable = widget.Table{Gap: 2, Columns: []widget.Column{
-	{Min: 24, Max: 30, Flex: 1}, {Min: 12, Flex: 3, Drop: 1}, {Min: 12, Right: true},
+	{Min: 24, Max: 30, Flex: 1}, {Min: 12, Flex: 9, Drop: 1}, {Min: 10, Right: true},
 }}
 
 // head is what stands above the log: the steps, and how it ended.

@@ -195,6 +195,8 @@ func (s *Screen) remark(f *widget.Field) {
 		f.Remarks = []widget.Remark{{Text: "The app needs a folder to work in."}}
 	case f.Value() == "":
 		f.Remarks = []widget.Remark{{Text: "Empty: the app starts without a folder of yours."}}
+	case checked && f.Ghost != "" && screen.MissingFolder(st): // on the way to one
+		f.Remarks = []widget.Remark{{Text: "Tab completes the name."}}
 	case checked:
 		f.Remarks = screen.FolderRemarks(st, b.Dest, s.readOnly(b))
 		if screen.MissingFolder(st) && f.Value() == f.Hint { // our own proposal is no fault of theirs
