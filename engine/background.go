@@ -137,6 +137,8 @@ func Supervise(ctx context.Context, in io.Reader) error {
 	if r := p.card.Ready; r != nil {
 		spec.Ready = &instance.Ready{Port: r.Port, Path: r.Path, Timeout: r.Timeout}
 	}
+	stop := e.heatLater(ctx, p)
+	defer stop()
 	_, err = instance.Run(ctx, spec)
 	return err
 }

@@ -24,6 +24,8 @@ type Config struct {
 
 	// Mirror is the Debian mirror to prefer; HostApt the folder of the host's apt sources.
 	Mirror, HostApt string
+	// HotLimit bounds the unpacked copies of images that were started lately, in bytes; 0 is 8 GiB, negative keeps none.
+	HotLimit int64
 	// Insecure are registries that are spoken to without TLS.
 	Insecure []string
 

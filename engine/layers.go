@@ -33,6 +33,9 @@ func (e *Engine) layers(_ context.Context, p *prepared, o *launch.Options) error
 	if err != nil {
 		return err
 	}
+	if e.useHot(p, o) {
+		return nil
+	}
 	for _, part := range append([]image.Partition{system}, img.Overlays()...) {
 		if part.FS != "squashfs" {
 			return fmt.Errorf("run %s: a partition is %s, which cannot be run; `carrel build NEW.sif %s` converts it", img.Path, part.FS, img.Path)

@@ -15,6 +15,13 @@ func WorkerMain(args []string, in io.Reader, out, trouble io.Writer) int {
 	if len(args) == 1 && args[0] == "build" {
 		return buildWorker(ctx, in, out)
 	}
+	if len(args) == 1 && args[0] == "heat" {
+		if err := heatWorker(ctx, in); err != nil {
+			fmt.Fprintln(trouble, err)
+			return 1
+		}
+		return 0
+	}
 	fmt.Fprintf(trouble, "unknown work %q\n", args)
 	return 255
 }

@@ -1,0 +1,313 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/image"
+	"carrel/engine/launch"
+	"carrel/engine/sandbox"
+	"carrel/engine/tree"
+	"carrel/internal/rmtree"
+)
+
+// A hot image is one that an app was started from: an unpacked copy of it is kept in the cache, so that the next start
+// reads plain files instead of decompressing through FUSE. Copies are made by a worker at the lowest priority while the app
+// runs, used only by containers of a single id (to which all files belong anyway), and thrown away, the least recently used
+// first, when they exceed the limit.
+//
+//	CACHE/hot/KEY/root    the copy
+//	CACHE/hot/KEY/used    its time is the last use; locked (flock(2)) by those who use the copy
+const (
+	// defaultHotLimit is how many bytes of copies are kept unless the configuration says otherwise.
+	defaultHotLimit = 8 << 30
+	// hotReserve is how many bytes of the disk stay free whatever the limit.
+	hotReserve = 2 << 30
+	// hotAfter is how long an app runs before a copy is made: until then it has other uses for the processors.
+	hotAfter = 8 * time.Second
+)
+
+func (e *Engine) hotDir() string { return filepath.Join(e.c.CacheDir, "hot") }
+
+func (e *Engine) hotLimit() int64 {
+	if e.c.HotLimit == 0 {
+		return defaultHotLimit
+	}
+	return e.c.HotLimit
+}
+
+// hotKey names the content of an image file as it is now.
+func hotKey(path string) (string, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "", errors.ErrUnsupported
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %d %d", sys.Dev, sys.Ino, st.Size(), st.ModTime().UnixNano()))
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// useHot puts the unpacked copy of an image, when there is one, in the place of its layers, and tells whether it did. The
+// copy is held until the container has ended.
+func (e *Engine) useHot(p *prepared, o *launch.Options) bool {
+	if e.hotLimit() < 0 || len(o.IDs.UID) != 1 || p.image.Kind == image.Sandbox {
+		return false
+	}
+	key, err := hotKey(p.image.Path)
+	if err != nil {
+		return false
+	}
+	dir := filepath.Join(e.hotDir(), key)
+	f, err := os.Open(filepath.Join(dir, "used"))
+	if err != nil {
+		return false
+	}
+	if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil {
+		f.Close()
+		return false
+	}
+	now := e.c.Now()
+	if os.Chtimes(f.Name(), now, now) != nil || !isFolder(filepath.Join(dir, "root")) {
+		f.Close() // it is being thrown away
+		return false
+	}
+	p.closers = append(p.closers, func() { f.Close() })
+	o.Layers = []launch.Layer{{Folder: filepath.Join(dir, "root")}}
+	return true
+}
+
+func isFolder(p string) bool {
+	st, err := os.Stat(p)
+	return err == nil && st.IsDir()
+}
+
+// heatOrder is what a worker is told that makes a copy.
+type heatOrder struct {
+	Image string `json:"image"`
+	Dir   string `json:"dir"`
+	Key   string `json:"key"`
+	Limit int64  `json:"limit"`
+}
+
+// heatLater makes a copy of an image after a while, by a worker of low priority. It returns at once; stop ends what is not
+// finished.
+func (e *Engine) heatLater(ctx context.Context, p *prepared) (stop func()) {
+	if e.c.User.UID == 0 || e.hotLimit() < 0 || p.image.Kind == image.Sandbox || p.keeper != nil {
+		return func() {}
+	}
+	key, err := hotKey(p.image.Path)
+	if err != nil {
+		return func() {}
+	}
+	if exists(filepath.Join(e.hotDir(), key)) {
+		return func() {}
+	}
+	order := heatOrder{Image: p.image.Path, Dir: e.hotDir(), Key: key, Limit: e.hotLimit()}
+	ctx, cancel := context.WithCancel(ctx)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(hotAfter):
+		}
+		// A process has the priority of the thread that starts it. The thread ends with this goroutine, because it stays
+		// locked, and it has to live as long as the worker, which is told of its end (PR_SET_PDEATHSIG).
+		runtime.LockOSThread()
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 19) // of this thread only; without it the copy costs more than it should
+		_ = runHeater(ctx, order)                      // without a copy the next start is as this one was
+	}()
+	return func() {
+		cancel()
+		<-finished
+	}
+}
+
+func runHeater(ctx context.Context, order heatOrder) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	worker, err := sandbox.StartWorker(ctx, sandbox.SingleID(0, 0), []string{"heat"}, r, nil, nil)
+	if err != nil {
+		w.Close()
+		return err
+	}
+	err = json.NewEncoder(w).Encode(order)
+	w.Close()
+	_, werr := worker.Wait()
+	return errors.Join(err, werr)
+}
+
+// heatWorker is the worker's side: it makes room, unpacks the image beside its place, and puts it there.
+func heatWorker(ctx context.Context, in io.Reader) error {
+	var o heatOrder
+	if err := json.NewDecoder(in).Decode(&o); err != nil {
+		return err
+	}
+	dir := filepath.Join(o.Dir, o.Key)
+	if exists(dir) {
+		return nil
+	}
+	img, err := image.Open(o.Image)
+	if err != nil {
+		return err
+	}
+	defer img.Close()
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return err
+	}
+	part, err := os.MkdirTemp(o.Dir, ".part-")
+	if err != nil {
+		return err
+	}
+	defer rmtree.Remove(part) // nothing, when it got its name
+	u, err := tree.Unpack(filepath.Join(part, "root"), tree.UnpackOptions{OwnerAccess: true, SkipXattrs: true})
+	if err != nil {
+		return err
+	}
+	count := &sizer{sink: u, dir: o.Dir, limit: o.Limit}
+	err = img.WriteTo(ctx, count)
+	_, cerr := u.Close()
+	if err := errors.Join(err, cerr); err != nil {
+		return err
+	}
+	if err := coolDown(o.Dir, o.Limit-count.bytes); err != nil {
+		return err
+	}
+	if key, err := hotKey(o.Image); err != nil || key != o.Key {
+		return err // the image was changed meanwhile
+	}
+	if err := os.WriteFile(filepath.Join(part, "used"), fmt.Appendf(nil, "%d %s\n", count.bytes, o.Image), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(part, dir)
+}
+
+var errTooLarge = errors.New("the unpacked image exceeds the limit of the cache")
+
+// sizer adds up what a tree takes on disk, and stops where it is too much.
+type sizer struct {
+	sink    tree.Sink
+	dir     string
+	limit   int64
+	bytes   int64
+	checked int64 // bytes at the last look at the disk
+}
+
+func (s *sizer) Add(e tree.Entry, body io.Reader) error {
+	const block = 4096 // files take whole blocks, and a part of one for themselves
+	s.bytes += (e.Size+block-1)/block*block + block/4
+	if s.bytes > s.limit {
+		return errTooLarge
+	}
+	if s.bytes-s.checked > hotReserve/8 {
+		s.checked = s.bytes
+		if freeBytes(s.dir) < hotReserve {
+			return errTooLarge
+		}
+	}
+	return s.sink.Add(e, body)
+}
+
+func freeBytes(dir string) int64 {
+	var fs unix.Statfs_t
+	if unix.Statfs(dir, &fs) != nil {
+		return 0
+	}
+	return int64(fs.Bavail) * fs.Bsize
+}
+
+// hotCopy is a copy in the cache.
+type hotCopy struct {
+	dir   string
+	image string
+	bytes int64
+	used  time.Time
+}
+
+func hotCopies(dir string) []hotCopy {
+	var out []hotCopy
+	files, _ := filepath.Glob(filepath.Join(dir, "*", "used"))
+	for _, f := range files {
+		c := hotCopy{dir: filepath.Dir(f)}
+		st, err := os.Stat(f)
+		if err != nil {
+			continue
+		}
+		data, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		_, _ = fmt.Sscanf(string(data), "%d %s", &c.bytes, &c.image) // a damaged note counts as nothing, and goes first
+		c.used = st.ModTime()
+		out = append(out, c)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].used.Before(out[j].used) })
+	return out
+}
+
+// coolDown throws away copies until those left have at most limit bytes, the least recently used first; copies in use stay.
+// What was left half made by workers that were killed goes too.
+func coolDown(dir string, limit int64) error {
+	parts, _ := filepath.Glob(filepath.Join(dir, ".part-*"))
+	for _, p := range parts {
+		if st, err := os.Stat(p); err == nil && time.Since(st.ModTime()) > time.Hour {
+			_ = rmtree.Remove(p) // tried again the next time
+		}
+	}
+	copies := hotCopies(dir)
+	var sum int64
+	for _, c := range copies {
+		sum += c.bytes
+	}
+	for _, c := range copies {
+		if sum <= limit {
+			return nil
+		}
+		freed, err := throwAway(c)
+		if err != nil {
+			return err
+		}
+		if freed {
+			sum -= c.bytes
+		}
+	}
+	return nil
+}
+
+// throwAway removes a copy that nobody uses.
+func throwAway(c hotCopy) (bool, error) {
+	f, err := os.Open(filepath.Join(c.dir, "used"))
+	if err != nil {
+		return false, nil // gone
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return false, nil
+	}
+	// Out of the way first: a start that finds the name finds a whole copy.
+	gone := filepath.Join(filepath.Dir(c.dir), ".part-"+filepath.Base(c.dir))
+	if err := os.Rename(c.dir, gone); err != nil {
+		return false, err
+	}
+	return true, rmtree.Remove(gone)
+}
