@@ -53,6 +53,7 @@ func (e *Engine) Start(ctx context.Context, s RunSpec) (Instance, error) {
 	if name == "" {
 		name = instance.NameOf(t.Path)
 	}
+	s.Details.HostPIDs = false // whatever an app starts has to end with it
 	// What is wrong with the request is told here, before there is anything to clean up.
 	p, err := e.prepare(ctx, t, s, true)
 	if err != nil {
@@ -106,10 +107,13 @@ func Supervise(ctx context.Context, in io.Reader) error {
 	}
 	spec := instance.Spec{
 		Name: o.Name, Dir: o.Dir, Title: p.card.Title, Image: o.Target.Path, Command: o.Command, Raw: raw, Wait: o.Spec.Wait,
-		HostNetwork: p.network == launch.NetworkHost, Took: took,
+		HostNetwork: p.network == launch.NetworkHost, KeepAlive: p.config.Plan.KeepAlive, Took: took,
 		Start: func(ctx context.Context, stdin, stdout, stderr *os.File, note func(string)) (*sandbox.Container, func() error, error) {
 			c := p.config
 			c.Stdin, c.Stdout, c.Stderr, c.Note = stdin, stdout, stderr, note
+			for _, n := range p.notes {
+				note(n)
+			}
 			k, err := sandbox.Start(ctx, c)
 			return k, func() error { return p.saved(note) }, err
 		},

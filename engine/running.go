@@ -47,8 +47,12 @@ type prepared struct {
 	config  sandbox.Config
 	network launch.Network
 	keeper  *keeper // with Writable
+	cgroup  *os.File
+	notes   []string // what a person should know once it is started
 	closers []func()
 }
+
+func (p *prepared) note(text string) { p.notes = append(p.notes, text) }
 
 func (p *prepared) close() {
 	for i := len(p.closers) - 1; i >= 0; i-- {
@@ -113,8 +117,15 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 		o.Network = launch.NetworkPrivate
 	}
 	p.network = o.Network
+	if err := e.detail(s, p, &o); err != nil {
+		return fail(err)
+	}
 	e.identity(&o, s.Writable)
+	e.userNS(s, &o)
 	if err := e.layers(ctx, p, &o); err != nil {
+		return fail(err)
+	}
+	if err := e.overlays(s, p, &o); err != nil {
 		return fail(err)
 	}
 	if s.Writable {
@@ -125,6 +136,7 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 	if p.config, err = launch.Config(o); err != nil {
 		return fail(err)
 	}
+	p.config.Cgroup = p.cgroup
 	if p.keeper != nil {
 		if err := p.keeper.begin(p.config.Plan.Ops); err != nil {
 			return fail(err)
@@ -135,13 +147,14 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 
 // options are those of a RunSpec that need no look at the image or the host's files.
 func (e *Engine) options(s RunSpec, t Target) launch.Options {
-	u := e.c.User
 	o := launch.Options{
 		ImagePath: t.Path, ImageName: filepath.Base(t.Path),
-		Host:   launch.Host{UID: u.UID, GID: u.GID, User: u.Name, Home: u.Home, Shell: u.Shell, Env: u.Env, Cwd: u.Cwd},
+		Host:   e.host(),
 		Action: string(s.Action), Args: s.Args, App: s.App, Env: s.Env, Cwd: s.Cwd,
 		Safe: s.Profile == ProfileSafe, Contain: s.Contain, CleanEnv: s.CleanEnv, NoHome: s.NoHome, Root: s.Root,
 		Hostname: hostname(s, t),
+		// A startscript starts servers and returns; they go on until the app is stopped.
+		KeepAlive: s.Action == ActionStart,
 	}
 	if o.Action == "" {
 		o.Action = string(ActionRun)
@@ -244,6 +257,11 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	e.ran(t.Path)
 	c := p.config
 	c.Stdin, c.Stdout, c.Stderr, c.Note = std.In, std.Out, std.Err, cb.Note
+	for _, n := range p.notes {
+		if cb.Note != nil {
+			cb.Note(n)
+		}
+	}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -119,6 +119,8 @@ type RunSpec struct {
 	Workdir   string
 
 	Wait time.Duration // how long the app may take to answer; 0: the image's carrel.ready, else 60 s
+
+	Details Details `json:"details,omitzero"` // what is asked for seldom
 }
 
 // Profile is a set of defaults for what of the host a container sees.

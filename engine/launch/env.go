@@ -3,6 +3,8 @@ package launch
 import (
 	"strconv"
 	"strings"
+
+	"carrel/engine/sandbox/plan"
 )
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -16,7 +18,7 @@ var private = []string{"SINGULARITY_", "APPTAINER_", "CARREL_", "SINGULARITYENV_
 // ownValues are variables of the caller that mean nothing, or something else, in a container.
 var ownValues = map[string]bool{
 	"HOME": true, "PATH": true, "LD_LIBRARY_PATH": true, "LD_PRELOAD": true, "SHELL": true, "PWD": true, "OLDPWD": true, "SHLVL": true, "_": true,
-	"PS1": true, "PROMPT_COMMAND": true, "XDG_RUNTIME_DIR": true, "TMPDIR": true,
+	"PS1": true, "PROMPT_COMMAND": true, "XDG_RUNTIME_DIR": true,
 }
 
 // always are passed on also into a clean environment: without them a terminal or the way out of a site does not work.
@@ -24,6 +26,10 @@ var always = map[string]bool{
 	"TERM": true, "COLORTERM": true, "TZ": true, "http_proxy": true, "https_proxy": true, "no_proxy": true, "all_proxy": true, "ftp_proxy": true,
 	"HTTP_PROXY": true, "HTTPS_PROXY": true, "NO_PROXY": true, "ALL_PROXY": true, "FTP_PROXY": true,
 }
+
+// cleanLocale is the language of a clean environment: C, but with characters beyond ASCII, which Python and others refuse
+// to write under plain C.
+const cleanLocale = "C.UTF-8"
 
 // baseEnv is what the image's environment scripts start from.
 func baseEnv(o Options, u user) []string {
@@ -41,14 +47,14 @@ func baseEnv(o Options, u user) []string {
 			prefix+"ENVIRONMENT=/.singularity.d/env/91-environment.sh",
 			prefix+"APPNAME="+o.App,
 			prefix+"BIND="+bindText(o.Binds),
+			prefix+"COMMAND="+o.Action,
 		)
 	}
-	env = append(env, "APPTAINER_COMMAND="+o.Action)
 	if path := value(o.Host.Env, "PATH"); path != "" && !o.clean() {
 		env = append(env, "USER_PATH="+path)
 	}
 	if o.clean() {
-		env = append(env, "LANG=C.UTF-8")
+		env = append(env, "LANG="+cleanLocale)
 	}
 	if o.Safe {
 		env = append(env, "TMPDIR=/tmp", "XDG_RUNTIME_DIR=/run/user/"+strconv.Itoa(u.uid))
@@ -71,12 +77,15 @@ func bindText(binds []Bind) string {
 }
 
 // passedOn are the caller's variables that the process gets where the image does not set them.
-func passedOn(o Options, u user) []string {
+func passedOn(o Options, m mounts) []string {
 	var out []string
 	for _, kv := range o.Host.Env {
-		k, _, ok := strings.Cut(kv, "=")
+		k, v, ok := strings.Cut(kv, "=")
 		if !ok || k == "" || ownValues[k] || hasPrefix(k, private) {
 			continue
+		}
+		if k == "TMPDIR" && !m.visible(v) {
+			continue // many programs give up when it is not there
 		}
 		if o.clean() && !always[k] {
 			continue
@@ -106,6 +115,16 @@ func forced(o Options) []string {
 		out = append(out, k+"="+vars[k])
 	}
 	return out
+}
+
+// visible tells whether a folder of the host is at the same place in the container.
+func (m mounts) visible(dir string) bool {
+	for _, op := range m.ops {
+		if op.Kind == plan.OpBind && op.Source == op.Dest && within(dir, op.Dest) {
+			return true
+		}
+	}
+	return false
 }
 
 func hasPrefix(s string, prefixes []string) bool {

@@ -1,0 +1,53 @@
+package launch
+
+import (
+	"path"
+	"strings"
+
+	"carrel/engine/sandbox/plan"
+)
+
+// process is what is started, by whom, where.
+func process(o Options, m mounts) plan.Process {
+	p := plan.Process{
+		Env:         baseEnv(o, m.user),
+		Umask:       -1,
+		KeepCaps:    (o.Root || (o.Host.UID == 0 && !o.Safe)) && !o.NoPrivs,
+		AddCaps:     o.AddCaps,
+		DropCaps:    o.DropCaps,
+		FakeRoot:    o.FakeRoot,
+		DenyList:    o.Safe || o.KeepAlive,
+		CloseFDs:    o.Safe,
+		DirFallback: m.user.home,
+		Limits:      o.Limits,
+		CPUs:        o.CPUs,
+		Action: &plan.Action{
+			Name: o.Action, App: o.App, Args: o.Args, Shell: o.Shell, Host: passedOn(o, m), Force: forced(o),
+			PrependPath: lookup(o.Host.Env, "CARRELENV_PREPEND_PATH", "APPTAINERENV_PREPEND_PATH", "SINGULARITYENV_PREPEND_PATH"),
+			AppendPath:  lookup(o.Host.Env, "CARRELENV_APPEND_PATH", "APPTAINERENV_APPEND_PATH", "SINGULARITYENV_APPEND_PATH"),
+			Prompt:      prompt(o),
+		},
+	}
+	if o.Umask != nil {
+		p.Umask = *o.Umask
+	}
+	switch {
+	case o.Cwd != "":
+		p.Dir, p.DirFallback = o.Cwd, ""
+	case o.own():
+		p.Dir = m.user.home
+	default:
+		p.Dir = o.Host.Cwd
+	}
+	if p.Dir == m.user.home && o.Cwd == "" || m.user.home == "" || o.NoHome && !o.own() || o.without("home") {
+		p.DirFallback = "/"
+	}
+	return p
+}
+
+func prompt(o Options) string {
+	if o.Action != "shell" {
+		return ""
+	}
+	return "Carrel " + strings.TrimSuffix(o.ImageName, path.Ext(o.ImageName)) + "> "
+}
