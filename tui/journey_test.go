@@ -109,6 +109,11 @@ func TestBuildInBackground(t *testing.T) {
 		d.idle()
 		d.sees("Running (3)")
 		d.misses("building RStudio")
+		d.press("3")
+		for range 8 {
+			d.idle()
+		}
+		d.sees("http://127.0.0.1:8787/")
 	})
 }
 
@@ -222,7 +227,7 @@ func TestReadyIsShown(t *testing.T) {
 			Addresses: []engine.Address{{URL: "http://127.0.0.1:7000/", Host: 7000}}})
 		d.idle()
 		d.sees("starting …")
-		d.press("3", "left")
+		d.press("3")
 		d.sees("the address appears here")
 		d.e.Change("slow", func(in *engine.Instance) { in.State, in.Addresses[0].Ready = engine.StateReady, true })
 		d.idle()

@@ -90,23 +90,22 @@ func (m *model) startBuild(w screen.StartBuild) tea.Cmd {
 
 // started shows an app that was just started.
 func (m *model) started(in engine.Instance) tea.Cmd {
-	cmd := m.goTop(topRunning)
-	known := false
+	return tea.Batch(m.goTop(topRunning), m.know(in), m.running.Show(in.Name))
+}
+
+// know tells the screens of an app before the engine's watch does.
+func (m *model) know(in engine.Instance) tea.Cmd {
+	list := []engine.Instance{in}
 	for _, a := range m.apps {
-		known = known || a.Name == in.Name && a.Started.Equal(in.Started)
-	}
-	var tell tea.Cmd
-	if !known {
-		list := []engine.Instance{in}
-		for _, a := range m.apps {
-			if a.Name != in.Name {
-				list = append(list, a)
-			}
+		if a.Name == in.Name && a.Started.Equal(in.Started) {
+			return nil
 		}
-		m.apps = list
-		tell = m.broadcast(screen.Instances{List: list})
+		if a.Name != in.Name {
+			list = append(list, a)
+		}
 	}
-	return tea.Batch(cmd, tell, m.running.Show(in.Name))
+	m.apps = list
+	return m.broadcast(screen.Instances{List: list})
 }
 
 // jobDone shows what a build led to: the app, when the person looks at the build; a remark, when they do something else.
@@ -134,7 +133,7 @@ func (m *model) jobDone(w screen.JobDone) tea.Cmd {
 		job.Close()
 	}
 	if w.Instance != nil {
-		return m.say(widget.Good, w.Title+" is built and starting; 3 shows it.")
+		return tea.Batch(m.know(*w.Instance), m.running.Show(w.Instance.Name), m.say(widget.Good, w.Title+" is built and starting; 3 shows it."))
 	}
 	return m.say(widget.Good, w.Title+" is built.")
 }

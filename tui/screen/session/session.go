@@ -24,6 +24,7 @@ type Screen struct {
 	loaded bool
 	apps   []engine.Instance
 	name   string // of the app shown
+	chosen bool   // by the person, or by what they started
 	list   widget.List
 
 	log       widget.LogPane
@@ -73,7 +74,7 @@ type (
 // Show goes to an app.
 func (s *Screen) Show(name string) tea.Cmd {
 	if name != "" {
-		s.name = name
+		s.name, s.chosen = name, true
 		s.list.Select(name)
 	}
 	return s.attach()
@@ -165,8 +166,8 @@ func (s *Screen) setApps(msg screen.Instances) tea.Cmd {
 		items[i] = widget.Item{ID: a.Name}
 	}
 	s.list.SetItems(items)
-	if s.app() == nil {
-		s.name = ""
+	if s.app() == nil || !s.chosen && !s.visible {
+		s.name, s.chosen = "", false
 		if len(s.apps) > 0 {
 			s.name = s.apps[0].Name
 		}
