@@ -2,6 +2,8 @@ package tui
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -341,5 +343,30 @@ func TestTenThousandImages(t *testing.T) {
 	}, func(d *driver) {
 		d.press("G", "pgup", "g", "pgdown")
 		fits(t, "desk", d.m.draw(80, 24), 80, 24)
+	})
+}
+
+func TestBrowseForFolder(t *testing.T) {
+	home := t.TempDir()
+	for _, d := range []string{"papers/2026/stroop", "music", ".secret"} {
+		if err := os.MkdirAll(filepath.Join(home, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drive(t, 80, 24, func(o *Options, _ *tuitest.Engine) { o.Home = home }, func(d *driver) {
+		d.press("2", "/", ":tidyverse", "enter", "ctrl+o")
+		d.sees("Choose a folder")
+		d.sees("music/")
+		d.misses(".secret/")
+		d.press(".")
+		d.sees(".secret/")
+		d.press(".", "down", "down", "down", "enter")
+		d.sees("2026/")
+		d.press("left")
+		d.sees("▌   papers/") // where we came from
+		d.press("enter", "down", "down", "enter", "enter")
+		d.sees("│ ~/papers/2026")
+		d.press("ctrl+o", "esc")
+		d.sees("│ ~/papers/2026")
 	})
 }

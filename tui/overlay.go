@@ -18,6 +18,9 @@ type overlay struct {
 	prompt *widget.Prompt
 	text   screen.AskText
 
+	browser *widget.Browser
+	pick    func(path string) tea.Cmd
+
 	palette *widget.Palette
 	choose  func(id string) tea.Cmd
 
@@ -25,7 +28,7 @@ type overlay struct {
 }
 
 func (o *overlay) open() bool {
-	return o.dialog != nil || o.prompt != nil || o.palette != nil || o.help != nil
+	return o.dialog != nil || o.prompt != nil || o.browser != nil || o.palette != nil || o.help != nil
 }
 
 func (o *overlay) ask(c screen.Confirm) {
@@ -58,6 +61,43 @@ func (o *overlay) complete(c task.Completion) {
 	}
 }
 
+func (o *overlay) pickFolder(m *model, p screen.PickFolder) tea.Cmd {
+	*o = overlay{browser: widget.NewBrowser(p.Title, p.From), pick: p.Answer}
+	return o.readFolder(m)
+}
+
+// readFolder reads the folder the browser wants to show; one that is not there leads to the one above it.
+func (o *overlay) readFolder(m *model) tea.Cmd {
+	dir, hidden, home := o.browser.Dir(), o.browser.Hidden(), m.d.Home
+	return task.Call(func() (foldersMsg, error) {
+		f := foldersMsg{dir: dir, shown: widget.Tilde(dir, home)}
+		var err error
+		f.names, f.files, err = task.Folders(dir, hidden)
+		return f, err
+	}, func(f foldersMsg, err error) tea.Msg {
+		f.dir, f.shown = dir, widget.Tilde(dir, home)
+		if err != nil {
+			f.why = err.Error()
+		}
+		return f
+	})
+}
+
+// walked follows up on a key or click in the browser.
+func (o *overlay) walked(m *model, moved, done bool, chosen string) tea.Cmd {
+	switch {
+	case done:
+		f := o.pick
+		*o = overlay{}
+		if chosen != "" && f != nil {
+			return f(chosen)
+		}
+	case moved:
+		return o.readFolder(m)
+	}
+	return nil
+}
+
 // take hands a key or pasted text to what is open.
 func (o *overlay) take(m *model, msg tea.Msg) tea.Cmd {
 	k, isKey := msg.(tea.KeyPressMsg)
@@ -80,6 +120,11 @@ func (o *overlay) take(m *model, msg tea.Msg) tea.Cmd {
 		}
 		if changed {
 			return o.lookUp(m)
+		}
+	case o.browser != nil:
+		if isKey {
+			moved, done, chosen := o.browser.Key(k.String())
+			return o.walked(m, moved, done, chosen)
 		}
 	case o.palette != nil:
 		if id, done := o.palette.Update(msg); done {
@@ -126,6 +171,8 @@ func (o *overlay) box(t *theme.Theme, w, h int) (box string, x, y int) {
 		box = o.dialog.View(t, aw, ah)
 	case o.prompt != nil:
 		box = o.prompt.View(t, aw, ah)
+	case o.browser != nil:
+		box = o.browser.View(t, aw, ah)
 	case o.palette != nil:
 		box = o.palette.View(t, aw, ah)
 	case o.help != nil:
@@ -174,6 +221,14 @@ func (o *overlay) click(m *model, x, y, wheel int) tea.Cmd {
 		if wheel == 0 && !outside {
 			id, done := o.dialog.Click(m.d.Theme, x-bx, y-by, max(0, m.w-2), max(0, m.h-2))
 			return o.answered(id, done)
+		}
+	case o.browser != nil:
+		switch {
+		case wheel != 0:
+			o.browser.Scroll(wheel)
+		case !outside:
+			moved, done, chosen := o.browser.Click(y-by, max(0, m.h-2))
+			return o.walked(m, moved, done, chosen)
 		}
 	case o.palette != nil:
 		switch {

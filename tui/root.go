@@ -72,7 +72,13 @@ type (
 		now time.Time
 	}
 	completionMsg struct{ task.Completion }
-	insideMsg     struct {
+	foldersMsg    struct {
+		dir, shown string
+		names      []string
+		files      int
+		why        string
+	}
+	insideMsg struct {
 		what string
 		err  error
 	}
@@ -231,6 +237,11 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 		return m.changed(msg.batch)
 	case completionMsg:
 		m.over.complete(msg.Completion)
+		return nil
+	case foldersMsg:
+		if b := m.over.browser; b != nil {
+			b.Fill(msg.dir, msg.shown, msg.names, msg.files, msg.why)
+		}
 		return nil
 	case insideMsg:
 		if msg.err != nil {

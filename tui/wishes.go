@@ -61,6 +61,8 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 		return nil, true
 	case screen.AskText:
 		return m.over.askText(m, w), true
+	case screen.PickFolder:
+		return m.over.pickFolder(m, w), true
 	case screen.RunInside:
 		return m.inside(w), true
 	case screen.SaveText:

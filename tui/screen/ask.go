@@ -63,6 +63,11 @@ type (
 		Files                    bool
 		Answer                   func(text string) tea.Cmd
 	}
+	// PickFolder lets the person walk to a folder. Answer gets its path; it is not called after Esc.
+	PickFolder struct {
+		Title, From string
+		Answer      func(path string) tea.Cmd
+	}
 	// RunInside hands the terminal to a command of this program: a shell in a container.
 	RunInside struct {
 		Args []string

@@ -84,6 +84,26 @@ func Complete(text, home string, foldersOnly bool) Completion {
 	return c
 }
 
+// Folders lists the folders in a folder and counts its files. It touches the disk, so it must not run on the loop.
+func Folders(dir string, hidden bool) (names []string, files int, err error) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		n := e.Name()
+		isDir := e.IsDir()
+		if e.Type()&os.ModeSymlink != 0 {
+			fi, err := os.Stat(filepath.Join(dir, n))
+			isDir = err == nil && fi.IsDir()
+		}
+		switch {
+		case !isDir:
+			files++
+		case hidden || !strings.HasPrefix(n, "."):
+			names = append(names, n)
+		}
+	}
+	return names, files, err
+}
+
 // Expand replaces a leading ~ by the home folder.
 func Expand(path, home string) string {
 	if path == "~" {

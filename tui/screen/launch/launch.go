@@ -330,6 +330,9 @@ func (s *Screen) Actions() []screen.Action {
 		screen.Do(screen.On("enter"), "start", "Start "+s.title(), s.launch).Unless(wait),
 		screen.Tell("tab", next),
 	}
+	if f := s.form.Focused(); f != nil && f.Kind == widget.FolderKind {
+		acts = append(acts, screen.Do(screen.On("ctrl+o"), "browse", "Browse for a folder", func() tea.Cmd { return s.browse(f) }).Unless(wait))
+	}
 	if f := s.form.Focused(); f != nil && (f.Kind == widget.RadioKind || f.Kind == widget.ChoiceKind) {
 		acts = append(acts, screen.Tell("←→", "choose"))
 	}
@@ -351,6 +354,18 @@ func (s *Screen) Actions() []screen.Action {
 		screen.Tell("↑ ↓ shift+tab", "move between fields").Quietly(),
 		screen.Tell("← → space", "choose an answer").Quietly(),
 	)
+}
+
+// browse lets the person walk to a folder, from the one in the field when it is there.
+func (s *Screen) browse(f *widget.Field) tea.Cmd {
+	from := s.d.Home
+	if st, ok := s.folders[f.ID]; ok && st.IsDir {
+		from = st.Path
+	}
+	return screen.Ask(screen.PickFolder{Title: "Choose a folder", From: from, Answer: func(path string) tea.Cmd {
+		f.Text.Set(widget.Tilde(path, s.d.Home))
+		return s.changed(f)
+	}})
 }
 
 // taken is a port field whose number is in use, and the free one next to it.

@@ -313,8 +313,22 @@ func (s *Screen) Actions() []screen.Action {
 	acts := []screen.Action{screen.Do(screen.On("enter"), word, "", s.next), back}
 	if len(s.form.Fields) > 0 {
 		acts = append(acts, screen.Tell("tab", "complete"))
+		if f := s.form.Focused(); s.answer() == "look" && f != nil {
+			acts = append(acts, screen.Do(screen.On("ctrl+o"), "browse", "Browse for a folder", func() tea.Cmd {
+				return screen.Ask(screen.PickFolder{Title: "Choose a folder", From: s.d.Home, Answer: func(path string) tea.Cmd {
+					f.Text.Set(widget.Tilde(path, s.d.Home))
+					return s.changed(f)
+				}})
+			}))
+		}
 	}
 	return acts
+}
+
+// answer is what brings the person here.
+func (s *Screen) answer() string {
+	r, _ := s.reason.Selected()
+	return r.ID
 }
 
 // next goes on to the next page, or starts what was chosen.
