@@ -1,0 +1,36 @@
+package session
+
+import (
+	"strings"
+	"testing"
+
+	"carrel/engine"
+)
+
+func TestCause(t *testing.T) {
+	tests := []struct {
+		name string
+		app  engine.Instance
+		last []string
+		want string
+	}{
+		{"the engine knows best", engine.Instance{Problem: "the image has gone", ExitCode: 1}, []string{"No space left on device"}, "the image has gone"},
+		{"lost", engine.Instance{State: engine.StateLost}, nil, "ended from outside"},
+		{"well", engine.Instance{State: engine.StateExited}, []string{"Killed"}, "without an error"},
+		{"disk", engine.Instance{ExitCode: 1}, []string{"OSError: [Errno 28] No space left on device", "exiting"}, "disk is full"},
+		{"read-only", engine.Instance{ExitCode: 1}, []string{"OSError: [Errno 30] Read-only file system: '/run/user/1000'"}, "nothing can be changed"},
+		{"port", engine.Instance{ExitCode: 1}, []string{"OSError: [Errno 98] Address already in use"}, "port"},
+		{"glibc", engine.Instance{ExitCode: 1}, []string{"/lib/libc.so.6: version `GLIBC_2.34' not found"}, "own libraries"},
+		{"the last word counts", engine.Instance{ExitCode: 1}, []string{"permission denied", "ModuleNotFoundError: No module named 'numpy'"}, "Python package"},
+		{"killed", engine.Instance{ExitCode: 137}, []string{"fitting"}, "memory"},
+		{"not found", engine.Instance{ExitCode: 127}, nil, "not found"},
+		{"unknown", engine.Instance{ExitCode: 42}, nil, "exit code 42"},
+		{"hostile", engine.Instance{Problem: "\x1b[2Jgone"}, nil, "gone"},
+	}
+	for _, tt := range tests {
+		why, _ := Cause(&tt.app, tt.last)
+		if !strings.Contains(why, tt.want) || strings.ContainsRune(why, 0x1b) {
+			t.Errorf("%s: %q, want %q", tt.name, why, tt.want)
+		}
+	}
+}
