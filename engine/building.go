@@ -32,6 +32,9 @@ type BuildError struct {
 	Line           int
 	Log            string // path of the whole log
 	Exists         bool
+	// Kept: the tree is kept as it was when the step failed; Debug opens a shell in it, BuildSpec.Resume goes on with it.
+	Kept   bool
+	Target string
 }
 
 func (e *BuildError) Error() string { return e.Text }
@@ -65,7 +68,7 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 		return ImageInfo{}, err
 	}
 	defer cleanup()
-	if _, err := os.Lstat(spec.Target); err == nil && !spec.Force {
+	if _, err := os.Lstat(spec.Target); err == nil && !spec.Force && !spec.Update {
 		return ImageInfo{}, fmt.Errorf("build %s: %w", spec.Target, ErrExists)
 	}
 	// Mistakes in the definition are told before anything is started.
@@ -88,7 +91,7 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 	if err != nil {
 		var be *BuildError
 		if errors.As(err, &be) {
-			be.Log = log.Name()
+			be.Log, be.Target = log.Name(), spec.Target
 			fmt.Fprintf(log, "failed: %s\n", be.Text)
 		}
 		return ImageInfo{}, err
@@ -123,7 +126,18 @@ func (e *Engine) buildSpec(s BuildSpec) (build.Spec, *CatalogEntry, func(), erro
 	spec := build.Spec{
 		Target: s.Target, Sandbox: s.Sandbox, Force: s.Force, NoTest: s.NoTest, Compression: s.Compression, Level: s.Level,
 		BuildArgs: map[string]string{}, Cache: e.c.CacheDir, Work: e.workDir(), Mirror: e.c.Mirror, HostApt: e.c.HostApt, Insecure: e.c.Insecure,
-		Version: e.c.Version, Time: e.c.Now(), Folders: []string{e.c.User.Cwd},
+		Version: e.c.Version, Time: s.Time, Folders: []string{e.c.User.Cwd}, CacheLimit: e.c.CacheLimit,
+		NoCache: s.NoCache, Update: s.Update, Resume: s.Resume, Sections: s.Sections, Reproducible: s.Reproducible,
+	}
+	if spec.Time.IsZero() {
+		spec.Time = e.c.Now()
+	}
+	for _, b := range s.Binds {
+		dest := b.Dest
+		if dest == "" {
+			dest = e.expand(b.Source)
+		}
+		spec.Binds = append(spec.Binds, build.Bind{Source: e.expand(b.Source), Dest: dest, ReadOnly: b.ReadOnly})
 	}
 	for k, v := range s.BuildArgs {
 		spec.BuildArgs[k] = v
@@ -151,7 +165,7 @@ func (e *Engine) buildSpec(s BuildSpec) (build.Spec, *CatalogEntry, func(), erro
 		if k := kind(path); k == sif.KindUnknown {
 			return spec, nil, nothing, fmt.Errorf("build %s: neither a definition file nor an image", name)
 		}
-		spec.Text, spec.Name = "Bootstrap: localimage\nFrom: "+path+"\n", path
+		spec.Text, spec.Name, spec.Convert = "Bootstrap: localimage\nFrom: "+path+"\n", path, true
 	default:
 		return e.catalogSpec(spec, name)
 	}
@@ -269,23 +283,20 @@ func proxies(env []string) []string {
 }
 
 // buildIDs chooses who "root" is in a build: real root, root with subordinate ids, or root alone.
-func (e *Engine) buildIDs(spec *build.Spec) sandbox.IDMap {
+func (e *Engine) buildIDs() (ids sandbox.IDMap, kind string) {
 	if e.c.User.UID == 0 {
-		spec.IDKind = "root"
-		return sandbox.NoIDMap()
+		return sandbox.NoIDMap(), "root"
 	}
-	spec.UserNS = true
 	if m, err := sandbox.RootWithRanges(); err == nil {
-		spec.IDKind = "ranges"
-		return m
+		return m, "ranges"
 	}
-	spec.IDKind, spec.SingleID = "single", true
-	return sandbox.SingleID(0, 0)
+	return sandbox.SingleID(0, 0), "single"
 }
 
 // runWorker builds in a worker process and passes its events on.
 func (e *Engine) runWorker(ctx context.Context, spec build.Spec, sink Sink) (build.Result, error) {
-	ids := e.buildIDs(&spec)
+	ids, kind := e.buildIDs()
+	spec.IDKind, spec.UserNS, spec.SingleID = kind, kind != "root", kind == "single"
 	inR, inW, err := os.Pipe()
 	if err != nil {
 		return build.Result{}, err
@@ -304,7 +315,7 @@ func (e *Engine) runWorker(ctx context.Context, spec build.Spec, sink Sink) (bui
 		return build.Result{}, err
 	}
 	defer errR.Close()
-	w, err := sandbox.StartWorker(ctx, ids, []string{"build"}, inR, outW, errW)
+	w, err := sandbox.StartWorker(ctx, ids, []string{workBuild}, inR, outW, errW)
 	outW.Close()
 	errW.Close()
 	if err != nil {
@@ -373,7 +384,7 @@ func buildWorker(ctx context.Context, in io.Reader, out io.Writer) int {
 		be := &BuildError{Text: err.Error(), HintText: Hint(err), Exists: errors.Is(err, build.ErrExists)}
 		var se *build.StepError
 		if errors.As(err, &se) {
-			be.Step, be.Section, be.Line = se.Step, se.Section, se.Line
+			be.Step, be.Section, be.Line, be.Kept = se.Step, se.Section, se.Line, se.Kept
 		}
 		say(workerMessage{Event: &Event{Time: time.Now(), Kind: progress.Failed, Step: be.Step, Text: be.Text, Hint: be.HintText}})
 		say(workerMessage{Error: be})

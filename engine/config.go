@@ -29,6 +29,9 @@ type Config struct {
 	// Insecure are registries that are spoken to without TLS.
 	Insecure []string
 
+	// CacheLimit bounds what builds leave in the cache, in bytes; 0 for no limit.
+	CacheLimit int64
+
 	// Catalog finds entries by name; nil for none.
 	Catalog Catalog
 	// Now is the clock; nil is time.Now.

@@ -61,6 +61,21 @@ type BuildSpec struct {
 	Compression string
 	Level       int
 	LogFile     string // also keep the whole log here; empty: in the state folder
+
+	// NoCache runs every section anew, also when nothing has changed; bases and downloads are still reused.
+	NoCache bool
+	// Update builds upon the sandbox folder at Target, instead of the base that the definition names.
+	Update bool
+	// Resume goes on with the tree that the failed build of the same Target has left, from the section that failed.
+	Resume bool
+	// Sections are those to carry out, by name without %, "apps" for those of SCIF apps; empty for all.
+	Sections []string
+	// Binds are visible while sections run.
+	Binds []Bind
+	// Reproducible makes the same bytes of the same inputs: no time in the image is later than Time.
+	Reproducible bool
+	// Time is the build's time (SOURCE_DATE_EPOCH); zero is now.
+	Time time.Time
 }
 
 // Bind makes a file or folder of the host visible in the container.

@@ -8,12 +8,26 @@ import (
 	"syscall"
 )
 
+// What a worker can be asked to do.
+const (
+	workBuild = "build"
+	workPrune = "prune"
+	workDebug = "debug"
+)
+
 // WorkerMain is what a worker process (sandbox.EnterWorker) does: what its arguments say. It returns the exit status.
 func WorkerMain(args []string, in io.Reader, out, trouble io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if len(args) == 1 && args[0] == "build" {
-		return buildWorker(ctx, in, out)
+	if len(args) > 0 {
+		switch args[0] {
+		case workBuild:
+			return buildWorker(ctx, in, out)
+		case workPrune:
+			return pruneWorker(ctx, in, out)
+		case workDebug:
+			return debugWorker(ctx, args[1:], trouble)
+		}
 	}
 	if len(args) == 1 && args[0] == "heat" {
 		if err := heatWorker(ctx, in); err != nil {

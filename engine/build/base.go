@@ -2,9 +2,6 @@ package build
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,18 +17,27 @@ import (
 	"carrel/engine/image"
 	"carrel/engine/oci"
 	"carrel/engine/progress"
+	"carrel/engine/sif"
 	"carrel/engine/source/debian"
 	"carrel/engine/tree"
 )
 
 // base is what a stage starts from.
 type base struct {
-	folder   string // the tree; not to be changed unless own
-	own      bool   // the folder is this build's alone
+	key      string // names the contents, whatever they are called
 	describe string
-	config   *oci.Config       // of an OCI image
-	arch     string            // processor, as Go names it; empty: this machine's
-	labels   map[string]string // of an image that is built upon
+	folder   string // the unpacked tree, not to be changed; set by unpack
+	// fill unpacks the contents into an empty folder and may improve the description.
+	fill func(ctx context.Context, dir string) (describe string, err error)
+	// source gives the contents without unpacking; nil where that cannot be.
+	source tree.Source
+
+	config    *oci.Config       // of an OCI image
+	ociJSON   []byte            // its configuration as it was
+	arch      string            // processor, as Go names it; empty: this machine's
+	labels    map[string]string // of an image that is built upon
+	metadata  image.Metadata    // all that such an image says, when it is streamed
+	reference string            // what was asked for, and with a digest what was got
 }
 
 // UnsupportedError is a Bootstrap agent that this program does not have.
@@ -79,57 +85,48 @@ func (b *builder) fetch(ctx context.Context, def *definition.Stage) (base, error
 }
 
 func (b *builder) fetchScratch(context.Context, *definition.Stage) (base, error) {
-	dir, err := os.MkdirTemp(b.dir, "scratch-")
-	if err != nil {
-		return base{}, err
-	}
-	return base{folder: dir, own: true, describe: "nothing"}, os.Chmod(dir, 0o755)
+	return base{key: "scratch", describe: "nothing", fill: func(context.Context, string) (string, error) { return "nothing", nil }}, nil
 }
 
-// cached returns the cache's folder for a base, made by prepare when it is not there. Two builds that make the same at
-// once do the work twice and keep one.
-func (b *builder) cached(key string, prepare func(dir string) (describe string, err error)) (folder, text string, err error) {
-	sum := sha256.Sum256([]byte(b.spec.IDKind + "\n" + key))
-	dir := filepath.Join(b.spec.Cache, "bases", hex.EncodeToString(sum[:16]))
-	info := filepath.Join(dir, "info.json")
-	var meta struct {
-		Key      string    `json:"key"`
-		Describe string    `json:"describe"`
-		Made     time.Time `json:"made"`
+// unpack makes the folder of a base: that of the cache, filled when it is not there. Two builds that make the same at once
+// do the work twice and keep one.
+func (b *builder) unpack(ctx context.Context, base *base) error {
+	if base.folder != "" {
+		return nil
 	}
-	if data, err := os.ReadFile(info); err == nil && json.Unmarshal(data, &meta) == nil && meta.Key == key {
-		now := time.Now()
-		_ = os.Chtimes(info, now, now) // last use, for pruning
-		return filepath.Join(dir, "root"), meta.Describe, nil
+	key := b.spec.IDKind + "\n" + base.key
+	dir := filepath.Join(b.spec.Cache, kindBases, digest(key))
+	if e, err := openEntry(dir); err == nil && e.info.Key == key {
+		b.hold(e)
+		base.describe, base.folder = e.info.Describe, e.path("root")
+		return nil
+	} else if err == nil {
+		e.close()
 	}
-	part := filepath.Join(b.dir, "base-"+hex.EncodeToString(sum[:4]))
-	if err := os.MkdirAll(filepath.Join(part, "root"), 0o755); err != nil {
-		return "", "", err
-	}
-	meta.Key, meta.Made = key, time.Now()
-	if meta.Describe, err = prepare(filepath.Join(part, "root")); err != nil {
-		return "", "", err
-	}
-	data, err := json.Marshal(meta)
+	part, err := os.MkdirTemp(b.dir, "base-")
 	if err != nil {
-		return "", "", err
+		return err
 	}
-	if err := os.WriteFile(filepath.Join(part, "info.json"), data, 0o644); err != nil {
-		return "", "", err
+	root := filepath.Join(part, "root")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", "", err
+	text, err := base.fill(ctx, root)
+	if err != nil {
+		return err
 	}
-	err = os.Rename(part, dir)
-	if errors.Is(err, os.ErrExist) || (err != nil && isDir(dir)) {
-		return filepath.Join(dir, "root"), meta.Describe, nil // another build was quicker
+	e, err := putEntry(part, dir, entryInfo{Key: key, Describe: text, Made: time.Now(), Size: diskUsage(root)})
+	if err != nil {
+		return err
 	}
-	return filepath.Join(dir, "root"), meta.Describe, err
+	b.hold(e)
+	base.describe, base.folder = text, e.path("root")
+	return nil
 }
 
-func isDir(p string) bool {
-	st, err := os.Stat(p)
-	return err == nil && st.IsDir()
+// unpacker writes a tree as the base of containers.
+func (b *builder) unpacker(dir string) (*tree.Unpacker, error) {
+	return tree.Unpack(dir, tree.UnpackOptions{Owners: !b.spec.SingleID, OwnerAccess: b.spec.SingleID})
 }
 
 func (b *builder) fetchDebian(ctx context.Context, def *definition.Stage) (base, error) {
@@ -154,9 +151,9 @@ func (b *builder) fetchDebian(ctx context.Context, def *definition.Stage) (base,
 	if err != nil {
 		return base{}, err
 	}
-	folder, text, err := b.cached("debian "+prep.Key(), func(dir string) (string, error) {
-		tmp := filepath.Join(b.dir, "base-tmp")
-		if err := os.Mkdir(tmp, 0o1777); err != nil {
+	fill := func(ctx context.Context, dir string) (string, error) {
+		tmp, err := b.tmpFolder(b.dir)
+		if err != nil {
 			return "", err
 		}
 		rep, err := prep.Install(ctx, dir, runner{b: b, s: &stage{root: dir, tmp: tmp}, step: progress.StepFetch})
@@ -164,8 +161,8 @@ func (b *builder) fetchDebian(ctx context.Context, def *definition.Stage) (base,
 			return "", err
 		}
 		return fmt.Sprintf("%s, %d packages", suite, len(rep.Packages)), nil
-	})
-	return base{folder: folder, describe: text}, err
+	}
+	return base{key: "debian " + prep.Key(), describe: suite, fill: fill, reference: "debootstrap " + suite}, nil
 }
 
 // debianEvent turns a bootstrap's progress into ours.
@@ -209,9 +206,16 @@ func (b *builder) fetchOCI(ctx context.Context, def *definition.Stage) (base, er
 	if err != nil {
 		return base{}, err
 	}
-	defer m.Close()
-	folder, text, err := b.cached("oci "+m.Digest+" "+m.Platform, func(dir string) (string, error) {
-		u, err := tree.Unpack(dir, tree.UnpackOptions{Owners: !b.spec.SingleID, OwnerAccess: b.spec.SingleID})
+	b.atEnd(func() { m.Close() })
+	out := b.ociBase(m)
+	out.describe = from
+	return out, nil
+}
+
+// ociBase is the base that an OCI image makes.
+func (b *builder) ociBase(m *oci.Image) base {
+	fill := func(ctx context.Context, dir string) (string, error) {
+		u, err := b.unpacker(dir)
 		if err != nil {
 			return "", err
 		}
@@ -220,9 +224,12 @@ func (b *builder) fetchOCI(ctx context.Context, def *definition.Stage) (base, er
 		if len(report.Devices) > 0 {
 			b.sink.Notice(progress.StepFetch, fmt.Sprintf("%d device files of the image were left out; containers get their own", len(report.Devices)))
 		}
-		return from, errors.Join(err, cerr)
-	})
-	return base{folder: folder, describe: text, config: &m.Config, arch: m.Arch(), labels: m.Config.Labels}, err
+		return m.Ref, errors.Join(err, cerr)
+	}
+	return base{
+		key: "oci " + m.Digest + " " + m.Platform, describe: m.Ref, fill: fill, source: m, reference: m.Ref + "@" + m.Digest,
+		config: &m.Config, ociJSON: m.Config.JSON, arch: m.Arch(), labels: m.Config.Labels,
+	}
 }
 
 // insecure tells whether a reference's registry is one that is spoken to without TLS: configured, or on this machine.
@@ -260,30 +267,54 @@ func (b *builder) fetchLocal(ctx context.Context, def *definition.Stage) (base, 
 	if !filepath.IsAbs(from) {
 		from = filepath.Join(b.spec.Folders[0], from)
 	}
+	from = filepath.Clean(from)
 	img, err := image.Open(from)
 	if err != nil {
 		return base{}, err
 	}
-	defer img.Close()
-	dir, err := os.MkdirTemp(b.dir, "local-")
+	b.atEnd(func() { img.Close() })
+	if m := img.OCI(); m != nil {
+		out := b.ociBase(m)
+		out.describe = filepath.Base(from)
+		return out, nil
+	}
+	state, err := statDigest(from)
 	if err != nil {
 		return base{}, err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return base{}, err
+	out := base{key: "local " + state, describe: filepath.Base(from), source: img, reference: from}
+	out.fill = func(ctx context.Context, dir string) (string, error) {
+		u, err := b.unpacker(dir)
+		if err != nil {
+			return "", err
+		}
+		err = img.WriteTo(ctx, u)
+		_, cerr := u.Close()
+		if err := errors.Join(err, cerr); err != nil {
+			return "", fmt.Errorf("unpack %s: %w", from, err)
+		}
+		return filepath.Base(from), nil
 	}
-	u, err := tree.Unpack(dir, tree.UnpackOptions{Owners: !b.spec.SingleID, OwnerAccess: b.spec.SingleID})
-	if err != nil {
-		return base{}, err
+	if out.metadata, err = img.Metadata(); err != nil {
+		b.sink.Notice(progress.StepFetch, "what the base says of itself cannot be read: "+err.Error())
 	}
-	err = img.WriteTo(ctx, u)
-	_, cerr := u.Close()
-	if err := errors.Join(err, cerr); err != nil {
-		return base{}, fmt.Errorf("unpack %s: %w", from, err)
+	out.labels = out.metadata.Labels
+	if img.Arch != "unknown" {
+		out.arch = img.Arch
 	}
-	labels, err := img.Labels()
-	if err != nil {
-		b.sink.Notice(progress.StepFetch, "the labels of the base cannot be read: "+err.Error())
+	if s := img.SIF(); s != nil {
+		if out.ociJSON, err = s.JSON(sif.OCIConfigName); err != nil {
+			return base{}, err
+		}
 	}
-	return base{folder: dir, own: true, describe: filepath.Base(from), labels: labels}, nil
+	return out, nil
+}
+
+// updated is the sandbox folder at the target as a base.
+func (b *builder) updated() (base, error) {
+	if k, _, err := sif.Detect(b.spec.Target); err != nil || k != sif.KindSandbox {
+		return base{}, fmt.Errorf("update %s: it is not a sandbox folder", b.spec.Target)
+	}
+	b.opaque = true
+	return base{key: "update", describe: b.spec.Target, folder: b.spec.Target, reference: b.spec.Target}, nil
 }

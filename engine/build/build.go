@@ -6,14 +6,19 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"carrel/engine/definition"
+	"carrel/engine/image"
 	"carrel/engine/progress"
 )
 
 // ErrExists: the target exists and Force was not given.
 var ErrExists = errors.New("exists already")
+
+// errUnchanged ends a build whose target is already what would be made.
+var errUnchanged = errors.New("unchanged")
 
 // builder is one build under way.
 type builder struct {
@@ -23,16 +28,55 @@ type builder struct {
 	dir  string // work folder of this build, removed at the end
 	// stages that are built, by name and by number.
 	stages map[string]*stage
+	// inputs are digests of all that the image is made of so far.
+	inputs   []string
+	used     []used   // bases, for the provenance
+	resume   *entry   // the kept tree of a failed build
+	force    []string // variables of the section that runs
+	opaque   bool     // not all inputs are known
+	fetched  *downloads
+	releases []func() // called at the end, last first
+}
+
+// used is a base, for the provenance.
+type used struct {
+	Stage string `json:"stage,omitempty"`
+	Agent string `json:"agent"`
+	From  string `json:"from,omitempty"` // as resolved, with a digest where there is one
+	Key   string `json:"key"`            // names the contents
 }
 
 // stage is a stage of the definition being built.
 type stage struct {
-	def      *definition.Stage
-	base     base
-	root     string            // the tree, mounted or a folder
+	def   *definition.Stage
+	index int
+	last  bool
+	dir   string // of this stage, below the builder's
+	base  base
+
+	lowers   []string // folders the tree lies on, lowest first
+	root     string   // the tree: an overlay, or a folder
+	overlay  bool
+	mounted  bool
 	tmp      string            // /tmp of its containers
 	labels   map[string]string // written by %post
 	metadata []byte            // inspect-metadata.json
+	streamed *image.Metadata   // set when the base goes straight into the image, with this added
+}
+
+// atEnd has something done when the build is over.
+func (b *builder) atEnd(f func()) { b.releases = append(b.releases, f) }
+
+// hold keeps an entry of the cache in use until the end.
+func (b *builder) hold(e *entry) { b.atEnd(e.close) }
+
+func (b *builder) release() {
+	for _, s := range b.stages {
+		_ = s.unmount() // goes with the mount namespace at the latest
+	}
+	for _, f := range slices.Backward(b.releases) {
+		f()
+	}
 }
 
 // Run builds the image. It has to be called in a mount namespace of its own, as root of it. When ctx ends it stops the
@@ -42,26 +86,62 @@ func Run(ctx context.Context, spec Spec, sink progress.Sink) (Result, error) {
 	if err := b.read(); err != nil {
 		return Result{}, err
 	}
-	if _, err := os.Lstat(spec.Target); err == nil && !spec.Force {
+	if _, err := os.Lstat(spec.Target); err == nil && !spec.Force && !spec.Update {
 		return Result{}, fmt.Errorf("build %s: %w", spec.Target, ErrExists)
 	}
 	dir, release, err := workFolder(spec.Work)
 	if err != nil {
 		return Result{}, err
 	}
-	defer release()
 	b.dir = dir
+	b.atEnd(release)
+	defer b.release()
+	if spec.Resume {
+		if b.resume, err = openEntry(failedFolder(spec.Cache, spec.Target)); err != nil {
+			return Result{}, fmt.Errorf("resume build of %s: %w", spec.Target, errNothingKept)
+		}
+		b.hold(b.resume)
+		b.opaque = true
+	}
+	b.opaque = b.opaque || len(spec.Binds) > 0
 	var last *stage
 	for i, def := range b.file.Stages {
-		if last, err = b.stage(ctx, i, def); err != nil {
-			return Result{}, err
+		last, err = b.stage(ctx, i, def)
+		if errors.Is(err, errUnchanged) {
+			return b.upToDate(last)
+		}
+		if err != nil {
+			return Result{}, b.failed(ctx, last, err)
 		}
 	}
 	size, err := b.pack(ctx, last)
 	if err != nil {
 		return Result{}, err
 	}
+	if err := b.forget(); err != nil {
+		b.sink.Notice(progress.StepPack, "the kept tree of the build that failed before cannot be removed: "+err.Error())
+	}
+	b.keepLimit()
 	return Result{Path: spec.Target, Size: size, Base: last.base.describe}, nil
+}
+
+// upToDate is the result of a build that was not necessary.
+func (b *builder) upToDate(s *stage) (Result, error) {
+	st, err := os.Stat(b.spec.Target)
+	if err != nil {
+		return Result{}, err
+	}
+	b.sink.Notice(progress.StepPack, "nothing has changed since the image was built: it stays as it is")
+	b.keepLimit()
+	return Result{Path: b.spec.Target, Size: st.Size(), Base: s.base.describe, Unchanged: true}, nil
+}
+
+// wants tells whether a section is to be carried out.
+func (b *builder) wants(section string) bool {
+	if section == "test" && b.spec.NoTest {
+		return false
+	}
+	return len(b.spec.Sections) == 0 || slices.Contains(b.spec.Sections, "all") || slices.Contains(b.spec.Sections, section)
 }
 
 // read parses and checks the definition.
@@ -106,7 +186,7 @@ func (b *builder) plan() {
 	section := func(names ...string) bool {
 		return has(func(s *definition.Stage) bool {
 			for _, n := range names {
-				if !s.Section(n).IsEmpty() {
+				if b.wants(n) && !s.Section(n).IsEmpty() {
 					return true
 				}
 			}
@@ -116,65 +196,109 @@ func (b *builder) plan() {
 	add(progress.StepRead, "Read definition", true)
 	add(progress.StepFetch, "Fetch base", true)
 	add(progress.StepSetup, "Prepare on this computer (%setup)", section("pre", "setup"))
-	add(progress.StepFiles, "Copy files (%files)", has(func(s *definition.Stage) bool { return len(s.Files) > 0 }))
+	add(progress.StepFiles, "Copy files (%files)", b.wants("files") && has(func(s *definition.Stage) bool { return len(s.Files) > 0 }))
 	add(progress.StepInstall, "Install software (%post)", section("post"))
-	add(progress.StepApps, "Install apps (%appinstall)", has(func(s *definition.Stage) bool { return len(s.Apps) > 0 }))
-	add(progress.StepTest, "Check it (%test)", !b.spec.NoTest && section("test"))
+	add(progress.StepApps, "Install apps (%appinstall)", b.wants("apps") && has(func(s *definition.Stage) bool { return len(s.Apps) > 0 }))
+	add(progress.StepTest, "Check it (%test)", section("test"))
 	add(progress.StepPack, "Pack image", true)
 	b.sink.Send(progress.Event{Kind: progress.Plan, Plan: steps})
 }
 
-// stage builds one stage up to its finished tree.
+// stage builds one stage up to its finished tree. The stage is returned with an error, too.
 func (b *builder) stage(ctx context.Context, i int, def *definition.Stage) (*stage, error) {
-	s := &stage{def: def, labels: map[string]string{}}
-	dir := filepath.Join(b.dir, fmt.Sprintf("stage%d", i))
+	s := &stage{def: def, index: i, last: i == len(b.file.Stages)-1, labels: map[string]string{}}
+	s.dir = filepath.Join(b.dir, fmt.Sprintf("stage%d", i))
+	s.root = filepath.Join(s.dir, "root")
+	b.stages[fmt.Sprint(i)] = s
+	b.stages[def.Name] = s
 	if err := b.onHost(ctx, s, "pre"); err != nil {
-		return nil, err
+		return s, err
 	}
 	b.start(progress.StepFetch, describe(def))
-	var err error
-	if s.base, err = b.fetch(ctx, def); err != nil {
-		return nil, b.fail(progress.StepFetch, err)
+	if err := b.prepare(ctx, s); err != nil {
+		return s, b.fail(progress.StepFetch, err)
 	}
-	if s.root, err = mountTree(ctx, dir, s.base, b.spec.UserNS); err != nil {
-		return nil, b.fail(progress.StepFetch, err)
-	}
-	s.tmp = filepath.Join(dir, "tmp")
-	if err := os.Mkdir(s.tmp, 0o1777); err != nil {
-		return nil, b.fail(progress.StepFetch, err)
-	}
-	if err := os.Chmod(s.tmp, 0o1777|os.ModeSticky); err != nil {
-		return nil, b.fail(progress.StepFetch, err)
+	if s.streamed != nil {
+		b.inputs = append(b.inputs, s.base.key)
+		if b.unchanged() {
+			b.done(progress.StepFetch, s.base.describe)
+			return s, errUnchanged
+		}
+		return s, nil // it is fetched while it is packed
 	}
 	b.done(progress.StepFetch, s.base.describe)
-	b.stages[def.Name] = s
-	b.stages[fmt.Sprint(i)] = s
-
-	if err := b.scaffold(s); err != nil {
-		return nil, b.fail(progress.StepFetch, err)
-	}
-	if err := b.copyFiles(ctx, s, true); err != nil {
-		return nil, err
-	}
-	if err := b.onHost(ctx, s, "setup"); err != nil {
-		return nil, err
-	}
-	if err := b.copyFiles(ctx, s, false); err != nil {
-		return nil, err
-	}
-	if err := b.post(ctx, s); err != nil {
-		return nil, err
-	}
-	if err := b.apps(ctx, s); err != nil {
-		return nil, err
+	if err := b.contents(ctx, s); err != nil {
+		return s, err
 	}
 	if err := b.metadata(s); err != nil {
-		return nil, b.fail(progress.StepInstall, err)
+		return s, b.fail(progress.StepInstall, err)
 	}
-	if err := b.test(ctx, s); err != nil {
-		return nil, err
+	return s, b.test(ctx, s)
+}
+
+// prepare fetches the base of a stage and makes its tree ready.
+func (b *builder) prepare(ctx context.Context, s *stage) error {
+	var err error
+	if b.spec.Update && s.last {
+		s.base, err = b.updated()
+	} else {
+		s.base, err = b.fetch(ctx, s.def)
 	}
-	return s, nil
+	if err != nil {
+		return err
+	}
+	b.used = append(b.used, used{Stage: s.def.Name, Agent: strings.ToLower(s.def.Header.Get("Bootstrap")), From: s.base.reference, Key: s.base.key})
+	if b.streams(s) {
+		return b.stream(s)
+	}
+	if err := b.unpack(ctx, &s.base); err != nil {
+		return err
+	}
+	if err := os.Mkdir(s.dir, 0o755); err != nil {
+		return err
+	}
+	s.lowers = []string{s.base.folder}
+	if b.resumes(s) {
+		if err := b.takeKept(s); err != nil {
+			return err
+		}
+	}
+	if err := s.mountOrCopy(ctx, b.spec.UserNS); err != nil {
+		return err
+	}
+	if s.tmp, err = b.tmpFolder(s.dir); err != nil {
+		return err
+	}
+	if b.resumes(s) {
+		return nil
+	}
+	return b.scaffold(s)
+}
+
+// tmpFolder makes a folder to be /tmp of containers.
+func (b *builder) tmpFolder(in string) (string, error) {
+	dir, err := os.MkdirTemp(in, "tmp-")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o777|os.ModeSticky)
+}
+
+// contents does what the definition says with a stage's tree.
+func (b *builder) contents(ctx context.Context, s *stage) error {
+	if b.resumes(s) {
+		return b.install(ctx, s)
+	}
+	if err := b.copyFiles(ctx, s, true); err != nil {
+		return err
+	}
+	if err := b.onHost(ctx, s, "setup"); err != nil {
+		return err
+	}
+	if err := b.copyFiles(ctx, s, false); err != nil {
+		return err
+	}
+	return b.install(ctx, s)
 }
 
 func (b *builder) start(step progress.Step, text string) {

@@ -21,11 +21,14 @@ import (
 func (b *builder) copyFiles(ctx context.Context, s *stage, stages bool) error {
 	var list []definition.FileCopy
 	for _, f := range s.def.Files {
+		if !b.wants("files") {
+			break
+		}
 		if (f.From != "") == stages {
 			list = append(list, f)
 		}
 	}
-	if !stages {
+	if !stages && b.wants("apps") {
 		for _, app := range s.def.Apps {
 			for _, f := range app.Files {
 				f.Dst = path.Join("/scif/apps", app.Name, f.Dst)
@@ -83,7 +86,7 @@ func (b *builder) copyOne(ctx context.Context, s *stage, f definition.FileCopy) 
 	if err != nil {
 		return err
 	}
-	u, err := tree.Unpack(s.root, tree.UnpackOptions{Owners: !b.spec.SingleID, OwnerAccess: b.spec.SingleID})
+	u, err := b.unpacker(s.root)
 	if err != nil {
 		return err
 	}

@@ -32,32 +32,7 @@ func (b *builder) metadata(s *stage) error {
 	if err != nil {
 		return err
 	}
-	m := image.Metadata{
-		Definition: b.file.Raw,
-		Help:       s.def.Section("help").Text(),
-		Runscript:  s.def.Section("runscript").Script(), Startscript: s.def.Section("startscript").Script(), Test: s.def.Section("test").Script(),
-		Environment: map[string]string{}, Labels: map[string]string{}, Apps: map[string]image.App{},
-	}
-	maps.Copy(m.Labels, s.base.labels)
-	maps.Copy(m.Labels, old.Labels)
-	header := map[string]string{}
-	for _, f := range s.def.Header {
-		header[strings.ToLower(f.Key)] = f.Value
-	}
-	maps.Copy(m.Labels, image.Build{
-		Time: b.spec.Time, Arch: s.arch(), Version: b.spec.Version, Header: header, Help: m.Help != "",
-	}.Labels())
-	for _, l := range s.def.Labels {
-		m.Labels[l.Key] = l.Value
-	}
-	maps.Copy(m.Labels, s.labels)
-	if env := s.def.Section("environment"); !env.IsEmpty() {
-		m.Environment["/.singularity.d/env/90-environment.sh"] = env.Body
-	}
-	for _, app := range s.def.Apps {
-		m.Apps[app.Name] = appMetadata(app)
-	}
-	if err := image.WriteMetadata(s.root, m); err != nil {
+	if err := image.WriteMetadata(s.root, b.described(s, old)); err != nil {
 		return err
 	}
 	written, err := image.ReadMetadata(root.FS())
@@ -66,6 +41,51 @@ func (b *builder) metadata(s *stage) error {
 	}
 	s.metadata, err = written.JSON()
 	return err
+}
+
+// described is what the definition says of the image, upon what its base says.
+func (b *builder) described(s *stage, old image.Metadata) image.Metadata {
+	section := func(name string) *definition.Section {
+		if !b.wants(name) {
+			return nil
+		}
+		return s.def.Section(name)
+	}
+	m := image.Metadata{
+		Definition: b.file.Raw,
+		Help:       section("help").Text(),
+		Runscript:  section("runscript").Script(), Startscript: section("startscript").Script(), Test: section("test").Script(),
+		Environment: map[string]string{}, Labels: map[string]string{}, Apps: map[string]image.App{},
+	}
+	if b.spec.Convert && old.Definition != "" {
+		m.Definition = "" // the one it has stays
+	}
+	maps.Copy(m.Labels, s.base.labels)
+	maps.Copy(m.Labels, old.Labels)
+	if !b.spec.Convert || len(old.Labels) == 0 {
+		header := map[string]string{}
+		for _, f := range s.def.Header {
+			header[strings.ToLower(f.Key)] = f.Value
+		}
+		maps.Copy(m.Labels, image.Build{
+			Time: b.spec.Time, Arch: s.arch(), Version: b.spec.Version, Header: header, Help: m.Help != "",
+		}.Labels())
+	}
+	if b.wants("labels") {
+		for _, l := range s.def.Labels {
+			m.Labels[l.Key] = l.Value
+		}
+		maps.Copy(m.Labels, s.labels)
+	}
+	if env := section("environment"); !env.IsEmpty() {
+		m.Environment["/.singularity.d/env/90-environment.sh"] = env.Body
+	}
+	if b.wants("apps") {
+		for _, app := range s.def.Apps {
+			m.Apps[app.Name] = appMetadata(app)
+		}
+	}
+	return m
 }
 
 func appMetadata(app *definition.App) image.App {

@@ -19,8 +19,10 @@ import (
 // pack writes the finished tree to the target and returns its size in bytes.
 func (b *builder) pack(ctx context.Context, s *stage) (int64, error) {
 	b.start(progress.StepPack, filepath.Base(b.spec.Target))
-	if err := clean(s.root); err != nil {
-		return 0, b.fail(progress.StepPack, err)
+	if s.streamed == nil {
+		if err := clean(s.root); err != nil {
+			return 0, b.fail(progress.StepPack, err)
+		}
 	}
 	size, err := b.write(ctx, s)
 	if err != nil {
@@ -34,8 +36,8 @@ func (b *builder) pack(ctx context.Context, s *stage) (int64, error) {
 }
 
 func (b *builder) write(ctx context.Context, s *stage) (int64, error) {
-	src := tree.Dir(s.root, tree.DirOptions{})
-	if b.spec.Sandbox {
+	src := b.packed(s)
+	if b.spec.Sandbox || b.spec.Update {
 		return b.writeFolder(ctx, src)
 	}
 	compression := squashfs.Zstd
@@ -46,9 +48,14 @@ func (b *builder) write(ctx context.Context, s *stage) (int64, error) {
 		}
 	}
 	c := sif.Contents{
-		Definition: []byte(b.file.Raw), Metadata: s.metadata, Arch: s.arch(), Time: b.spec.Time,
+		Definition: b.definition(s), Metadata: s.metadata, OCIConfig: s.base.ociJSON, Arch: s.arch(), Time: b.spec.Time,
+		Deterministic: b.spec.Reproducible,
 		System: func(w sif.Target, offset int64) (int64, error) {
-			sw, err := squashfs.NewWriter(w, squashfs.Options{Compression: compression, Level: b.spec.Level, Offset: offset})
+			opts := squashfs.Options{Compression: compression, Level: b.spec.Level, Offset: offset}
+			if b.spec.Reproducible {
+				opts.ClampTime, opts.ModTime = b.spec.Time, b.spec.Time
+			}
+			sw, err := squashfs.NewWriter(w, opts)
 			if err != nil {
 				return 0, err
 			}
@@ -61,9 +68,11 @@ func (b *builder) write(ctx context.Context, s *stage) (int64, error) {
 			return stats.PaddedSize, err
 		},
 	}
-	if s.base.config != nil {
-		c.OCIConfig = s.base.config.JSON
+	provenance, err := b.provenance()
+	if err != nil {
+		return 0, err
 	}
+	c.JSON = map[string][]byte{ProvenanceName: provenance}
 	if err := os.MkdirAll(filepath.Dir(b.spec.Target), 0o755); err != nil {
 		return 0, err
 	}
@@ -90,7 +99,7 @@ func (b *builder) writeFolder(ctx context.Context, src tree.Source) (int64, erro
 	if err := os.Chmod(part, 0o755); err != nil {
 		return 0, err
 	}
-	u, err := tree.Unpack(part, tree.UnpackOptions{Owners: !b.spec.SingleID, OwnerAccess: b.spec.SingleID})
+	u, err := b.unpacker(part)
 	if err != nil {
 		return 0, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -21,7 +22,7 @@ func workFolder(work string) (dir string, release func(), err error) {
 	old, _ := filepath.Glob(filepath.Join(work, "build-*"))
 	for _, d := range old {
 		if f, ok := lock(d); ok {
-			removeTree(d)
+			_ = removeTree(d) // what cannot be removed is tried again by the next build
 			f.Close()
 		}
 	}
@@ -34,14 +35,7 @@ func workFolder(work string) (dir string, release func(), err error) {
 		return "", nil, fmt.Errorf("lock %s: another build took it", dir)
 	}
 	return dir, func() {
-		// What is mounted below goes first, or its content would be removed too.
-		for _, m := range []string{"stage*/root"} {
-			mounted, _ := filepath.Glob(filepath.Join(dir, m))
-			for _, p := range mounted {
-				_ = unix.Unmount(p, unix.MNT_DETACH) // EINVAL: was a folder
-			}
-		}
-		removeTree(dir)
+		_ = removeTree(dir)
 		f.Close()
 	}, nil
 }
@@ -74,32 +68,103 @@ func removeTree(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// mountTree makes the tree of a stage: an overlay over the base, or where the kernel does not do that a copy of it.
-func mountTree(ctx context.Context, dir string, b base, userns bool) (string, error) {
-	root := filepath.Join(dir, "root")
-	if b.own {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return "", err
-		}
-		return root, os.Rename(b.folder, root)
-	}
-	for _, d := range []string{"root", "upper", "work"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			return "", err
+func (s *stage) upper() string { return filepath.Join(s.dir, "upper") }
+
+// mount makes the stage's tree, at root: an overlay of what the stage changes over lowers. The folder upper is used when
+// it is there.
+func (s *stage) mount(userns bool) error {
+	for _, d := range []string{s.root, s.upper()} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
 		}
 	}
-	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", b.folder, filepath.Join(dir, "upper"), filepath.Join(dir, "work"))
-	if userns {
-		opts += ",userxattr"
+	// Times of access tell what %post has read.
+	const flags = unix.MS_RELATIME
+	var err error
+	for _, option := range []string{",volatile", ""} { // volatile (Linux 5.10) leaves out syncs; a tree counts only when it is packed
+		work, werr := os.MkdirTemp(s.dir, "work-") // one that was mounted volatile is not taken again
+		if werr != nil {
+			return werr
+		}
+		opts, release, oerr := s.overlayOptions(work)
+		if oerr != nil {
+			return oerr
+		}
+		if userns {
+			option += ",userxattr"
+		}
+		err = unix.Mount("carrel", s.root, "overlay", flags, opts+option)
+		release()
+		if err == nil {
+			s.mounted, s.overlay = true, true
+			return nil
+		}
 	}
-	err := unix.Mount("carrel", root, "overlay", 0, opts)
+	return fmt.Errorf("mount overlay: %w", err)
+}
+
+// overlayOptions name the folders by descriptors: paths may hold commas and colons, and there may be many.
+func (s *stage) overlayOptions(work string) (opts string, release func(), err error) {
+	var files []*os.File
+	release = func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	name := func(p string) string {
+		fd, oerr := unix.Open(p, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if oerr != nil {
+			if err == nil {
+				err = &os.PathError{Op: "open", Path: p, Err: oerr}
+			}
+			return ""
+		}
+		f := os.NewFile(uintptr(fd), p)
+		files = append(files, f)
+		return fmt.Sprintf("/proc/self/fd/%d", fd)
+	}
+	var lowers []string
+	for i := len(s.lowers) - 1; i >= 0; i-- { // topmost first
+		lowers = append(lowers, name(s.lowers[i]))
+	}
+	opts = "lowerdir=" + strings.Join(lowers, ":") + ",upperdir=" + name(s.upper()) + ",workdir=" + name(work)
+	if err != nil {
+		release()
+		return "", nil, err
+	}
+	return opts, release, nil
+}
+
+func (s *stage) unmount() error {
+	if !s.mounted {
+		return nil
+	}
+	s.mounted = false
+	err := unix.Unmount(s.root, 0)
+	if errors.Is(err, unix.EBUSY) {
+		err = unix.Unmount(s.root, unix.MNT_DETACH)
+	}
+	if err != nil {
+		return fmt.Errorf("unmount %s: %w", s.root, err)
+	}
+	return nil
+}
+
+// mountOrCopy mounts the tree of a stage, or where the kernel has no overlay for us makes a copy of its base.
+func (s *stage) mountOrCopy(ctx context.Context, userns bool) error {
+	err := s.mount(userns)
 	if err == nil {
-		return root, nil
+		return nil
 	}
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENODEV) {
-		return "", fmt.Errorf("mount overlay: %w", err)
+		return err
 	}
-	return root, copyTree(ctx, b.folder, root)
+	for _, lower := range s.lowers {
+		if err := copyTree(ctx, lower, s.root); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func copyTree(ctx context.Context, from, to string) error {

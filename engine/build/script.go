@@ -24,7 +24,7 @@ const (
 	scriptPath  = "/.post.script"
 	labelsPath  = "/.build.labels"
 	sectionPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	aptConfig   = "/tmp/.carrel-apt.conf"
+	aptConfig   = "/dev/.carrel-apt.conf"
 	// postUmask is the umask of sections: files that the group may write, as Apptainer has it.
 	postUmask = 0o002
 	// maxLine bounds a line of a section's output in bytes.
@@ -34,7 +34,7 @@ const (
 // onHost runs %pre or %setup, on the host, as the user who builds.
 func (b *builder) onHost(ctx context.Context, s *stage, name string) error {
 	sec := s.def.Section(name)
-	if sec.IsEmpty() {
+	if sec.IsEmpty() || !b.wants(name) {
 		return nil
 	}
 	b.start(progress.StepSetup, "%"+name)
@@ -77,7 +77,7 @@ func (b *builder) onHost(ctx context.Context, s *stage, name string) error {
 // post runs %post in the container and reads the labels it wrote.
 func (b *builder) post(ctx context.Context, s *stage) error {
 	sec := s.def.Section("post")
-	if sec.IsEmpty() {
+	if sec.IsEmpty() || !b.wants("post") {
 		return nil
 	}
 	b.start(progress.StepInstall, "")
@@ -97,8 +97,15 @@ func (b *builder) section(ctx context.Context, s *stage, step progress.Step, nam
 	if err != nil {
 		return b.fail(step, err)
 	}
+	if b.fetched == nil {
+		if b.fetched, err = b.openDownloads(); err != nil {
+			return b.fail(step, err)
+		}
+	}
+	// As Apptainer does, with what the base says of its environment: the PATH of a conda or CUDA image, say.
+	b.force = env
 	status, err := b.run(ctx, s, step, plan.Process{
-		Args: args, Env: append(b.environment(), env...), Dir: "/", Umask: postUmask,
+		Env: b.environment(), Dir: "/", Umask: postUmask, Action: &plan.Action{Name: "exec", Args: args, Force: env},
 	}, []byte(sec.Body))
 	if err != nil {
 		return b.fail(step, err)
@@ -115,6 +122,9 @@ func (b *builder) environment() []string {
 	for _, prefix := range []string{"APPTAINER_", "SINGULARITY_"} {
 		env = append(env, prefix+"ENVIRONMENT=/.singularity.d/env/91-environment.sh", prefix+"LABELS="+labelsPath)
 	}
+	if b.fetched != nil {
+		env = append(env, b.fetched.environment()...)
+	}
 	return append(env, b.spec.Proxies...)
 }
 
@@ -127,18 +137,8 @@ func (b *builder) run(ctx context.Context, s *stage, step progress.Step, p plan.
 	}
 	defer wait()
 	defer out.Close()
-	p.KeepCaps, p.NoSync, p.CloseFDs = true, true, true
-	p.FakeRoot = b.spec.SingleID
-	pl := plan.Plan{
-		UserNS: b.spec.UserNS, PIDNS: true, UID: -1, GID: -1,
-		Layers: []plan.Layer{{Folder: s.root}}, Upper: plan.Upper{Kind: plan.UpperDirect},
-		Ops: b.mounts(s.tmp), Process: p,
-	}
-	if script != nil {
-		// the mount point that this leaves in the tree is removed with it
-		pl.Ops = append(pl.Ops, plan.Op{Kind: plan.OpFile, Dest: scriptPath, Content: script, Mode: 0o755})
-		defer os.Remove(filepath.Join(s.root, scriptPath))
-	}
+	pl, remove := b.container(s, p, script)
+	defer remove()
 	k, err := sandbox.Start(ctx, sandbox.Config{Plan: pl, Stdout: out, Stderr: out, Note: func(t string) { b.sink.Notice(step, t) }})
 	if err != nil {
 		return 0, err
@@ -148,6 +148,25 @@ func (b *builder) run(ctx context.Context, s *stage, step progress.Step, p plan.
 		return 0, ctx.Err()
 	}
 	return status, err
+}
+
+// container is the plan of a container that builds. done removes the mount point that the script leaves in the tree.
+func (b *builder) container(s *stage, p plan.Process, script []byte) (pl plan.Plan, done func()) {
+	p.KeepCaps, p.NoSync, p.CloseFDs = true, true, true
+	p.FakeRoot = b.spec.SingleID
+	pl = plan.Plan{
+		UserNS: b.spec.UserNS, PIDNS: true, UID: -1, GID: -1,
+		Layers: []plan.Layer{{Folder: s.root}}, Upper: plan.Upper{Kind: plan.UpperDirect},
+		Ops: b.mounts(s.tmp), Process: p,
+	}
+	for _, bind := range b.spec.Binds {
+		pl.Ops = append(pl.Ops, plan.Op{Kind: plan.OpBind, Source: bind.Source, Dest: bind.Dest, ReadOnly: bind.ReadOnly})
+	}
+	if script == nil {
+		return pl, func() {}
+	}
+	pl.Ops = append(pl.Ops, plan.Op{Kind: plan.OpFile, Dest: scriptPath, Content: script, Mode: 0o755})
+	return pl, func() { os.Remove(filepath.Join(s.root, scriptPath)) }
 }
 
 // mounts are those of a container that builds.
@@ -162,6 +181,9 @@ func (b *builder) mounts(tmp string) []plan.Op {
 	)
 	for _, l := range [][2]string{{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"}} {
 		ops = append(ops, plan.Op{Kind: plan.OpLink, Source: l[1], Dest: "/dev/" + l[0]})
+	}
+	if b.fetched != nil {
+		ops = append(ops, b.fetched.mount())
 	}
 	ops = append(ops,
 		plan.Op{Kind: plan.OpProc, Dest: "/proc"},
@@ -182,6 +204,9 @@ func (b *builder) aptSettings() string {
 	conf := "Dpkg::Use-Pty \"0\";\nAcquire::Retries \"3\";\n"
 	if b.spec.SingleID {
 		conf += "APT::Sandbox::User \"root\";\n" // there is no other user to become
+	}
+	if b.fetched != nil {
+		conf += b.fetched.aptConf()
 	}
 	return conf
 }

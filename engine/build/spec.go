@@ -18,17 +18,34 @@ type Spec struct {
 	// BuildArgs are values of {{ templates }}.
 	BuildArgs map[string]string `json:"build_args,omitempty"`
 
-	Target      string `json:"target"` // absolute path of the image, or of the folder with Sandbox
-	Sandbox     bool   `json:"sandbox,omitempty"`
-	Force       bool   `json:"force,omitempty"`
-	NoTest      bool   `json:"no_test,omitempty"`
-	Compression string `json:"compression,omitempty"`
-	Level       int    `json:"level,omitempty"`
+	// Convert tells that the definition says nothing but where the image comes from: the one that it has is kept.
+	Convert bool `json:"convert,omitempty"`
+
+	Target  string `json:"target"` // absolute path of the image, or of the folder with Sandbox
+	Sandbox bool   `json:"sandbox,omitempty"`
+	Force   bool   `json:"force,omitempty"`
+	NoTest  bool   `json:"no_test,omitempty"`
+	// NoCache runs every section anew and builds also when nothing has changed; bases and downloads are still reused.
+	NoCache bool `json:"no_cache,omitempty"`
+	// Update builds upon the sandbox folder at Target instead of the base that the definition names.
+	Update bool `json:"update,omitempty"`
+	// Resume goes on with the tree of a build of the same target that failed in %post or later.
+	Resume bool `json:"resume,omitempty"`
+	// Sections are those to carry out, by name without %, and "apps" for SCIF apps; empty or "all" for all of them.
+	Sections []string `json:"sections,omitempty"`
+	// Binds are made visible in the containers that sections run in.
+	Binds []Bind `json:"binds,omitempty"`
+	// Reproducible makes the same bytes of the same inputs: no time in the image is later than Time, and its id is fixed.
+	Reproducible bool   `json:"reproducible,omitempty"`
+	Compression  string `json:"compression,omitempty"`
+	Level        int    `json:"level,omitempty"`
 
 	// Cache is the folder for bases and downloads; Work holds the trees of running builds and has to be on a file system
 	// with extended attributes.
 	Cache string `json:"cache"`
-	Work  string `json:"work"`
+	Work  string `json:"work"` // on the file system of Cache
+	// CacheLimit bounds what the cache holds after the build, in bytes; 0 for no limit.
+	CacheLimit int64 `json:"cache_limit,omitempty"`
 
 	// SingleID tells that only one id is mapped: privileged calls are answered with success, and all files are root's.
 	SingleID bool `json:"single_id,omitempty"`
@@ -52,11 +69,20 @@ type Spec struct {
 	Time    time.Time `json:"time"`    // the build's time, for labels and headers
 }
 
+// Bind is a file or folder of the host to be seen in containers.
+type Bind struct {
+	Source   string `json:"source"`
+	Dest     string `json:"dest"`
+	ReadOnly bool   `json:"read_only,omitempty"`
+}
+
 // Result is a finished build.
 type Result struct {
 	Path string `json:"path"`
 	Size int64  `json:"size"` // bytes
 	Base string `json:"base"` // what the last stage started from
+	// Unchanged: the target was already what would have been made, and was left as it is.
+	Unchanged bool `json:"unchanged,omitempty"`
 }
 
 // StepError is a build that failed in a step.
@@ -65,6 +91,7 @@ type StepError struct {
 	Section string // "%post"
 	Line    int    // in the definition, 0 when not known
 	Status  int    // of the section's script, 0 when it is not that
+	Kept    bool   // the tree is kept, to be looked at or gone on with
 	Err     error
 }
 
@@ -86,8 +113,11 @@ func (e *StepError) Unwrap() error { return e.Err }
 
 // Hint says what to do about it.
 func (e *StepError) Hint() string {
+	if e.Kept {
+		return "the last lines of the log say what went wrong; `carrel debug` opens a shell in the container as it is now, `carrel build --resume` goes on from there"
+	}
 	if e.Status != 0 {
-		return "the last lines of the log above say what went wrong in " + e.Section
+		return "the last lines of the log say what went wrong in " + e.Section
 	}
 	return ""
 }

@@ -46,12 +46,12 @@ func (b *builder) readLabels(s *stage) error {
 
 // apps makes the folders of the SCIF apps and runs %appinstall in each (https://sci-f.github.io).
 func (b *builder) apps(ctx context.Context, s *stage) error {
-	if len(s.def.Apps) == 0 {
+	if len(s.def.Apps) == 0 || !b.wants("apps") {
 		return nil
 	}
 	b.start(progress.StepApps, "")
 	for _, app := range s.def.Apps {
-		if app.Name == "." || app.Name == ".." || strings.ContainsAny(app.Name, "/\x00") {
+		if !validApp(app.Name) {
 			return &StepError{Step: progress.StepApps, Section: "%app…", Line: app.Line, Err: fmt.Errorf("%q cannot be the name of an app", app.Name)}
 		}
 		dir := path.Join("scif/apps", app.Name)
@@ -86,10 +86,15 @@ func (b *builder) apps(ctx context.Context, s *stage) error {
 	return nil
 }
 
+// validApp tells whether a name can be that of a folder.
+func validApp(name string) bool {
+	return name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
+}
+
 // test runs %test in the finished tree.
 func (b *builder) test(ctx context.Context, s *stage) error {
 	sec := s.def.Section("test")
-	if b.spec.NoTest || sec.IsEmpty() {
+	if !b.wants("test") || sec.IsEmpty() {
 		return nil
 	}
 	b.start(progress.StepTest, "")

@@ -1,0 +1,200 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/progress"
+)
+
+// Kinds are what the cache holds, in the order in which a person thinks of them.
+var Kinds = []string{kindBases, kindLayers, kindFailed, kindDownloads, kindOCI, kindDebian}
+
+// Item is one thing in the cache that can be removed.
+type Item struct {
+	Kind string    `json:"kind"`
+	Name string    `json:"name"` // for a person
+	Size int64     `json:"size"` // bytes on disk
+	Used time.Time `json:"used"` // last use
+
+	path  string
+	entry bool // a folder with a lock
+}
+
+// Items lists what the cache folder holds.
+func Items(cache string) ([]Item, error) {
+	var items []Item
+	for _, kind := range []string{kindBases, kindLayers, kindFailed} {
+		dirs, err := filepath.Glob(filepath.Join(cache, kind, "*"))
+		if err != nil {
+			return nil, err
+		}
+		for _, dir := range dirs {
+			it := Item{Kind: kind, path: dir, entry: true, Name: filepath.Base(dir)}
+			var info entryInfo
+			st, err := os.Stat(filepath.Join(dir, "info.json"))
+			if err == nil {
+				err = readInfo(dir, &info)
+			}
+			if err == nil {
+				it.Name, it.Size, it.Used = info.Describe, info.Size, st.ModTime()
+			} // else: the rest of an entry that could not be removed, oldest of all
+			items = append(items, it)
+		}
+	}
+	for _, kind := range []string{kindOCI, kindDebian} {
+		items = append(items, files(filepath.Join(cache, kind), kind)...)
+	}
+	return append(items, downloadItems(filepath.Join(cache, kindDownloads))...), nil
+}
+
+// files are the regular files below a folder, each an item of its own.
+func files(dir, kind string) []Item {
+	var items []Item
+	_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil // what cannot be read is another's
+		}
+		st, err := lstat(p)
+		if err != nil {
+			return nil
+		}
+		used := max(st.Atim.Sec, st.Mtim.Sec)
+		items = append(items, Item{Kind: kind, Name: filepath.Base(p), Size: st.Blocks * 512, Used: time.Unix(used, 0), path: p})
+		return nil
+	})
+	return items
+}
+
+// downloadItems are the packages of apt one by one, and the folder of each other package manager as a whole.
+func downloadItems(dir string) []Item {
+	var items []Item
+	tools, _ := filepath.Glob(filepath.Join(dir, "*", "*")) // the pattern is well formed
+	for _, p := range tools {
+		if filepath.Base(p) == "apt" {
+			items = append(items, files(filepath.Join(p, "keep"), kindDownloads)...)
+			continue
+		}
+		it := Item{Kind: kindDownloads, Name: filepath.Base(p), path: p}
+		_ = filepath.WalkDir(p, func(f string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return nil
+			}
+			if st, err := lstat(f); err == nil && d.Type().IsRegular() {
+				it.Size += st.Blocks * 512
+				if t := time.Unix(max(st.Atim.Sec, st.Mtim.Sec), 0); t.After(it.Used) {
+					it.Used = t
+				}
+			}
+			return nil
+		})
+		if it.Size > 0 {
+			items = append(items, it)
+		}
+	}
+	return items
+}
+
+// PruneSpec says what to remove from the cache.
+type PruneSpec struct {
+	Cache string   `json:"cache"`
+	Kinds []string `json:"kinds,omitempty"` // empty: all
+	// Limit is how many bytes may stay, of all kinds together; what was used least recently goes first. 0: nothing stays.
+	Limit int64 `json:"limit,omitempty"`
+}
+
+// Pruned is what was removed.
+type Pruned struct {
+	Items int   `json:"items"`
+	Size  int64 `json:"size"` // bytes freed
+	InUse int   `json:"in_use,omitempty"`
+}
+
+// Prune removes from the cache what no build uses. It is called as root of a namespace in which all ids of the files in
+// the cache are mapped.
+func Prune(ctx context.Context, s PruneSpec) (Pruned, error) {
+	items, err := Items(s.Cache)
+	if err != nil {
+		return Pruned{}, err
+	}
+	var total int64
+	for _, it := range items {
+		total += it.Size
+	}
+	slices.SortStableFunc(items, func(a, b Item) int { return a.Used.Compare(b.Used) })
+	var done Pruned
+	var errs []error
+	for _, it := range items {
+		if s.Limit > 0 && total <= s.Limit {
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return done, err
+		}
+		if len(s.Kinds) > 0 && !slices.Contains(s.Kinds, it.Kind) {
+			continue
+		}
+		removed, err := it.remove()
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case removed:
+			done.Items++
+			done.Size += it.Size
+			total -= it.Size
+		default:
+			done.InUse++
+		}
+	}
+	return done, errors.Join(errs...)
+}
+
+func (it Item) remove() (bool, error) {
+	switch {
+	case it.entry && strings.Contains(filepath.Base(it.path), ".gone-"):
+		return true, removeTree(it.path)
+	case it.entry:
+		return removeEntry(it.path)
+	case it.Kind == kindDownloads && filepath.Base(filepath.Dir(it.path)) != "keep":
+		f, ok := lock(filepath.Dir(it.path)) // builds that run hold it shared
+		if !ok {
+			return false, nil
+		}
+		defer f.Close()
+		return true, removeTree(it.path)
+	}
+	err := os.Remove(it.path)
+	return err == nil, ignoreMissing(err)
+}
+
+// holdDownloads keeps the folders of package managers from being removed while this build runs.
+func (b *builder) holdDownloads(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+		f.Close()
+		return &fs.PathError{Op: "lock", Path: dir, Err: err}
+	}
+	b.atEnd(func() { f.Close() })
+	return nil
+}
+
+// keepLimit prunes the cache to its limit, after a build, when what the build used counts as used last.
+func (b *builder) keepLimit() {
+	if b.spec.CacheLimit <= 0 {
+		return
+	}
+	if _, err := Prune(context.Background(), PruneSpec{Cache: b.spec.Cache, Limit: b.spec.CacheLimit}); err != nil {
+		b.sink.Notice(progress.StepPack, "the cache could not be kept to its limit: "+err.Error())
+	}
+}

@@ -1,0 +1,400 @@
+package build_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"carrel/engine"
+	"carrel/engine/definition"
+	"carrel/engine/progress"
+)
+
+const header = "Bootstrap: localimage\nFrom: BASE\n"
+
+func TestSections(t *testing.T) {
+	k := newKit(t)
+	k.write("app/hello.txt", "hello")
+	k.write("app/sub/deep.txt", "deep")
+	k.write("data1.csv", "1")
+	k.write("data2.csv", "2")
+	img, ev := k.build(`Bootstrap: localimage
+From: BASE
+
+%arguments
+    NAME=world
+
+%setup
+    echo "from the host" > $APPTAINER_ROOTFS/from-setup
+    test "$SINGULARITY_ROOTFS" = "$APPTAINER_ROOTFS"
+    pwd > $APPTAINER_ROOTFS/setup-cwd
+
+%files
+    app
+    app /opt/
+    *.csv /data/
+    app/hello.txt /etc/renamed
+
+%post
+    umask > /umask
+    pwd > /pwd
+    id -u > /uid
+    echo "line of {{ NAME }}"
+    echo 'export FROM_POST=yes' >> $APPTAINER_ENVIRONMENT
+    echo "from-post a value of several words" >> $APPTAINER_LABELS
+    echo leftover > /tmp/leftover
+    grep -q csv /proc/self/cmdline || true
+    ls /data > /listing
+    mkdir -p /srv && chown 33:33 /srv && chmod 2755 /srv
+
+%environment
+    export FROM_SECTION="{{ NAME }}"
+
+%labels
+    Maintainer Ada Lovelace
+    org.opencontainers.image.title A title
+
+%runscript
+    echo "run $FROM_SECTION $FROM_POST $*"
+
+%startscript
+    echo start
+
+%test
+    test -f /data/1 || test -f /data/data1.csv
+    echo tested $FROM_SECTION
+
+%help
+    How to use it.
+`, engine.BuildSpec{BuildArgs: map[string]string{"NAME": "moon"}})
+
+	for name, want := range map[string]string{
+		"/from-setup": "from the host\n", "/setup-cwd": k.cwd + "\n", "/app/hello.txt": "hello", "/opt/app/sub/deep.txt": "deep",
+		"/data/data1.csv": "1", "/data/data2.csv": "2", "/etc/renamed": "hello", "/umask": "0002\n", "/pwd": "/\n", "/uid": "0\n",
+		"/listing": "data1.csv\ndata2.csv\n",
+	} {
+		if got := read(t, img, name); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"/tmp/leftover", "/.post.script", "/.build.labels"} {
+		if has(t, img, name) {
+			t.Errorf("%s is in the image", name)
+		}
+	}
+	labels, err := img.Labels()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"Maintainer": "Ada Lovelace", "org.opencontainers.image.title": "A title", "from-post": "a value of several words",
+		"org.label-schema.usage.singularity.deffile.bootstrap": "localimage",
+	} {
+		if labels[key] != want {
+			t.Errorf("label %s: got %q, want %q", key, labels[key], want)
+		}
+	}
+	if !strings.Contains(img.Definition(), "line of moon") || !strings.Contains(read(t, img, "/.singularity.d/runscript.help"), "How to use it.") {
+		t.Error("definition or help is not in the image")
+	}
+	if !strings.Contains(ev.log(progress.StepInstall), "line of moon\n") || !strings.Contains(ev.log(progress.StepTest), "tested moon\n") {
+		t.Errorf("log:\n%s", ev.log(""))
+	}
+	if out, status := k.out(engine.RunSpec{Image: img.Path, Args: []string{"a", "b c"}}); out != "run moon yes a b c\n" || status != 0 {
+		t.Errorf("run: %q, %d", out, status)
+	}
+	if out, _ := k.out(engine.RunSpec{Image: img.Path, Action: engine.ActionTest}); !strings.HasSuffix(out, "tested moon\n") {
+		t.Errorf("test: %q", out)
+	}
+	k.workEmpty()
+}
+
+func TestPostShell(t *testing.T) {
+	k := newKit(t)
+	img, _ := k.build(header+`
+%post -c /bin/bash
+    [[ abc == a* ]] && words=(one two) && echo "${words[1]}" > /bash
+`, engine.BuildSpec{})
+	if got := read(t, img, "/bash"); got != "two\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestPostSeesBaseEnvironment: %post finds what the base's environment says, as it does in Apptainer.
+func TestPostSeesBaseEnvironment(t *testing.T) {
+	k := newKit(t)
+	base, _ := k.build(header+`
+%environment
+    export PATH=/opt/tool/bin:$PATH
+    export FROM_BELOW=inherited
+%post
+    mkdir -p /opt/tool/bin
+    printf '#!/bin/sh\necho tool\n' > /opt/tool/bin/mytool
+    chmod 755 /opt/tool/bin/mytool
+`, engine.BuildSpec{Target: "base.sif"})
+	img, _ := k.build("Bootstrap: localimage\nFrom: "+base.Path+`
+%environment
+    export OWN=1
+%post
+    mytool > /found
+    echo "$FROM_BELOW,$OWN" >> /found
+`, engine.BuildSpec{})
+	if got := read(t, img, "/found"); got != "tool\ninherited,\n" {
+		t.Errorf("got %q", got)
+	}
+	if out, _ := k.out(engine.RunSpec{Image: img.Path, Action: engine.ActionExec, Args: []string{"sh", "-c", "echo $FROM_BELOW $OWN"}}); out != "inherited 1\n" {
+		t.Errorf("environment of base and image: %q", out)
+	}
+}
+
+func TestApps(t *testing.T) {
+	k := newKit(t)
+	k.write("tool.sh", "#!/bin/sh\necho tool of foo\n")
+	img, _ := k.build(header+`
+%appinstall foo
+    echo "installed in $SCIF_APPROOT" > built
+    chmod 755 bin/tool.sh
+%appfiles foo
+    tool.sh bin/tool.sh
+%appenv foo
+    export FLAVOUR=sweet
+%apprun foo
+    echo "foo $FLAVOUR $SCIF_APPNAME"; tool.sh
+%applabels foo
+    Version 1.2
+%apphelp foo
+    Help of foo
+%apptest foo
+    test -f $SCIF_APPROOT/built
+%apprun bar
+    echo bar
+%runscript
+    echo main
+`, engine.BuildSpec{})
+	if got := read(t, img, "/scif/apps/foo/built"); got != "installed in /scif/apps/foo\n" {
+		t.Errorf("built: %q", got)
+	}
+	for app, want := range map[string]string{"foo": "foo sweet foo\ntool of foo\n", "bar": "bar\n", "": "main\n"} {
+		if out, status := k.out(engine.RunSpec{Image: img.Path, App: app}); out != want || status != 0 {
+			t.Errorf("run of app %q: %q, %d", app, out, status)
+		}
+	}
+	if _, status := k.out(engine.RunSpec{Image: img.Path, App: "foo", Action: engine.ActionTest}); status != 0 {
+		t.Errorf("test of foo: %d", status)
+	}
+	meta, err := img.Metadata()
+	if err != nil || meta.Apps["foo"].Labels["Version"] != "1.2" || !strings.Contains(meta.Apps["foo"].Help, "Help of foo") {
+		t.Errorf("metadata %+v, %v", meta.Apps, err)
+	}
+}
+
+func TestStages(t *testing.T) {
+	k := newKit(t)
+	img, ev := k.build(`Bootstrap: localimage
+From: BASE
+Stage: build
+
+%post
+    mkdir -p /out/sub
+    echo compiled > /out/program
+    echo more > /out/sub/more
+    ln -s program /out/link
+    chmod 755 /out/program
+    echo not wanted > /rest
+
+Bootstrap: scratch
+Stage: final
+
+%files from build
+    /out /opt/out
+    /bin/sh
+    /lib* /
+    /out/prog* /usr/bin/
+%runscript
+    exec /bin/sh -c 'read x < /opt/out/program; echo $x'
+`, engine.BuildSpec{})
+	if has(t, img, "/rest") || !has(t, img, "/opt/out/sub/more") || read(t, img, "/usr/bin/program") != "compiled\n" {
+		t.Errorf("files of the stages are wrong\n%s", ev.log(progress.StepFiles))
+	}
+	if read(t, img, "/opt/out/link") != "compiled\n" {
+		t.Error("the link was not kept")
+	}
+	if out, _ := k.out(engine.RunSpec{Image: img.Path}); out != "compiled\n" {
+		t.Errorf("run: %q", out)
+	}
+}
+
+func TestScratch(t *testing.T) {
+	k := newKit(t)
+	k.write("page.html", "<p>hello</p>")
+	img, _ := k.build("Bootstrap: scratch\n%files\n    page.html /srv/\n%labels\n    A b\n", engine.BuildSpec{Compression: "gzip"})
+	if read(t, img, "/srv/page.html") != "<p>hello</p>" || !has(t, img, "/.singularity.d/labels.json") || !has(t, img, "/proc") {
+		t.Error("the image lacks something")
+	}
+}
+
+func TestConversions(t *testing.T) {
+	k := newKit(t)
+	first, _ := k.build(header+`
+%environment
+    export COLOUR=blue
+%labels
+    Subject conversions
+%runscript
+    echo "running $COLOUR"
+%post
+    echo payload > /payload
+    mkdir /private && chmod 700 /private && echo secret > /private/file && chmod 000 /private/file
+`, engine.BuildSpec{})
+	check := func(path string) {
+		t.Helper()
+		img := k.open(path)
+		labels, err := img.Labels()
+		if err != nil || labels["Subject"] != "conversions" {
+			t.Errorf("%s: labels %v, %v", path, labels, err)
+		}
+		if out, status := k.out(engine.RunSpec{Image: path}); out != "running blue\n" || status != 0 {
+			t.Errorf("%s: run: %q, %d", path, out, status)
+		}
+		if read(t, img, "/payload") != "payload\n" || !has(t, img, "/private") {
+			t.Errorf("%s: files are missing", path)
+		}
+		if !strings.Contains(img.Definition(), "running $COLOUR") {
+			t.Errorf("%s: definition %q", path, img.Definition())
+		}
+	}
+	check(first.Path)
+	convert := func(from, to string, sandbox bool) string {
+		t.Helper()
+		ev := &events{}
+		info, err := k.Build(t.Context(), engine.BuildSpec{Definition: from, Target: to, Sandbox: sandbox}, ev.sink)
+		if err != nil {
+			t.Fatalf("convert %s to %s: %v\n%s", from, to, err, ev.log(""))
+		}
+		if (info.Kind == "sandbox") != sandbox {
+			t.Errorf("%s is a %s", to, info.Kind)
+		}
+		return info.Path
+	}
+	folder := convert(first.Path, "folder", true)
+	check(folder)
+	check(convert(folder, "second.sif", false))
+	check(convert("second.sif", "third.sif", false))
+	check(convert("folder/", "other", true))
+	k.workEmpty()
+}
+
+func TestBuildFails(t *testing.T) {
+	tests := []struct {
+		name, text string
+		err        string // in the error's text
+		section    string
+		line       int
+		log        string // in the log file
+		hint       string
+	}{
+		{
+			name: "post", text: header + "\n%post\n    echo before\n    cat /no/such/file\n    echo after\n",
+			err: "%post", section: "%post", line: 4, log: "/no/such/file", hint: "log",
+		},
+		{
+			name: "test", text: header + "%runscript\n    true\n%test\n    echo testing; exit 3\n",
+			err: "%test (line 5): exit status 3", section: "%test", line: 5, log: "testing",
+		},
+		{
+			name: "setup", text: header + "%setup\n    echo on host\n    false\n",
+			err: "%setup (line 3): exit status 1", section: "%setup", line: 3, log: "on host",
+		},
+		{
+			name: "pre", text: header + "%pre\n    exit 9\n", err: "%pre (line 3): exit status 9", section: "%pre", line: 3,
+		},
+		{
+			name: "missing source of files", text: header + "%files\n    here.txt /\n    missing.txt /\n",
+			err: "%files (line 5): missing.txt is not there", section: "%files", line: 5, hint: "correct the path",
+		},
+		{
+			name: "appinstall", text: header + "%appinstall foo\n    false\n", err: "%appinstall foo (line 3): exit status 1", section: "%appinstall foo", line: 3,
+		},
+		{
+			name: "app's name leads elsewhere", text: header + "%appinstall ../../escape\n    true\n", err: "cannot be the name of an app", section: "%app…", line: 3,
+		},
+		{
+			name: "base missing", text: "Bootstrap: localimage\nFrom: nowhere.sif\n", err: "nowhere.sif", log: "nowhere.sif",
+		},
+		{
+			name: "unknown agent", text: "Bootstrap: zeppelin\nFrom: x\n", err: `"zeppelin"`, hint: "docker",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			k := newKit(t)
+			k.write("here.txt", "x")
+			_, ev, err := k.try(tt.text, engine.BuildSpec{})
+			if err == nil {
+				t.Fatal("the build succeeded")
+			}
+			if !strings.Contains(err.Error(), tt.err) || !strings.Contains(engine.Hint(err), tt.hint) {
+				t.Errorf("error %q, hint %q", err, engine.Hint(err))
+			}
+			var be *engine.BuildError
+			if errors.As(err, &be) {
+				if be.Section != tt.section || tt.line != 0 && be.Line != tt.line {
+					t.Errorf("section %q, line %d; want %q, %d", be.Section, be.Line, tt.section, tt.line)
+				}
+				log, err := os.ReadFile(be.Log)
+				if err != nil || !strings.Contains(string(log), tt.log) || !strings.Contains(string(log), "failed: ") {
+					t.Errorf("log %q, %v", log, err)
+				}
+				if last := ev.all[len(ev.all)-1]; last.Kind != progress.Failed {
+					t.Errorf("the last event is %+v", last)
+				}
+			} else if tt.log != "" || tt.section != "" {
+				t.Errorf("not a *BuildError: %v", err)
+			}
+			if _, err := os.Stat(filepath.Join(k.cwd, "image.sif")); err == nil {
+				t.Error("an image was made")
+			}
+			k.workEmpty()
+		})
+	}
+}
+
+func TestMisspelt(t *testing.T) {
+	k := newKit(t)
+	_, _, err := k.try(header+"\n%psot\n    true\n", engine.BuildSpec{})
+	var de *definition.Error
+	if !errors.As(err, &de) || de.Line != 4 || de.Suggestion != "%post" || !strings.Contains(err.Error(), "psot") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTargetExists(t *testing.T) {
+	k := newKit(t)
+	k.write("image.sif", "precious")
+	text := header + "%post\n    true\n"
+	if _, _, err := k.try(text, engine.BuildSpec{}); !errors.Is(err, engine.ErrExists) {
+		t.Errorf("got %v, want ErrExists", err)
+	}
+	if _, _, err := k.try(header+"%post\n    false\n", engine.BuildSpec{Force: true}); err == nil {
+		t.Error("a build that fails succeeded")
+	}
+	if data, _ := os.ReadFile(filepath.Join(k.cwd, "image.sif")); string(data) != "precious" {
+		t.Errorf("a build that failed replaced its target by %d bytes", len(data))
+	}
+	if _, _, err := k.try(text, engine.BuildSpec{Force: true}); err != nil {
+		t.Error(err)
+	}
+	if img := k.open(filepath.Join(k.cwd, "image.sif")); img.Kind != "sif" {
+		t.Errorf("the target is %s", img.Kind)
+	}
+}
+
+func TestNoTest(t *testing.T) {
+	k := newKit(t)
+	_, ev := k.build(header+"%test\n    false\n", engine.BuildSpec{NoTest: true})
+	if ev.started(progress.StepTest) {
+		t.Error("the test was run")
+	}
+}

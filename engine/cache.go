@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"carrel/engine/build"
+	"carrel/engine/sandbox"
+)
+
+// The kinds of what the cache holds.
+const (
+	CacheBases     = "bases"     // unpacked images and bootstrapped systems that builds lie on
+	CacheLayers    = "layers"    // what %post made
+	CacheFailed    = "failed"    // trees of builds that failed
+	CacheDownloads = "downloads" // of apt, pip, conda and others
+	CacheOCI       = "oci"       // layers of registries
+	CacheDebian    = "debian"    // packages and indexes of bootstraps
+)
+
+// CacheUse is what the cache holds of one kind.
+type CacheUse struct {
+	Kind  string      `json:"kind"`
+	Size  int64       `json:"size"` // bytes on disk
+	Items []CacheItem `json:"items"`
+}
+
+// CacheItem is one thing in the cache.
+type CacheItem struct {
+	Name string    `json:"name"`
+	Size int64     `json:"size"`
+	Used time.Time `json:"used"` // last use
+}
+
+// Pruned is what was freed.
+type Pruned struct {
+	Items int   `json:"items"`
+	Size  int64 `json:"size"`   // bytes
+	InUse int   `json:"in_use"` // items left because a build uses them
+}
+
+// Cache tells what the cache holds, by kind in a fixed order, kinds of which there is nothing included.
+func (e *Engine) Cache(ctx context.Context) ([]CacheUse, error) {
+	items, err := build.Items(e.c.CacheDir)
+	if err != nil {
+		return nil, fmt.Errorf("read cache: %w", err)
+	}
+	uses := make([]CacheUse, len(build.Kinds))
+	at := map[string]*CacheUse{}
+	for i, kind := range build.Kinds {
+		uses[i] = CacheUse{Kind: kind, Items: []CacheItem{}}
+		at[kind] = &uses[i]
+	}
+	for _, it := range items {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		u := at[it.Kind]
+		u.Size += it.Size
+		u.Items = append(u.Items, CacheItem{Name: it.Name, Size: it.Size, Used: it.Used})
+	}
+	return uses, nil
+}
+
+// Prune frees all that the cache holds of some kinds (of all, when none are named) and that nothing uses just now.
+func (e *Engine) Prune(ctx context.Context, kinds ...string) (Pruned, error) {
+	return e.prune(ctx, build.PruneSpec{Cache: e.c.CacheDir, Kinds: kinds})
+}
+
+// PruneTo frees what was used least recently, until the cache holds no more than limit bytes.
+func (e *Engine) PruneTo(ctx context.Context, limit int64) (Pruned, error) {
+	return e.prune(ctx, build.PruneSpec{Cache: e.c.CacheDir, Limit: max(limit, 1)})
+}
+
+// pruneAnswer is what the worker writes.
+type pruneAnswer struct {
+	Pruned build.Pruned `json:"pruned"`
+	Error  string       `json:"error,omitempty"`
+}
+
+// prune works in a worker: files in the cache may belong to subordinate ids.
+func (e *Engine) prune(ctx context.Context, s build.PruneSpec) (Pruned, error) {
+	order, err := json.Marshal(s)
+	if err != nil {
+		return Pruned{}, err
+	}
+	ids, _ := e.buildIDs()
+	out, err := work(ctx, ids, workPrune, order)
+	if err != nil {
+		return Pruned{}, fmt.Errorf("prune cache: %w", err)
+	}
+	var a pruneAnswer
+	if err := json.Unmarshal(out, &a); err != nil {
+		return Pruned{}, fmt.Errorf("prune cache: %w", err)
+	}
+	p := Pruned{Items: a.Pruned.Items, Size: a.Pruned.Size, InUse: a.Pruned.InUse}
+	if a.Error != "" {
+		return p, errors.New("prune cache: " + a.Error)
+	}
+	return p, nil
+}
+
+// work gives a worker its order and returns what it wrote.
+func work(ctx context.Context, ids sandbox.IDMap, what string, order []byte) ([]byte, error) {
+	var files [6]*os.File
+	defer func() {
+		for _, f := range files {
+			if f != nil {
+				f.Close()
+			}
+		}
+	}()
+	for i := 0; i < len(files); i += 2 {
+		var err error
+		if files[i], files[i+1], err = os.Pipe(); err != nil {
+			return nil, err
+		}
+	}
+	inR, inW, outR, outW, errR, errW := files[0], files[1], files[2], files[3], files[4], files[5]
+	w, err := sandbox.StartWorker(ctx, ids, []string{what}, inR, outW, errW)
+	if err != nil {
+		return nil, err
+	}
+	inR.Close()
+	outW.Close()
+	errW.Close()
+	if _, err := inW.Write(order); err != nil && !errors.Is(err, os.ErrClosed) {
+		order = nil // a worker that died says so by its status
+	}
+	inW.Close()
+	out, err := io.ReadAll(outR)
+	if err != nil {
+		return nil, err
+	}
+	trouble, err := io.ReadAll(io.LimitReader(errR, 64<<10))
+	if err != nil {
+		return nil, err
+	}
+	status, err := w.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, err
+	case status != 0:
+		return nil, fmt.Errorf("worker: exit status %d: %s", status, strings.TrimSpace(string(bytes.ToValidUTF8(trouble, nil))))
+	}
+	return out, nil
+}
+
+// pruneWorker is the worker's side.
+func pruneWorker(ctx context.Context, in io.Reader, out io.Writer) int {
+	var s build.PruneSpec
+	var a pruneAnswer
+	err := json.NewDecoder(in).Decode(&s)
+	if err == nil {
+		a.Pruned, err = build.Prune(ctx, s)
+	}
+	if err != nil {
+		a.Error = err.Error()
+	}
+	if json.NewEncoder(out).Encode(a) != nil {
+		return 255
+	}
+	return 0
+}
