@@ -16,7 +16,9 @@ import (
 func (m *model) View() tea.View {
 	v := tea.NewView(m.draw(m.w, m.h))
 	v.AltScreen = true
-	v.MouseMode = tea.MouseModeCellMotion
+	if !m.freeMouse {
+		v.MouseMode = tea.MouseModeCellMotion
+	}
 	v.WindowTitle = "Carrel"
 	if t := m.current().Title(); t != "" {
 		v.WindowTitle = "Carrel: " + widget.Clean(t)

@@ -205,7 +205,9 @@ func TestLogKeys(t *testing.T) {
 		d.sees("paused")
 		d.press("f")
 		d.sees("following")
-		d.press("/", ":TRUSTED", "enter")
+		d.press("/")
+		d.sees("esc end the search")
+		d.press(":TRUSTED", "enter")
 		d.sees("is not trusted")
 		d.sees("in 1 line")
 		d.press("q")
@@ -282,6 +284,23 @@ func TestMouse(t *testing.T) {
 		d.send(tea.MouseWheelMsg{X: 50, Y: 15, Button: tea.MouseWheelDown})
 		d.click(1, 1)
 		d.misses("Everywhere")
+	})
+}
+
+func TestMouseIsReleased(t *testing.T) {
+	drive(t, 80, 24, nil, func(d *driver) {
+		if d.m.View().MouseMode == tea.MouseModeNone {
+			t.Error("the mouse is not used at first")
+		}
+		d.press("M")
+		d.sees("The mouse selects text now")
+		if d.m.View().MouseMode != tea.MouseModeNone {
+			t.Error("M does not release the mouse")
+		}
+		d.press("M")
+		if d.m.View().MouseMode == tea.MouseModeNone {
+			t.Error("M does not take the mouse back")
+		}
 	})
 }
 

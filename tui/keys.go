@@ -19,8 +19,9 @@ func (m *model) key(k tea.KeyPressMsg) tea.Cmd {
 		return m.over.take(m, k)
 	}
 	cur := m.current()
-	if cmd, used := cur.Key(k); used {
-		return cmd
+	typing := cur.Typing()
+	if cmd, used := cur.Key(k); used || typing && k.Text != "" {
+		return cmd // while something is typed, a letter never does anything else
 	}
 	for _, a := range append(cur.Actions(), m.actions()...) {
 		if key.Matches(k, a.Binding) {
@@ -57,6 +58,10 @@ func (m *model) actions() []screen.Action {
 	if n := m.live(); n > 0 {
 		running = fmt.Sprintf("Running (%d)", n)
 	}
+	mouse := "Release the mouse, to select text with it"
+	if m.freeMouse {
+		mouse = "Use the mouse in Carrel again"
+	}
 	var acts []screen.Action
 	if len(m.stack) > 0 {
 		acts = append(acts, screen.Do(screen.On("esc"), "back", "", m.pop))
@@ -72,10 +77,20 @@ func (m *model) actions() []screen.Action {
 		screen.Do(screen.On("3"), "running apps", "Go to "+running, func() tea.Cmd { return m.goTop(topRunning) }).Quietly(),
 		screen.Do(screen.On("ctrl+p"), "all actions", "", m.openPalette).Quietly(),
 		screen.Do(screen.On("?"), "all keys of this screen", "", m.openHelp).Quietly(),
+		screen.Do(screen.On("M"), "release the mouse", mouse, m.toggleMouse).Quietly(),
 		screen.Do(screen.On("ctrl+z"), "suspend", "", func() tea.Cmd { return tea.Suspend }).Quietly(),
 		screen.Do(screen.On("ctrl+c"), "leave Carrel", "", m.quit).Quietly(),
 	)
 	return acts
+}
+
+// toggleMouse gives the mouse to the terminal, for selecting and copying text, or takes it back.
+func (m *model) toggleMouse() tea.Cmd {
+	m.freeMouse = !m.freeMouse
+	if m.freeMouse {
+		return m.say(widget.Plain, "The mouse selects text now; M gives it back to Carrel.")
+	}
+	return m.say(widget.Plain, "The mouse clicks in Carrel again.")
 }
 
 // further are actions that have no key, for the palette.

@@ -46,7 +46,8 @@ type model struct {
 	apps  []engine.Instance
 	watch *task.Stream[screen.Instances]
 
-	over  overlay
+	over      overlay
+	freeMouse bool // the terminal has the mouse, to select text with
 	flash flash
 
 	now     time.Time

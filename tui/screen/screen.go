@@ -30,7 +30,7 @@ type Screen interface {
 	Actions() []Action
 	// Title is the screen's place in the line at the top: "Jupyter", "Launch".
 	Title() string
-	// Typing tells that letters belong to a text field.
+	// Typing tells that letters belong to a text field: they never start an action then.
 	Typing() bool
 	// Pace is how often the screen wants a Tick; 0 when nothing on it moves.
 	Pace() time.Duration
@@ -112,6 +112,11 @@ func (a Action) Quietly() Action {
 func (a Action) Shown(k string) Action {
 	a.SetHelp(k, a.Help().Desc)
 	return a
+}
+
+// Searching are what can be done while the words to search a log for are typed.
+func Searching() []Action {
+	return []Action{Tell("enter", "done"), Tell("↑↓", "places found"), Tell("esc", "end the search")}
 }
 
 // Deps are what every screen is made with.

@@ -363,6 +363,9 @@ func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 
 // Actions are what can be done with the build.
 func (s *Screen) Actions() []screen.Action {
+	if s.log.Typing() {
+		return screen.Searching()
+	}
 	save := screen.Do(screen.On("w"), "save log", "Save the build's log to a file", func() tea.Cmd {
 		return screen.Ask(screen.SaveText{Name: s.Name() + "-build.log", Text: s.log.Log.Text()})
 	})

@@ -420,6 +420,9 @@ func (s *Screen) Actions() []screen.Action {
 			screen.Do(screen.On("enter"), "open the catalog", "Open the catalog", func() tea.Cmd { return screen.Ask(screen.GoCatalog{}) }),
 		}
 	}
+	if s.log.Typing() {
+		return screen.Searching()
+	}
 	name := widget.Clean(a.Name)
 	noURL, notLive, live := "", "", ""
 	ad := address(a)
