@@ -103,7 +103,7 @@ func (e *Engine) detail(s RunSpec, p *prepared, o *launch.Options) error {
 		return err
 	}
 	p.closers = append(p.closers, func() { limiter.Close() }) // a group that is not empty is removed by who ends last
-	p.cgroup, o.Limits, o.CPUs = limiter.Cgroup, limiter.Limits, limiter.CPUs
+	o.Cgroup, o.Limits, o.CPUs = limiter.Cgroup, limiter.Limits, limiter.CPUs
 	for _, n := range limiter.Notes {
 		p.note(n)
 	}

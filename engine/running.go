@@ -46,8 +46,7 @@ type prepared struct {
 	card    card.Card
 	config  sandbox.Config
 	network launch.Network
-	keeper  *keeper // with Writable
-	cgroup  *os.File
+	keeper  *keeper  // with Writable
 	notes   []string // what a person should know once it is started
 	closers []func()
 }
@@ -136,7 +135,6 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 	if p.config, err = launch.Config(o); err != nil {
 		return fail(err)
 	}
-	p.config.Cgroup = p.cgroup
 	if p.keeper != nil {
 		if err := p.keeper.begin(p.config.Plan.Ops); err != nil {
 			return fail(err)

@@ -108,13 +108,26 @@ func forced(o Options) []string {
 		}
 	}
 	for k, v := range o.Env {
-		vars[k] = v
+		if k != "PREPEND_PATH" && k != "APPEND_PATH" {
+			vars[k] = v
+		}
+	}
+	if v, ok := vars["LD_LIBRARY_PATH"]; ok && !strings.Contains(v, libs) {
+		vars["LD_LIBRARY_PATH"] = strings.TrimSuffix(v, ":") + ":" + libs
 	}
 	var out []string
 	for _, k := range sortedKeys(vars) {
 		out = append(out, k+"="+vars[k])
 	}
 	return out
+}
+
+// pathPart is what the caller wants before or after the image's PATH: name is PREPEND_PATH or APPEND_PATH.
+func pathPart(o Options, name string) string {
+	if v, ok := o.Env[name]; ok {
+		return v
+	}
+	return lookup(o.Host.Env, "CARRELENV_"+name, "APPTAINERENV_"+name, "SINGULARITYENV_"+name)
 }
 
 // visible tells whether a folder of the host is at the same place in the container.

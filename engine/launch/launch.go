@@ -9,6 +9,7 @@ package launch
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"path"
 	"path/filepath"
 	"sort"
@@ -101,7 +102,8 @@ type Options struct {
 	// Caps change what capabilities the process has; NoPrivs takes all from root.
 	AddCaps, DropCaps []int
 	NoPrivs           bool
-	// Limits of the process that no cgroup holds, and the processors it may use.
+	// Cgroup is the group to start in, or nil; Limits and CPUs are what no group holds. See Limit.
+	Cgroup *os.File
 	Limits []plan.Limit
 	CPUs   []int
 
@@ -118,7 +120,7 @@ type Layer struct {
 
 // Config works out the container.
 func Config(o Options) (sandbox.Config, error) {
-	c := sandbox.Config{IDs: o.IDs, IPC: o.IPC || o.Safe, UTS: o.UTS}
+	c := sandbox.Config{IDs: o.IDs, IPC: o.IPC || o.Safe, UTS: o.UTS, Cgroup: o.Cgroup}
 	p := &c.Plan
 	p.PIDNS = !o.NoPIDs
 	p.UserNS = o.InUserNS || o.IDs.Namespace

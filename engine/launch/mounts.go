@@ -57,13 +57,13 @@ func (m *mounts) list() []plan.Op {
 		m.add(plan.Op{Kind: plan.OpBind, Source: "/sys", Dest: "/sys", ReadOnly: o.own(), Optional: true, Quiet: true})
 	}
 	m.tmp()
-	m.home() // after /tmp, below which some homes lie
 	if o.Safe {
 		// What half of the field's broken web applications want to write to.
 		m.add(plan.Op{Kind: plan.OpTmpfs, Dest: "/run", Mode: 0o755})
 		m.add(plan.Op{Kind: plan.OpDir, Dest: "/run/lock", Mode: 0o1777})
 		m.add(plan.Op{Kind: plan.OpDir, Dest: fmt.Sprintf("/run/user/%d", m.user.uid), Mode: 0o700})
 	}
+	m.home() // after /tmp and /run, below which some homes lie
 	for _, dest := range o.Scratch {
 		m.ownFolder(path.Join("scratch", dest), dest, 0o755)
 	}

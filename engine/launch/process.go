@@ -23,8 +23,8 @@ func process(o Options, m mounts) plan.Process {
 		CPUs:        o.CPUs,
 		Action: &plan.Action{
 			Name: o.Action, App: o.App, Args: o.Args, Shell: o.Shell, Host: passedOn(o, m), Force: forced(o),
-			PrependPath: lookup(o.Host.Env, "CARRELENV_PREPEND_PATH", "APPTAINERENV_PREPEND_PATH", "SINGULARITYENV_PREPEND_PATH"),
-			AppendPath:  lookup(o.Host.Env, "CARRELENV_APPEND_PATH", "APPTAINERENV_APPEND_PATH", "SINGULARITYENV_APPEND_PATH"),
+			PrependPath: pathPart(o, "PREPEND_PATH"),
+			AppendPath:  pathPart(o, "APPEND_PATH"),
 			Prompt:      prompt(o),
 		},
 	}

@@ -19,7 +19,7 @@ func dropPrivileges(p *plan.Process, note func(string)) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return opError{op: "set no_new_privs", err: err}
 	}
-	setLimits(p, note)
+	chooseCPUs(p, note)
 	var err error
 	switch {
 	case len(p.AddCaps) > 0 || len(p.DropCaps) > 0:
@@ -121,13 +121,18 @@ func limitCaps(all bool, add, drop []int) error {
 	return nil
 }
 
-// setLimits sets what the process may use at most.
-func setLimits(p *plan.Process, note func(string)) {
-	for _, l := range p.Limits {
-		if err := unix.Setrlimit(l.Resource, &unix.Rlimit{Cur: l.Value, Max: l.Value}); err != nil {
+// setLimits sets what a process may use at most: pid, or 0 for this one, which is then about to become something else,
+// for a Go program needs more than a limit may leave it.
+func setLimits(pid int, limits []plan.Limit, note func(string)) {
+	for _, l := range limits {
+		if err := unix.Prlimit(pid, l.Resource, &unix.Rlimit{Cur: l.Value, Max: l.Value}, nil); err != nil && err != unix.ESRCH {
 			note("the limit of " + l.Name + " cannot be set: " + err.Error())
 		}
 	}
+}
+
+// chooseCPUs holds this thread, and what it starts, to the processors of the plan.
+func chooseCPUs(p *plan.Process, note func(string)) {
 	if len(p.CPUs) == 0 {
 		return
 	}

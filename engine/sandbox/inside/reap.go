@@ -64,6 +64,7 @@ func reap(p *plan.Plan, ctl *control) (int, error) {
 		if k.main, err = start(l, &p.Process, nil, false); err != nil {
 			return 0, err
 		}
+		setLimits(k.main, p.Process.Limits, ctl.note)
 	} else if !p.KeepAlive {
 		return 0, nil
 	}
@@ -210,6 +211,7 @@ func (k *keeper) exec(m plan.Message, fds []int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	setLimits(pid, m.Exec.Limits, k.ctl.note)
 	k.jobs[pid] = m.ID
 	return pid, nil
 }

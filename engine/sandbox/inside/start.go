@@ -180,6 +180,7 @@ func become(p *plan.Plan, ctl *control) error {
 	if p.Process.Umask >= 0 {
 		unix.Umask(p.Process.Umask)
 	}
+	setLimits(0, p.Process.Limits, ctl.note)
 	err = syscall.Exec(l.path, l.args, l.env)
 	if errors.Is(err, unix.ENOEXEC) {
 		l = viaShell(l)

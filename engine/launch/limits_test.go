@@ -1,0 +1,132 @@
+package launch
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/sandbox/plan"
+)
+
+func TestLimitSettings(t *testing.T) {
+	for _, tc := range []struct {
+		l    Limits
+		want []setting
+	}{
+		{Limits{}, nil},
+		{Limits{Memory: 1 << 20, MemorySwap: 3 << 20}, []setting{{"memory", "memory.max", "1048576"}, {"memory", "memory.swap.max", "2097152"}}},
+		{Limits{MemorySwap: -1}, []setting{{"memory", "memory.swap.max", "max"}}},
+		{Limits{CPUs: 1.5, PIDs: 20}, []setting{{"cpu", "cpu.max", "150000 100000"}, {"pids", "pids.max", "20"}}},
+		{Limits{CPUShares: 2}, []setting{{"cpu", "cpu.weight", "1"}}},
+		{Limits{CPUShares: 262144, CPUSet: "0-1", MemSet: "0"}, []setting{{"cpu", "cpu.weight", "10000"}, {"cpuset", "cpuset.cpus", "0-1"}, {"cpuset", "cpuset.mems", "0"}}},
+		{Limits{IOWeight: 500}, []setting{{"io", "io.weight", "default 500"}}},
+	} {
+		if got := tc.l.settings(); !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%+v: got %v, want %v", tc.l, got, tc.want)
+		}
+	}
+}
+
+func TestParseCPUs(t *testing.T) {
+	for _, tc := range []struct {
+		in   string
+		want []int
+	}{{"0", []int{0}}, {"0-2,5", []int{0, 1, 2, 5}}, {"", nil}, {"3-1", nil}, {"x", nil}, {"0-99999999", nil}, {"-1", nil}} {
+		got, err := parseCPUs(tc.in)
+		if !reflect.DeepEqual(got, tc.want) || (tc.want == nil && tc.in != "") != (err != nil) {
+			t.Errorf("%q: %v, %v", tc.in, got, err)
+		}
+	}
+	if _, err := Limit(Limits{CPUSet: "many"}, "x"); err == nil {
+		t.Error("a bad list of processors is accepted")
+	}
+}
+
+// TestLimitsWithoutGroups holds what happens where an administrator delegated nothing.
+func TestLimitsWithoutGroups(t *testing.T) {
+	l, err := Limits{Memory: 64 << 20, PIDs: 500, CPUs: 0.5, IOWeight: 10}.substitute()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []plan.Limit{{Resource: unix.RLIMIT_DATA, Value: 64 << 20, Name: "memory"}, {Resource: unix.RLIMIT_NPROC, Value: 500, Name: "processes"}}
+	if !reflect.DeepEqual(l.Limits, want) || len(l.CPUs) != 1 {
+		t.Errorf("got %+v", l)
+	}
+	if all := strings.Join(l.Notes, "\n"); len(l.Notes) != 4 || !strings.Contains(all, "memory") || !strings.Contains(all, "io.weight") || strings.Count(all, "control groups") != 1 {
+		t.Errorf("notes %q", l.Notes)
+	}
+	w := newWorld(t)
+	o := w.options("until test \"$(ulimit -d)\" != unlimited; do :; done; ulimit -d; grep Cpus_allowed_list /proc/self/status | wc -l")
+	o.Limits, o.CPUs = l.Limits, l.CPUs
+	if r := start(t, o); r.out != "65536\n1\n" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestLimitsByGroup uses a group of its own where this computer delegates one.
+func TestLimitsByGroup(t *testing.T) {
+	l, err := Limit(Limits{PIDs: 50}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Cgroup == nil {
+		t.Skip("missing: a delegated control group (version 2)")
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	w := newWorld(t)
+	o := w.options("cat /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/pids.max")
+	o.Cgroup = l.Cgroup
+	if r := start(t, o); r.out != "50\n" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	for _, tc := range []struct {
+		in   string
+		want []int
+	}{
+		{"", nil}, {"CAP_NET_RAW", []int{unix.CAP_NET_RAW}}, {"net_raw, cap_sys_admin", []int{unix.CAP_NET_RAW, unix.CAP_SYS_ADMIN}},
+		{"CAP_CHECKPOINT_RESTORE", []int{unix.CAP_CHECKPOINT_RESTORE}},
+	} {
+		got, err := Capabilities(tc.in)
+		if err != nil || !reflect.DeepEqual(got, tc.want) {
+			t.Errorf("%q: %v, %v", tc.in, got, err)
+		}
+	}
+	if got, err := Capabilities("all"); err != nil || len(got) != unix.CAP_LAST_CAP+1 {
+		t.Errorf("all: %v, %v", got, err)
+	}
+	if _, err := Capabilities("CAP_FLY"); err == nil {
+		t.Error("CAP_FLY is accepted")
+	}
+}
+
+func TestCapabilitiesInside(t *testing.T) {
+	w := newWorld(t)
+	o := w.options("grep CapEff /proc/self/status")
+	o.NoPrivs = true
+	o.AddCaps = []int{unix.CAP_NET_RAW}
+	if r := start(t, o); r.out != "CapEff:\t0000000000002000\n" {
+		t.Errorf("one added: %+v", r)
+	}
+	o = w.options("grep CapBnd /proc/self/status")
+	o.Root = true
+	if o.IDs.Namespace {
+		o.IDs.UID[0].ContainerID, o.IDs.GID[0].ContainerID = 0, 0
+	}
+	for c := range unix.CAP_LAST_CAP + 1 {
+		if c != unix.CAP_CHOWN {
+			o.DropCaps = append(o.DropCaps, c)
+		}
+	}
+	if r := start(t, o); r.out != "CapBnd:\t0000000000000001\n" {
+		t.Errorf("all dropped but one: %+v", r)
+	}
+}
