@@ -48,7 +48,7 @@ type model struct {
 
 	over      overlay
 	freeMouse bool // the terminal has the mouse, to select text with
-	flash flash
+	flash     flash
 
 	now     time.Time
 	frame   int
