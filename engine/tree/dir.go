@@ -80,7 +80,7 @@ func (w *dirWalk) dir(fd int, p string, st *unix.Stat_t) error {
 	f := os.NewFile(uintptr(fd), p)
 	defer f.Close()
 	e := w.entry(p, st)
-	if err := w.xattrs(&e, fdPath(fd), true); err != nil {
+	if err := w.xattrs(&e, fd, ""); err != nil {
 		return err
 	}
 	if err := w.sink.Add(e, nil); err != nil {
@@ -148,7 +148,7 @@ func (w *dirWalk) child(dirfd int, name, p string) error {
 		}
 		e.Link = target
 	}
-	if err := w.xattrs(&e, fdPath(dirfd)+"/"+name, false); err != nil {
+	if err := w.xattrs(&e, -1, fdPath(dirfd)+"/"+name); err != nil {
 		return err
 	}
 	return w.sink.Add(e, nil)
@@ -170,7 +170,7 @@ func (w *dirWalk) file(dirfd int, name, p string, st *unix.Stat_t) error {
 	}
 	e := w.entry(p, &opened)
 	e.Size = opened.Size
-	if err := w.xattrs(&e, fdPath(fd), true); err != nil {
+	if err := w.xattrs(&e, fd, ""); err != nil {
 		return err
 	}
 	body := &fileBody{ctx: w.ctx, fd: fd, size: opened.Size, sparse: opened.Blocks*512 < opened.Size}
@@ -205,16 +205,18 @@ func (w *dirWalk) entry(p string, st *unix.Stat_t) Entry {
 	return e
 }
 
-// xattrs reads the attributes of name, which is a path of /proc/self/fd, of what that leads to (follow) or of the link itself.
-func (w *dirWalk) xattrs(e *Entry, name string, follow bool) error {
+// xattrs reads the attributes of an open file, or of what cannot be opened by name, a path of /proc/self/fd.
+func (w *dirWalk) xattrs(e *Entry, fd int, name string) error {
 	if w.opt.SkipXattrs {
 		return nil
 	}
-	list, get := unix.Llistxattr, unix.Lgetxattr
-	if follow {
-		list, get = unix.Listxattr, unix.Getxattr
+	list := func(b []byte) (int, error) { return unix.Flistxattr(fd, b) }
+	get := func(attr string, b []byte) (int, error) { return unix.Fgetxattr(fd, attr, b) }
+	if fd < 0 {
+		list = func(b []byte) (int, error) { return unix.Llistxattr(name, b) }
+		get = func(attr string, b []byte) (int, error) { return unix.Lgetxattr(name, attr, b) }
 	}
-	names, err := w.sized(func(b []byte) (int, error) { return list(name, b) })
+	names, err := w.sized(list)
 	if unsupported(err) || (err == nil && len(names) == 0) {
 		return nil
 	}
@@ -222,7 +224,7 @@ func (w *dirWalk) xattrs(e *Entry, name string, follow bool) error {
 		return fmt.Errorf("list extended attributes of %s: %w", e.Path, err)
 	}
 	for attr := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
-		value, err := w.sized(func(b []byte) (int, error) { return get(name, attr, b) })
+		value, err := w.sized(func(b []byte) (int, error) { return get(attr, b) })
 		if err == unix.ENODATA || unsupported(err) { // removed meanwhile, or listed by a policy that does not give it
 			continue
 		}
