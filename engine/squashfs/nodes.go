@@ -14,8 +14,8 @@ type node struct {
 	inode *inode
 }
 
-// inode is all about an object but its names. Regular files have a *fileData as body, directories a *dirData, symbolic links
-// their target as a string, devices their number as a uint32.
+// inode is all about an object but its names. Regular files have a *fileData or *smallFile as body, directories a *dirData,
+// symbolic links their target as a string, devices their number as a uint32.
 type inode struct {
 	body     any
 	mode     uint16 // st_mode
@@ -34,7 +34,8 @@ type inode struct {
 // dirData holds a directory's children in the order of their coming, until the tables are written.
 type dirData struct {
 	children []*node
-	byName   map[string]*node // nil while there are few
+	unsorted bool             // they did not come in the order of their names
+	byName   map[string]*node // nil while they are sorted or few
 
 	subdirs uint32
 	listing uint64 // place in the directory table
@@ -48,8 +49,11 @@ type dirIndex struct {
 	name   string
 }
 
-// manyChildren is the size from which a directory is searched by a map.
+// manyChildren is the size from which an unsorted directory is searched by a map.
 const manyChildren = 16
+
+// smallFile is a file that is in a fragment block as a whole, or empty. There may be millions, so it is a type of its own.
+type smallFile struct{ size, fragment, offset uint32 }
 
 func newImplicitDir(name string, mtime uint32) *node {
 	return &node{name: name, inode: &inode{mode: tree.TypeDir | 0o755, mtime: mtime, xattr: noXattr, body: &dirData{}}}
@@ -61,6 +65,16 @@ func (d *dirData) get(name string) *node {
 	if d.byName != nil {
 		return d.byName[name]
 	}
+	if !d.unsorted {
+		if n := len(d.children); n == 0 || d.children[n-1].name < name {
+			return nil
+		}
+		i, ok := slices.BinarySearchFunc(d.children, name, func(c *node, name string) int { return strings.Compare(c.name, name) })
+		if !ok {
+			return nil
+		}
+		return d.children[i]
+	}
 	for _, c := range d.children {
 		if c.name == name {
 			return c
@@ -70,11 +84,14 @@ func (d *dirData) get(name string) *node {
 }
 
 func (d *dirData) put(n *node) {
+	if last := len(d.children) - 1; last >= 0 && d.children[last].name > n.name {
+		d.unsorted = true
+	}
 	d.children = append(d.children, n)
 	if d.byName != nil {
 		d.byName[n.name] = n
-	} else if len(d.children) > manyChildren {
-		d.byName = make(map[string]*node, 2*manyChildren)
+	} else if d.unsorted && len(d.children) > manyChildren {
+		d.byName = make(map[string]*node, 2*len(d.children))
 		for _, c := range d.children {
 			d.byName[c.name] = c
 		}

@@ -59,14 +59,12 @@ type fragmentEntry struct {
 	size  uint32
 }
 
-// fileData is where the contents of a regular file are.
+// fileData is where the contents of a regular file with blocks of its own are.
 type fileData struct {
-	size       int64
-	start      int64
-	sparse     int64
-	blocks     []uint32
-	fragment   uint32
-	fragOffset uint32
+	size   int64
+	start  int64
+	sparse int64
+	blocks []uint32 // as in the inode: stored sizes
 }
 
 // Bounds of the blocks in flight and of the compressors, in bytes. With the collector's slack a Writer stays below 300 MB.

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"carrel/engine/tree"
 )
 
@@ -87,6 +89,9 @@ func reference(t *testing.T, folder string) map[string]string {
 	return list(t, tree.Dir(folder, tree.DirOptions{}))
 }
 
+// testBlock is a block size small enough that files of many blocks are quickly made.
+const testBlock = 16 << 10
+
 func makeFolder(t *testing.T, seed uint64) string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "tree")
@@ -94,7 +99,7 @@ func makeFolder(t *testing.T, seed uint64) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := randomTree(seed, 64<<10, os.Geteuid() == 0).WriteTo(t.Context(), u); err != nil {
+	if err := randomTree(seed, testBlock, os.Geteuid() == 0).WriteTo(t.Context(), u); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := u.Close(); err != nil {
@@ -105,9 +110,13 @@ func makeFolder(t *testing.T, seed uint64) string {
 
 func TestUnsquashfsReadsOurs(t *testing.T) {
 	needTool(t, "unsquashfs")
+	defer unix.Umask(unix.Umask(0)) // unsquashfs of a user follows it
 	folder := makeFolder(t, 11)
 	want := reference(t, folder)
-	for _, opt := range []Options{{}, {Level: 19}, {Compression: Gzip}, {Compression: Gzip, Level: 1}, {Compression: None}, {BlockSize: MaxBlockSize}, {BlockSize: MinBlockSize}} {
+	for _, opt := range []Options{
+		{}, {BlockSize: testBlock}, {BlockSize: testBlock, Level: 19}, {BlockSize: testBlock, Compression: Gzip}, {BlockSize: testBlock, Compression: Gzip, Level: 1},
+		{BlockSize: testBlock, Compression: None}, {BlockSize: MaxBlockSize}, {BlockSize: MinBlockSize},
+	} {
 		t.Run(fmt.Sprintf("%v-%d-%d", opt.Compression, opt.Level, opt.BlockSize), func(t *testing.T) {
 			b, _ := pack(t, tree.Dir(folder, tree.DirOptions{}), opt)
 			out := filepath.Join(t.TempDir(), "out")
@@ -122,8 +131,9 @@ func TestReadMksquashfs(t *testing.T) {
 	folder := makeFolder(t, 12)
 	want := reference(t, folder)
 	for _, args := range [][]string{
-		{"-comp", "gzip"}, {"-comp", "zstd"}, {"-comp", "xz"}, {"-comp", "xz", "-Xbcj", "x86"}, {"-comp", "lz4"}, {"-comp", "lz4", "-Xhc"},
-		{"-noI", "-noD", "-noF", "-noX", "-noId"}, {"-comp", "zstd", "-always-use-fragments"}, {"-comp", "gzip", "-no-fragments", "-no-exports"}, {"-b", "1M"}, {"-b", "4K", "-no-duplicates"},
+		{"-b", "16K", "-comp", "gzip"}, {"-b", "16K", "-comp", "zstd"}, {"-b", "16K", "-comp", "xz"}, {"-b", "16K", "-comp", "xz", "-Xbcj", "x86"},
+		{"-b", "16K", "-comp", "lz4"}, {"-b", "16K", "-comp", "lz4", "-Xhc"}, {"-b", "16K", "-noI", "-noD", "-noF", "-noX", "-noId"},
+		{"-b", "16K", "-comp", "zstd", "-always-use-fragments"}, {"-b", "16K", "-comp", "gzip", "-no-fragments", "-no-exports"}, {}, {"-b", "1M"}, {"-b", "4K", "-no-duplicates"},
 	} {
 		t.Run(fmt.Sprint(args), func(t *testing.T) {
 			image := filepath.Join(t.TempDir(), "x.sqfs")
@@ -154,14 +164,14 @@ func TestKernelMountsOurs(t *testing.T) {
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
 		t.Skip("missing: loop devices")
 	}
-	src := randomTree(13, 64<<10, true)
+	src := randomTree(13, testBlock, true)
 	// A directory large enough to have an index, with long names so that it spans many metadata blocks.
 	src = append(src, dir("many", 0o755))
 	for i := range 5000 {
 		src = append(src, regular(fmt.Sprintf("many/%05d-a-rather-long-name-so-that-the-listing-is-large", i), []byte{byte(i)}))
 	}
 	want := list(t, src)
-	for _, opt := range []Options{{}, {Compression: Gzip}, {Compression: None}, {BlockSize: MaxBlockSize}, {BlockSize: MinBlockSize}} {
+	for _, opt := range []Options{{}, {BlockSize: testBlock, Compression: Gzip}, {BlockSize: testBlock, Compression: None}, {BlockSize: MaxBlockSize}, {BlockSize: MinBlockSize}} {
 		b, _ := pack(t, src, opt)
 		image, at := writeFile(t, b), t.TempDir()
 		run(t, "mount", "-t", "squashfs", "-o", "loop,ro", image, at)

@@ -48,6 +48,7 @@ func (w *Writer) finish() error {
 		}
 		w.root.inode.mtime = w.newest
 	}
+	w.small, w.pipe.seen, w.pipe.free = nil, nil, nil // the tables need room
 	comp, err := newCompressor(w.opt.Compression, w.opt.Level, metaBlockSize)
 	if err != nil {
 		return err
@@ -330,6 +331,9 @@ func (t *tables) writeInode(in *inode, parent uint32) error {
 	case *fileData:
 		ext = hasXattr || in.nlink > 1 || body.sparse > 0 || body.start > math.MaxUint32 || body.size > math.MaxUint32
 		t.w.stats.Files++
+	case *smallFile:
+		ext = hasXattr || in.nlink > 1
+		t.w.stats.Files++
 	default:
 		ext = hasXattr
 	}
@@ -372,23 +376,12 @@ func (t *tables) writeInode(in *inode, parent uint32) error {
 		}
 		body.index = nil
 	case *fileData:
-		if !ext {
-			b = le.AppendUint32(b, uint32(body.start))
-			b = le.AppendUint32(b, body.fragment)
-			b = le.AppendUint32(b, body.fragOffset)
-			b = le.AppendUint32(b, uint32(body.size))
-		} else {
-			b = le.AppendUint64(b, uint64(body.start))
-			b = le.AppendUint64(b, uint64(body.size))
-			b = le.AppendUint64(b, uint64(body.sparse))
-			b = le.AppendUint32(b, in.nlink)
-			b = le.AppendUint32(b, body.fragment)
-			b = le.AppendUint32(b, body.fragOffset)
-			b = le.AppendUint32(b, in.xattr)
-		}
+		b = appendFile(b, in, ext, body, smallFile{fragment: noFragment})
 		for _, size := range body.blocks {
 			b = le.AppendUint32(b, size)
 		}
+	case *smallFile:
+		b = appendFile(b, in, ext, &fileData{size: int64(body.size)}, *body)
 	case string:
 		b = le.AppendUint32(b, in.nlink)
 		b = le.AppendUint32(b, uint32(len(body)))
@@ -412,6 +405,24 @@ func (t *tables) writeInode(in *inode, parent uint32) error {
 	le.PutUint64(t.refs[8*(in.number-1):], uint64(in.ref))
 	t.buf = b
 	return t.inodes.write(b)
+}
+
+// appendFile appends a regular file's inode from behind the common head to before the block list.
+func appendFile(b []byte, in *inode, ext bool, f *fileData, tail smallFile) []byte {
+	le := binary.LittleEndian
+	if !ext {
+		b = le.AppendUint32(b, uint32(f.start))
+		b = le.AppendUint32(b, tail.fragment)
+		b = le.AppendUint32(b, tail.offset)
+		return le.AppendUint32(b, uint32(f.size))
+	}
+	b = le.AppendUint64(b, uint64(f.start))
+	b = le.AppendUint64(b, uint64(f.size))
+	b = le.AppendUint64(b, uint64(f.sparse))
+	b = le.AppendUint32(b, in.nlink)
+	b = le.AppendUint32(b, tail.fragment)
+	b = le.AppendUint32(b, tail.offset)
+	return le.AppendUint32(b, in.xattr)
 }
 
 var _ tree.Sink = (*Writer)(nil)

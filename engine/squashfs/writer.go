@@ -61,7 +61,7 @@ type Writer struct {
 
 	frag      *job // the fragment block being filled
 	fragments uint32
-	small     map[[sha256.Size]byte]fragmentPlace
+	small     map[smallKey]fragmentPlace
 	scratch   []byte
 	newest    uint32
 	stats     Stats
@@ -71,6 +71,9 @@ type Writer struct {
 }
 
 type fragmentPlace struct{ fragment, offset uint32 }
+
+// smallKey is half of the SHA-256 of a small file: nobody finds two files with the same, and there may be millions in memory.
+type smallKey [sha256.Size / 2]byte
 
 var errClosed = errors.New("squashfs: writer is closed")
 
@@ -116,7 +119,7 @@ func NewWriter(w io.WriterAt, opt Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	wr := &Writer{w: w, opt: opt, pipe: pipe, small: make(map[[sha256.Size]byte]fragmentPlace)}
+	wr := &Writer{w: w, opt: opt, pipe: pipe, small: make(map[smallKey]fragmentPlace)}
 	wr.root = newImplicitDir("", 0)
 	wr.root.inode.implicit = true
 	wr.lastDir, wr.lastPath = wr.root, "."
@@ -324,18 +327,18 @@ func (w *Writer) addLink(e *tree.Entry) error {
 }
 
 // addData reads a regular file's body. Files below the block size share fragment blocks, larger ones have their own blocks.
-func (w *Writer) addData(e *tree.Entry, body io.Reader) (*fileData, error) {
-	f := &fileData{size: e.Size, fragment: noFragment}
+func (w *Writer) addData(e *tree.Entry, body io.Reader) (any, error) {
 	w.stats.DataSize += e.Size
 	if e.Size == 0 {
-		return f, expectEnd(body, 0)
+		return &smallFile{fragment: noFragment}, expectEnd(body, 0)
 	}
 	if body == nil {
 		return nil, errors.New("a regular file without a body")
 	}
 	if e.Size < int64(w.opt.BlockSize) {
-		return f, w.addSmall(f, body)
+		return w.addSmall(uint32(e.Size), body)
 	}
+	f := &fileData{size: e.Size}
 	for left := e.Size; left > 0; {
 		j := w.pipe.take()
 		n := int(min(left, int64(w.opt.BlockSize)))
@@ -360,8 +363,8 @@ func (w *Writer) addData(e *tree.Entry, body io.Reader) (*fileData, error) {
 }
 
 // addSmall puts a file into the current fragment block, unless the same bytes are in one already.
-func (w *Writer) addSmall(f *fileData, body io.Reader) error {
-	size := int(f.size)
+func (w *Writer) addSmall(fileSize uint32, body io.Reader) (*smallFile, error) {
+	size := int(fileSize)
 	if w.frag == nil {
 		w.frag = w.pipe.take()
 		w.frag.frag = true
@@ -377,13 +380,14 @@ func (w *Writer) addSmall(f *fileData, body io.Reader) error {
 		buf = w.scratch[:size]
 	}
 	if n, err := io.ReadFull(body, buf); err != nil {
-		return shortBody(err, int64(n), f.size)
+		return nil, shortBody(err, int64(n), int64(size))
 	}
-	if err := expectEnd(body, f.size); err != nil {
-		return err
+	if err := expectEnd(body, int64(size)); err != nil {
+		return nil, err
 	}
 	sum := sha256.Sum256(buf)
-	place, ok := w.small[sum]
+	key := smallKey(sum[:len(smallKey{})])
+	place, ok := w.small[key]
 	if ok {
 		w.stats.Duplicates++
 	} else {
@@ -395,10 +399,9 @@ func (w *Writer) addSmall(f *fileData, body io.Reader) error {
 		}
 		place = fragmentPlace{w.fragments, uint32(w.frag.n)}
 		w.frag.n += size
-		w.small[sum] = place
+		w.small[key] = place
 	}
-	f.fragment, f.fragOffset = place.fragment, place.offset
-	return nil
+	return &smallFile{fileSize, place.fragment, place.offset}, nil
 }
 
 func (w *Writer) flushFragment() {
