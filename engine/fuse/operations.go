@@ -32,6 +32,8 @@ func (w *worker) handle(r *request) unix.Errno {
 	case opSetattr, opSymlink, opMknod, opMkdir, opUnlink, opRmdir, opRename, opRename2, opLink, opWrite, opSetxattr, opRemovexattr,
 		opCreate, opFallocate, opTmpfile:
 		return unix.EROFS
+	case opIoctl: // asked for each file that a program looks at as a possible terminal
+		return unix.ENOTTY
 	case opGetxattr, opListxattr:
 		if w.s.noXattrs {
 			return unix.ENOSYS // the kernel does not ask again

@@ -44,6 +44,7 @@ const (
 	opCreate      = 35
 	opInterrupt   = 36
 	opDestroy     = 38
+	opIoctl       = 39
 	opBatchForget = 42
 	opFallocate   = 43
 	opReaddirplus = 44
@@ -184,7 +185,7 @@ func (s *server) initReply(b, body []byte) ([]byte, unix.Errno) {
 		return b, unix.EPROTO
 	}
 	minor, readahead, offered := ne.Uint32(body[4:]), ne.Uint32(body[8:]), ne.Uint32(body[12:])
-	flags := offered & (initAsyncRead | initDoReaddirplus | initReaddirplusAuto | initNoOpen | initParallelDirops | initMaxPages | initCacheSymlinks | initNoOpendir)
+	flags := offered & (initAsyncRead | initDoReaddirplus | initNoOpen | initParallelDirops | initMaxPages | initCacheSymlinks | initNoOpendir)
 	s.noOpen.Store(flags&initNoOpen != 0)
 	s.noOpendir.Store(flags&initNoOpendir != 0)
 	const background = 64 // reads ahead that may be waiting at a time
