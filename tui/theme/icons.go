@@ -62,8 +62,8 @@ var plain = strings.NewReplacer(
 	"↑", "^", "↓", "v", "←", "<", "’", "'", "“", "\"", "”", "\"", "–", "-", "—", "-", "×", "x",
 )
 
-// Finish is the last thing that happens to a frame: on a terminal that shows only ASCII, Carrel's own signs become ASCII.
-// Text that came from files and programs stays as it is.
+// Finish is the last thing that happens to a frame: on a terminal that shows only ASCII, the signs above become ASCII
+// wherever they stand. Letters of other scripts, which come from files and programs, stay as they are.
 func (t *Theme) Finish(frame string) string {
 	if !t.Options.ASCII {
 		return frame

@@ -26,7 +26,9 @@ type Terminal struct {
 func NewTerminal(t testing.TB, w, h int) *Terminal {
 	r, wr := io.Pipe()
 	term := &Terminal{t: t, em: vt.NewEmulator(w, h), in: wr, Input: r}
+	ended := make(chan struct{})
 	go func() { // answers the terminal would give; nobody asks for them here
+		defer close(ended)
 		buf := make([]byte, 256)
 		for {
 			if _, err := term.em.Read(buf); err != nil {
@@ -36,6 +38,10 @@ func NewTerminal(t testing.TB, w, h int) *Terminal {
 	}()
 	t.Cleanup(func() {
 		_ = wr.Close()
+		if c, ok := term.em.InputPipe().(io.Closer); ok { // its own Close races with a Read
+			_ = c.Close()
+			<-ended
+		}
 		_ = term.em.Close()
 	})
 	return term
