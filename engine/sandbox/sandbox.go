@@ -142,6 +142,11 @@ func Start(ctx context.Context, c Config) (*Container, error) {
 	select {
 	case <-started:
 	case <-k.received:
+		select {
+		case <-started: // and over already
+			return k, nil
+		default:
+		}
 		k.mu.Lock()
 		err := k.failure
 		k.mu.Unlock()
