@@ -136,6 +136,7 @@ func (w *worker) read(in *squashfs.Inode, r *request) unix.Errno {
 		return unix.EINVAL
 	}
 	start, blockSize := off, int64(w.s.img.Superblock().BlockSize)
+	w.s.loadRest(in, off, min(off+size, in.Size), blockSize)
 	for size > 0 {
 		b, err := w.s.img.Block(in, off)
 		if errors.Is(err, io.EOF) {
@@ -156,15 +157,26 @@ func (w *worker) read(in *squashfs.Inode, r *request) unix.Errno {
 	return 0
 }
 
+// loadRest has the blocks of a read behind its first one loaded while the worker loads that.
+func (s *server) loadRest(in *squashfs.Inode, start, end, blockSize int64) {
+	for off := start - start%blockSize + blockSize; off < end; off += blockSize {
+		s.load(in, off)
+	}
+}
+
 // readAhead has the next block loaded when a file is read in sequence.
 func (s *server) readAhead(in *squashfs.Inode, start, end int64) {
 	mix := func(off int64) uint64 { return (uint64(in.Ref)+1)*0x9e3779b97f4a7c15 ^ uint64(off) }
 	slot := &s.next[(uint64(in.Ref)+1)*0x9e3779b97f4a7c15>>56]
-	if before := slot.Swap(mix(end)); before != mix(start) || end >= in.Size {
-		return
+	if before := slot.Swap(mix(end)); before == mix(start) && end < in.Size {
+		s.load(in, end)
 	}
+}
+
+// load has a block loaded by another goroutine, unless those have enough to do.
+func (s *server) load(in *squashfs.Inode, off int64) {
 	select {
-	case s.ahead <- readahead{in, end}:
+	case s.ahead <- readahead{in, off}:
 	default:
 	}
 }

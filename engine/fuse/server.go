@@ -88,11 +88,13 @@ func Serve(ctx context.Context, fd int, img *squashfs.Reader, opt Options) error
 			s.end() // one that ends ends all
 		})
 	}
-	ahead.Go(func() {
-		for r := range s.ahead {
-			_ = s.img.Prefetch(r.in, r.off) // whoever asks for the block gets the error
-		}
-	})
+	for range max(1, workers/2) {
+		ahead.Go(func() {
+			for r := range s.ahead {
+				_ = s.img.Prefetch(r.in, r.off) // whoever asks for the block gets the error
+			}
+		})
+	}
 	group.Wait()
 	close(s.ahead)
 	ahead.Wait()
