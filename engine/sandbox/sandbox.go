@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -223,8 +224,16 @@ func standard(in, out, errOut *os.File) ([]*os.File, func(), error) {
 	}, nil
 }
 
+// lastWords is how long the messages of an init that has ended are waited for.
+const lastWords = 5 * time.Second
+
 func (k *Container) wait() {
 	st, err := k.process.Wait()
+	// What init sent last is still to be read; then the socket ends by itself, as its other end is closed.
+	select {
+	case <-k.received:
+	case <-time.After(lastWords):
+	}
 	k.conn.Close()
 	<-k.received
 	if err != nil {
