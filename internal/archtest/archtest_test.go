@@ -23,8 +23,9 @@ var order = [][]string{
 	// values that everybody may speak of
 	{"progress", "tree", "card", "definition", "sandbox/plan", "instance/inotify", "network/relay"},
 	// formats, and the network as seen from inside a namespace
-	{"squashfs", "sif", "network/netns", "instance/logfile", "instance/terminal"},
+	{"squashfs", "sif", "ext", "network/netns", "instance/logfile", "instance/terminal"},
 	{"fuse", "oci", "image", "store"},
+	{"look"},
 	// the process inside, and who starts it
 	{"sandbox/inside"},
 	{"sandbox"},
