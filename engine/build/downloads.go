@@ -1,7 +1,6 @@
 package build
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,13 +60,9 @@ func (b *builder) openDownloads() (*downloads, error) {
 			f.Close()
 		}
 	}
-	work, err := os.MkdirTemp(filepath.Join(d.dir, "apt"), "work-")
+	work, f, err := lockedFolder(filepath.Join(d.dir, "apt"), "work-")
 	if err != nil {
 		return nil, err
-	}
-	f, ok := lock(work)
-	if !ok {
-		return nil, fmt.Errorf("lock %s: another build took it", work)
 	}
 	b.atEnd(func() {
 		_ = removeTree(work)

@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -10,8 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"carrel/engine/definition"
 	"carrel/engine/progress"
@@ -154,61 +153,12 @@ func (o only) Add(e tree.Entry, body io.Reader) error {
 	return o.Sink.Add(e, body)
 }
 
-// unreadTime is given to files as their time of access before %post: older than any time of change, so that the first
-// reading sets a new one (mount(2), MS_RELATIME).
-var unreadTime = syscall.Timespec{Sec: 1}
-
-const atimeProbe = ".carrel-probe"
-
-// watchReads makes it visible which files %post reads. It tells whether that works on this file system.
-func (s *stage) watchReads(d *treeDigest) bool {
-	probe := filepath.Join(s.root, atimeProbe)
-	defer os.Remove(probe)
-	if os.WriteFile(probe, []byte("x"), 0o600) != nil || markUnread(probe) != nil {
-		return false
-	}
-	if _, err := os.ReadFile(probe); err != nil {
-		return false
-	}
-	if st, err := lstat(filepath.Join(s.upper(), atimeProbe)); err != nil || st.Atim.Sec == unreadTime.Sec {
-		return false
-	}
-	for p := range d.files {
-		if markUnread(filepath.Join(s.root, p)) != nil {
-			return false
-		}
-	}
-	return true
-}
-
-func markUnread(p string) error {
-	times := []unix.Timespec{{Sec: unreadTime.Sec}, {Nsec: unix.UTIME_OMIT}}
-	return unix.UtimesNanoAt(unix.AT_FDCWD, p, times, unix.AT_SYMLINK_NOFOLLOW)
-}
-
 func lstat(p string) (*syscall.Stat_t, error) {
 	var st syscall.Stat_t
 	if err := syscall.Lstat(p, &st); err != nil {
 		return nil, &fs.PathError{Op: "lstat", Path: p, Err: err}
 	}
 	return &st, nil
-}
-
-// states are the inodes of files before %post.
-func (s *stage) states(d *treeDigest) map[string]syscall.Stat_t {
-	out := map[string]syscall.Stat_t{}
-	for p := range d.files {
-		if st, err := lstat(filepath.Join(s.upper(), p)); err == nil {
-			out[p] = *st
-		}
-	}
-	return out
-}
-
-// untouched tells whether a file is what it was before %post, and was not read by it.
-func (s *stage) untouched(p string, before syscall.Stat_t) bool {
-	now, err := lstat(filepath.Join(s.upper(), p))
-	return err == nil && now.Ino == before.Ino && now.Ctim == before.Ctim && now.Atim.Sec == unreadTime.Sec
 }
 
 // saveLayer keeps what %post has made as a layer of the cache, and goes on above it.
@@ -231,7 +181,16 @@ func (b *builder) saveLayer(s *stage, key string, d *treeDigest, unread map[stri
 		return err
 	}
 	info.Size = diskUsage(part)
-	e, err := putEntry(part, filepath.Join(b.spec.Cache, kindLayers, key+"-"+digest(d.all())[:8]), info)
+	dir := filepath.Join(b.spec.Cache, kindLayers, key+"-"+digest(d.all())[:8])
+	if b.spec.NoCache { // the new one takes the place; a build that uses the old one keeps both from it
+		if _, err := removeEntry(dir); err != nil {
+			return err
+		}
+		if isDir(dir) {
+			dir += fmt.Sprintf("-%d", time.Now().UnixNano())
+		}
+	}
+	e, err := putEntry(part, dir, info)
 	if err != nil {
 		return err
 	}
@@ -284,14 +243,11 @@ func (b *builder) install(ctx context.Context, s *stage) error {
 		}
 		return nil
 	}
-	watched := s.watchReads(d)
-	before := s.states(d)
-	if err := b.execute(ctx, s); err != nil {
+	watch := watchReads(s, d)
+	err = b.execute(ctx, s)
+	unread := watch.stop()
+	if err != nil {
 		return err
-	}
-	unread := map[string]bool{}
-	for p, st := range before {
-		unread[p] = watched && s.untouched(p, st)
 	}
 	if err := b.saveLayer(s, key, d, unread); err != nil {
 		return b.fail(progress.StepInstall, err)

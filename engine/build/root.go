@@ -26,18 +26,34 @@ func workFolder(work string) (dir string, release func(), err error) {
 			f.Close()
 		}
 	}
-	if dir, err = os.MkdirTemp(work, "build-"); err != nil {
+	dir, f, err := lockedFolder(work, "build-")
+	if err != nil {
 		return "", nil, err
-	}
-	f, ok := lock(dir)
-	if !ok {
-		os.Remove(dir)
-		return "", nil, fmt.Errorf("lock %s: another build took it", dir)
 	}
 	return dir, func() {
 		_ = removeTree(dir)
 		f.Close()
 	}, nil
+}
+
+// lockedFolder makes a folder with a lock on it. Another build that tidies up may take the new folder for one that was
+// left, in the moment before it is locked.
+func lockedFolder(in, prefix string) (string, *os.File, error) {
+	for range 100 {
+		dir, err := os.MkdirTemp(in, prefix)
+		if err != nil {
+			return "", nil, err
+		}
+		f, ok := lock(dir)
+		if ok && isDir(dir) {
+			return dir, f, nil
+		}
+		if ok {
+			f.Close()
+		}
+		_ = os.Remove(dir) // whoever took it removes it, too
+	}
+	return "", nil, fmt.Errorf("make folder in %s: others remove it at once", in)
 }
 
 // lock takes a folder's lock; it goes when the file is closed or the process ends (flock(2)).
@@ -78,8 +94,6 @@ func (s *stage) mount(userns bool) error {
 			return err
 		}
 	}
-	// Times of access tell what %post has read.
-	const flags = unix.MS_RELATIME
 	var err error
 	for _, option := range []string{",volatile", ""} { // volatile (Linux 5.10) leaves out syncs; a tree counts only when it is packed
 		work, werr := os.MkdirTemp(s.dir, "work-") // one that was mounted volatile is not taken again
@@ -93,7 +107,7 @@ func (s *stage) mount(userns bool) error {
 		if userns {
 			option += ",userxattr"
 		}
-		err = unix.Mount("carrel", s.root, "overlay", flags, opts+option)
+		err = unix.Mount("carrel", s.root, "overlay", 0, opts+option)
 		release()
 		if err == nil {
 			s.mounted, s.overlay = true, true
@@ -175,4 +189,9 @@ func copyTree(ctx context.Context, from, to string) error {
 	err = tree.Dir(from, tree.DirOptions{}).WriteTo(ctx, u)
 	_, cerr := u.Close()
 	return errors.Join(err, cerr)
+}
+
+func isDir(p string) bool {
+	st, err := os.Stat(p)
+	return err == nil && st.IsDir()
 }

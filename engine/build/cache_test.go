@@ -1,0 +1,222 @@
+package build_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"carrel/engine"
+	"carrel/engine/progress"
+)
+
+// stamped installs something that is never the same twice.
+const stamped = header + `
+%files
+    program.py /app/
+    settings.txt /app/
+%post
+    cat /proc/sys/kernel/random/uuid > /stamp
+    cat /app/settings.txt > /used
+`
+
+// TestSecondBuild changes one thing after the other and sees whether %post runs again.
+func TestSecondBuild(t *testing.T) {
+	k := newKit(t)
+	k.write("program.py", "print(1)")
+	k.write("settings.txt", "one")
+	build := func(text string) (stamp string, ev *events) {
+		t.Helper()
+		img, ev := k.build(text, engine.BuildSpec{Force: true})
+		return read(t, img, "/stamp"), ev
+	}
+	stamp, _ := build(stamped)
+	for _, tt := range []struct {
+		name  string
+		do    func()
+		add   string
+		again bool
+	}{
+		{name: "labels", add: "%labels\n    A b\n"},
+		{name: "environment", add: "%labels\n    A b\n%environment\n    export X=1\n"},
+		{name: "runscript, help and test", add: "%runscript\n    echo 2\n%help\n    Help\n%test\n    test -f /stamp\n"},
+		{name: "a file that is read", do: func() { k.write("settings.txt", "two") }, again: true},
+		{name: "a file that is read, as it was", do: func() { k.write("settings.txt", "one") }},
+		{name: "%post", add: "%post\n    true\n", again: true},
+	} {
+		if tt.do != nil {
+			tt.do()
+		}
+		now, ev := build(stamped + tt.add)
+		if (now != stamp) != tt.again {
+			t.Errorf("%s: %%post ran again: %v\n%s", tt.name, now != stamp, ev.log(""))
+		}
+	}
+
+	// Asked not to, nothing is taken from the cache.
+	img, _ := k.build(stamped, engine.BuildSpec{Force: true, NoCache: true})
+	if read(t, img, "/stamp") == stamp {
+		t.Error("the section did not run again without the cache")
+	}
+}
+
+func TestUnreadFilesAreKnown(t *testing.T) {
+	k := newKit(t)
+	k.write("program.py", "print(1)")
+	k.write("settings.txt", "one")
+	img, _ := k.build(stamped, engine.BuildSpec{Force: true})
+	stamp := read(t, img, "/stamp")
+	k.write("program.py", "print(2), longer")
+	img, ev := k.build(stamped, engine.BuildSpec{Force: true})
+	if read(t, img, "/stamp") != stamp || read(t, img, "/app/program.py") != "print(2), longer" || read(t, img, "/used") != "one" {
+		t.Errorf("%%post ran again for a file that it had not read, or the file is old\n%s", ev.log(""))
+	}
+}
+
+func TestUnchanged(t *testing.T) {
+	k := newKit(t)
+	k.write("program.py", "print(1)")
+	k.write("settings.txt", "one")
+	img, _ := k.build(stamped, engine.BuildSpec{})
+	before, err := os.Stat(img.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(spec engine.BuildSpec) (bool, *events) {
+		t.Helper()
+		spec.Force = true
+		_, ev := k.build(stamped, spec)
+		now, err := os.Stat(img.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return os.SameFile(before, now), ev
+	}
+	if kept, ev := same(engine.BuildSpec{}); !kept || ev.started(progress.StepInstall) || !strings.Contains(ev.notices(), "nothing has changed") {
+		t.Errorf("built again though nothing has changed: kept %v, %q", kept, ev.notices())
+	}
+	if kept, _ := same(engine.BuildSpec{Compression: "gzip"}); kept {
+		t.Error("another compression is a change")
+	}
+	before, _ = os.Stat(img.Path)
+	k.write("program.py", "print(2)")
+	if kept, _ := same(engine.BuildSpec{Compression: "gzip"}); kept {
+		t.Error("another file is a change")
+	}
+	before, _ = os.Stat(img.Path)
+	if kept, _ := same(engine.BuildSpec{Compression: "gzip", NoCache: true}); kept {
+		t.Error("not built though asked to")
+	}
+	if _, _, err := k.try(stamped, engine.BuildSpec{}); !errors.Is(err, engine.ErrExists) {
+		t.Errorf("without Force: %v", err)
+	}
+}
+
+func TestDownloadsAreKept(t *testing.T) {
+	k := newKit(t)
+	text := func(n int) string {
+		return header + fmt.Sprintf(`
+%%post
+    # %d
+    test -d "$PIP_CACHE_DIR" && test -d "$npm_config_cache" && test -d "$CONDA_PKGS_DIRS"
+    cat "$PIP_CACHE_DIR/wheel" > /found 2>/dev/null || true
+    echo wheel-%d > "$PIP_CACHE_DIR/wheel"
+    grep -h archives $APT_CONFIG > /apt
+`, n, n)
+	}
+	k.build(text(1), engine.BuildSpec{Target: "1.sif"})
+	img, _ := k.build(text(2), engine.BuildSpec{Target: "2.sif"})
+	if got := read(t, img, "/found"); got != "wheel-1\n" {
+		t.Errorf("the second build found %q", got)
+	}
+	if has(t, img, "/dev/.carrel") || !strings.Contains(read(t, img, "/apt"), "/dev/.carrel/apt/work-") {
+		t.Error("the cache is in the image, or apt does not know of it")
+	}
+	left, err := filepath.Glob(filepath.Join(k.config.CacheDir, "downloads", "*", "apt", "work-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q, %v", left, err)
+	}
+}
+
+func TestPrune(t *testing.T) {
+	k := newKit(t)
+	k.build(header+"%post\n    dd if=/dev/zero of=/big bs=1M count=3; echo x > $PIP_CACHE_DIR/x\n", engine.BuildSpec{})
+	if _, _, err := k.try(header+"%post\n    false\n", engine.BuildSpec{Target: "bad.sif"}); err == nil {
+		t.Fatal("the build did not fail")
+	}
+	sizes := func() map[string]int64 {
+		t.Helper()
+		uses, err := k.Cache(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]int64{}
+		for _, u := range uses {
+			out[u.Kind] = u.Size
+			for _, it := range u.Items {
+				if it.Name == "" || it.Used.IsZero() {
+					t.Errorf("%s: item %+v", u.Kind, it)
+				}
+			}
+		}
+		return out
+	}
+	was := sizes()
+	if was[engine.CacheBases] < 1<<20 || was[engine.CacheLayers] < 3<<20 || was[engine.CacheFailed] == 0 || was[engine.CacheDownloads] == 0 {
+		t.Errorf("the cache holds %v", was)
+	}
+	p, err := k.Prune(t.Context(), engine.CacheFailed, engine.CacheDownloads)
+	if err != nil || p.Items != 2 || p.Size == 0 {
+		t.Errorf("pruned %+v, %v", p, err)
+	}
+	if now := sizes(); now[engine.CacheFailed] != 0 || now[engine.CacheDownloads] != 0 || now[engine.CacheLayers] != was[engine.CacheLayers] {
+		t.Errorf("the cache holds %v", now)
+	}
+	// The layer was used before the base was (by the build that failed): it goes first.
+	if p, err = k.PruneTo(t.Context(), was[engine.CacheBases]); err != nil || p.Items != 1 {
+		t.Errorf("pruned %+v, %v", p, err)
+	}
+	if now := sizes(); now[engine.CacheLayers] != 0 || now[engine.CacheBases] == 0 {
+		t.Errorf("the cache holds %v", now)
+	}
+	// A limit is kept to by builds; what they use themselves stays until the next.
+	k.config.CacheLimit = 1
+	k.start()
+	k.build(header+"%post\n    true\n", engine.BuildSpec{Target: "limited.sif"})
+	k.build("Bootstrap: scratch\n%labels\n    A b\n", engine.BuildSpec{Target: "scratch.sif"})
+	if now := sizes(); now[engine.CacheBases] > 1<<16 || now[engine.CacheLayers] != 0 {
+		t.Errorf("over the limit: %v", now)
+	}
+	k.workEmpty()
+}
+
+func TestBuildsAtTheSameTime(t *testing.T) {
+	k := newKit(t)
+	k.write("program.py", "print(1)")
+	k.write("settings.txt", "one")
+	definition := k.write("Singularity", strings.ReplaceAll(stamped, "BASE", baseFolder(t)))
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			ev := &events{}
+			if _, err := k.Build(t.Context(), engine.BuildSpec{Definition: definition, Target: fmt.Sprintf("%d.sif", i%3), Force: true}, ev.sink); err != nil {
+				t.Errorf("build %d: %v\n%s", i, err, ev.log(""))
+			}
+			if i == 2 {
+				if _, err := k.Prune(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for i := range 3 {
+		if got := read(t, k.open(filepath.Join(k.cwd, fmt.Sprintf("%d.sif", i))), "/used"); got != "one" {
+			t.Errorf("image %d: %q", i, got)
+		}
+	}
+	k.workEmpty()
+}
