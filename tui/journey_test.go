@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -387,5 +388,28 @@ func TestBrowseForFolder(t *testing.T) {
 		d.sees("│ ~/papers/2026")
 		d.press("ctrl+o", "esc")
 		d.sees("│ ~/papers/2026")
+	})
+}
+
+// An app that was stopped is no failure, and can be started again or taken from the list where it stands.
+func TestStoppedApp(t *testing.T) {
+	drive(t, 80, 24, nil, func(d *driver) {
+		d.e.Put(engine.Instance{Name: "page", State: engine.StateExited, ExitCode: 143, Started: tuitest.Noon.Add(-time.Hour), Ended: tuitest.Noon.Add(-5 * time.Minute)})
+		d.idle()
+		d.press("down", "down")
+		d.sees("ENDED")
+		d.sees("▌ ○ page")
+		d.sees("5 min ago")
+		d.press("r")
+		if !d.e.Called("restart page") {
+			t.Errorf("calls: %v", d.e.Calls)
+		}
+		d.sees("● page")
+		d.e.Change("page", func(in *engine.Instance) { in.State, in.ExitCode = engine.StateExited, 143 })
+		d.idle()
+		d.press("enter")
+		d.sees("It was stopped.")
+		d.press("1", "d", "y")
+		d.misses("○ page")
 	})
 }

@@ -169,7 +169,7 @@ func (m *model) save(w screen.SaveText) tea.Cmd {
 // failure is the dialog of an error: what happened, why, and what to do.
 func (m *model) failure(f screen.Failed) screen.Confirm {
 	why := widget.Clean(f.Err.Error())
-	hint := widget.Clean(engine.Hint(f.Err))
+	hint := widget.Sentence(engine.Hint(f.Err))
 	switch {
 	case hint != "":
 	case errors.Is(f.Err, engine.ErrNotFound), errors.Is(f.Err, fs.ErrNotExist):

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -73,7 +71,7 @@ func FolderRemarks(st engine.FolderState, dest string, readOnly bool) []widget.R
 	}
 	switch {
 	case !st.Exists && st.Problem != "":
-		return one(widget.Warning, sentence(st.Problem)+" It is created when you start."+sees)
+		return one(widget.Warning, widget.Sentence(st.Problem)+" It is created when you start."+sees)
 	case !st.Exists:
 		return one(widget.Warning, "There is no such folder yet. It is created when you start."+sees)
 	case !st.IsDir:
@@ -81,25 +79,11 @@ func FolderRemarks(st engine.FolderState, dest string, readOnly bool) []widget.R
 	case !st.Readable:
 		return one(widget.Error, "You may not read this folder.")
 	case st.Problem != "":
-		return one(widget.Error, sentence(st.Problem))
+		return one(widget.Error, widget.Sentence(st.Problem))
 	case !st.Writable && !readOnly:
 		return one(widget.Warning, "You may not change files there, so the app can only read them."+sees)
 	}
 	return one(widget.Good, contents(st)+sees)
-}
-
-// sentence makes a whole sentence of what the engine says.
-func sentence(s string) string {
-	s = widget.Clean(s)
-	r, n := utf8.DecodeRuneInString(s)
-	if n == 0 {
-		return ""
-	}
-	s = string(unicode.ToUpper(r)) + s[n:]
-	if !strings.HasSuffix(s, ".") {
-		s += "."
-	}
-	return s
 }
 
 func contents(st engine.FolderState) string {

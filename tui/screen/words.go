@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"carrel/engine"
 	"carrel/tui/task"
 	"carrel/tui/widget"
 )
@@ -32,4 +33,9 @@ func Works(c task.Card) string {
 		out = append(out, text)
 	}
 	return strings.Join(out, "; ")
+}
+
+// Stopped tells whether an app ended because it was told to: by SIGINT or SIGTERM, whose numbers a shell adds to 128.
+func Stopped(in *engine.Instance) bool {
+	return in.State == engine.StateExited && (in.ExitCode == 130 || in.ExitCode == 143)
 }

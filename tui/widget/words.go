@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Bytes writes an amount of data as people do: 243 MB, 1.2 GB (powers of ten).
@@ -111,4 +113,18 @@ func Tilde(path, home string) string {
 		return "~/" + rest
 	}
 	return path
+}
+
+// Sentence makes a whole sentence, safe to draw, of what an engine says: a capital at its beginning, a full stop at its end.
+func Sentence(s string) string {
+	s = strings.TrimSpace(Clean(s))
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return ""
+	}
+	s = string(unicode.ToUpper(r)) + s[n:]
+	if !strings.ContainsAny(s[len(s)-1:], ".?!") {
+		s += "."
+	}
+	return s
 }

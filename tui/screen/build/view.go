@@ -195,7 +195,7 @@ func (s *Screen) ending(w int, small bool) []string {
 			if !small {
 				out = append(out, "")
 			}
-			add(t.Text.Render, s.hint, 3)
+			add(t.Text.Render, widget.Sentence(s.hint), 3)
 		}
 	case cancelled:
 		out = append(out, t.Muted.Render("Nothing was left behind. r tries again."))

@@ -156,16 +156,24 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 // build makes the rows. Apps that ended are listed below those that run; they need a look.
 func (s *Screen) build() {
 	s.rows = s.rows[:0]
-	if len(s.apps) > 0 {
-		s.rows = append(s.rows, row{heading: "RUNNING"})
-		for _, live := range []bool{true, false} {
-			for i := range s.apps {
-				if s.apps[i].State.Live() == live {
-					s.rows = append(s.rows, row{app: &s.apps[i]})
-				}
-			}
+	for _, live := range []bool{true, false} {
+		head := "RUNNING"
+		if !live {
+			head = "ENDED"
 		}
-		s.rows = append(s.rows, row{})
+		n := len(s.rows)
+		for i := range s.apps {
+			if s.apps[i].State.Live() != live {
+				continue
+			}
+			if len(s.rows) == n {
+				s.rows = append(s.rows, row{heading: head})
+			}
+			s.rows = append(s.rows, row{app: &s.apps[i]})
+		}
+		if len(s.rows) > n {
+			s.rows = append(s.rows, row{})
+		}
 	}
 	s.rows = append(s.rows, row{heading: "MY CONTAINERS"})
 	for i := range s.images {
@@ -282,26 +290,33 @@ func (s *Screen) Actions() []screen.Action {
 }
 
 func (s *Screen) appActions(a *engine.Instance) []screen.Action {
-	name, url, noURL, notLive := a.Name, "", "it does not answer yet", ""
+	name, url, noURL := a.Name, "", "it does not answer yet"
 	for _, ad := range a.Addresses {
 		if ad.Ready {
 			url, noURL = ad.URL, ""
 			break
 		}
 	}
-	if !a.State.Live() {
-		noURL, notLive = "the app has ended", "the app has ended"
-	}
 	show := widget.Clean(name)
+	if !a.State.Live() {
+		return []screen.Action{
+			screen.Do(screen.On("enter"), "see why", "Show "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) }),
+			screen.Do(screen.On("r"), "start again", "Start "+show+" again", func() tea.Cmd { return s.again(name) }),
+			screen.Do(screen.On("d"), "remove from list", "Remove "+show+" from the list", func() tea.Cmd { return s.forget(name) }),
+			screen.Do(screen.On("i"), "look inside", "Look inside "+show, func() tea.Cmd {
+				return screen.Ask(screen.OpenInspect{Name: a.Image, Title: a.Title})
+			}),
+		}
+	}
 	return []screen.Action{
 		screen.Do(screen.On("enter"), "open", "Show "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) }),
 		screen.Do(screen.On("o"), "browser", "Open "+show+" in the browser", func() tea.Cmd { return screen.Ask(screen.Browse{URL: url}) }).Unless(noURL),
 		screen.Do(screen.On("c"), "copy address", "Copy the address of "+show, func() tea.Cmd { return screen.Ask(screen.Copy{Text: url, What: "the address"}) }).Unless(noURL),
 		screen.Do(screen.On("l"), "log", "Show the log of "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) }),
-		screen.Do(screen.On("s"), "stop", "Stop "+show, func() tea.Cmd { return s.stop(a) }).Unless(notLive),
+		screen.Do(screen.On("s"), "stop", "Stop "+show, func() tea.Cmd { return s.stop(a) }),
 		screen.Do(screen.On("t"), "terminal", "Open a terminal inside "+show, func() tea.Cmd {
 			return screen.Ask(screen.RunInside{Args: []string{"shell", name}, What: "the terminal inside " + name})
-		}).Unless(notLive),
+		}),
 		screen.Do(screen.On("i"), "look inside", "Look inside "+show, func() tea.Cmd {
 			return screen.Ask(screen.OpenInspect{Name: a.Image, Title: a.Title})
 		}),
@@ -353,6 +368,27 @@ func (s *Screen) stop(a *engine.Instance) tea.Cmd {
 			}
 			return task.Do(func() error { return eng.Stop(life, name, 10*time.Second) },
 				func(err error) tea.Msg { return doneMsg{id, "Stopping " + name, name + " has stopped.", err} })
+		},
+	})
+}
+
+// again starts an app that ended, with the same folders and ports.
+func (s *Screen) again(name string) tea.Cmd {
+	eng, id, life := s.d.Engine, s.id, s.d.Life
+	return task.Do(func() error { _, err := eng.Restart(life, name); return err },
+		func(err error) tea.Msg { return doneMsg{id, "Starting " + name, name + " was started again.", err} })
+}
+
+func (s *Screen) forget(name string) tea.Cmd {
+	eng, id, life := s.d.Engine, s.id, s.d.Life
+	return screen.Ask(screen.Confirm{
+		Dialog: widget.Confirm("Remove "+widget.Clean(name)+" from the list?", []string{"Its log goes with it. The image and your folders stay."}, "Remove it", "Keep it"),
+		Answer: func(answer string) tea.Cmd {
+			if answer != "yes" {
+				return nil
+			}
+			return task.Do(func() error { return eng.Forget(life, name) },
+				func(err error) tea.Msg { return doneMsg{id, "Removing " + name, name + " is no longer listed.", err} })
 		},
 	})
 }

@@ -63,7 +63,7 @@ func (s *Screen) View(w, h int) string {
 
 var (
 	appTable = widget.Table{Gap: 2, Columns: []widget.Column{
-		{Min: 14, Max: 26, Flex: 2}, {Min: 16, Flex: 3, Drop: 1}, {Min: 8, Right: true},
+		{Min: 14, Max: 26, Flex: 2}, {Min: 16, Flex: 3, Drop: 1}, {Min: 10, Right: true},
 	}}
 	imageTable = widget.Table{Gap: 2, Columns: []widget.Column{
 		{Min: 14, Flex: 1}, {Min: 8, Right: true}, {Min: 11, Drop: 1},
@@ -89,7 +89,7 @@ func (s *Screen) line(i int, selected bool, w int) string {
 	case r.app != nil:
 		where := t.Muted.Render(s.where(r.app))
 		if ad := ready(r.app); ad != nil {
-			where = t.Text.Render(widget.Clean(ad.URL))
+			where = t.Text.Render(shortURL(widget.Clean(ad.URL), appTable.Widths(inner)[1]))
 		}
 		return mark + s.sign(r.app) + " " + appTable.Row(inner, name(r.app.Name), where, t.Muted.Render(s.age(r.app)))
 	case r.image != nil:
@@ -109,6 +109,22 @@ func (s *Screen) line(i int, selected bool, w int) string {
 		return mark + t.Accent.Render("+") + " " + name("from a file") + t.Muted.Render("   an image or a definition")
 	}
 	return ""
+}
+
+// shortURL is as much of an address as w cells hold: all of it, else without its path, else without what goes before.
+func shortURL(url string, w int) string {
+	if widget.Width(url) <= w {
+		return url
+	}
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		return url
+	}
+	host, _, _ := strings.Cut(rest, "/")
+	if long := scheme + "://" + host; widget.Width(long) <= w {
+		return long
+	}
+	return host
 }
 
 func ready(a *engine.Instance) *engine.Address {
@@ -131,7 +147,10 @@ func (s *Screen) where(a *engine.Instance) string {
 	case engine.StateLost:
 		return "lost"
 	case engine.StateExited:
-		if a.ExitCode == 0 {
+		switch {
+		case screen.Stopped(a):
+			return "stopped"
+		case a.ExitCode == 0:
 			return "ended"
 		}
 		return fmt.Sprintf("ended with code %d", a.ExitCode)
@@ -141,7 +160,7 @@ func (s *Screen) where(a *engine.Instance) string {
 
 func (s *Screen) age(a *engine.Instance) string {
 	if !a.State.Live() {
-		return ""
+		return widget.Ago(a.Ended, s.now)
 	}
 	return widget.Roughly(s.now.Sub(a.Started))
 }
@@ -158,7 +177,7 @@ func (s *Screen) sign(a *engine.Instance) string {
 	case engine.StateLost:
 		return t.Bad.Render(theme.Cross)
 	}
-	if a.ExitCode != 0 {
+	if a.ExitCode != 0 && !screen.Stopped(a) {
 		return t.Bad.Render(theme.Cross)
 	}
 	return t.Muted.Render(theme.Ring)

@@ -7,6 +7,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"carrel/engine"
+	"carrel/tui/screen"
 	"carrel/tui/widget"
 )
 
@@ -41,11 +42,9 @@ var codes = map[int][2]string{
 	2:   {"It was called in a way it does not understand.", "Check its arguments: y copies the command that started it."},
 	126: {"Its start script is not a program that can be run.", "Look inside (i) at the runscript."},
 	127: {"A command in its start script was not found.", "Look inside (i) at the runscript and the software."},
-	130: {"It was interrupted.", "Press r to start it again."},
 	134: {"It gave up by itself (abort).", "The last lines of the log usually say why."},
 	137: {"It was killed, most often because memory ran out.", "Close other programs, or give it less data at once."},
 	139: {"It crashed (segmentation fault).", "Often a program made for other libraries: build the image again from its definition."},
-	143: {"It was told to stop.", "Press r to start it again."},
 	255: {"The container could not be started.", "The last lines of the log say what was missing."},
 }
 
@@ -54,9 +53,11 @@ var codes = map[int][2]string{
 func Cause(a *engine.Instance, last []string) (why, hint string) {
 	switch {
 	case a.Problem != "":
-		return widget.Clean(a.Problem), widget.Clean(a.Hint)
+		return widget.Sentence(a.Problem), widget.Sentence(a.Hint)
 	case a.State == engine.StateLost:
 		return "What watched over the app was ended from outside (or the computer was restarted).", "Press r to start it again."
+	case screen.Stopped(a):
+		return "It was stopped.", "Press r to start it again."
 	case a.ExitCode == 0:
 		return "It has finished, without an error.", "Press r to start it again."
 	}

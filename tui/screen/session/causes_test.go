@@ -14,7 +14,7 @@ func TestCause(t *testing.T) {
 		last []string
 		want string
 	}{
-		{"the engine knows best", engine.Instance{Problem: "the image has gone", ExitCode: 1}, []string{"No space left on device"}, "the image has gone"},
+		{"the engine knows best", engine.Instance{Problem: "the image has gone", ExitCode: 1}, []string{"No space left on device"}, "The image has gone."},
 		{"lost", engine.Instance{State: engine.StateLost}, nil, "ended from outside"},
 		{"well", engine.Instance{State: engine.StateExited}, []string{"Killed"}, "without an error"},
 		{"disk", engine.Instance{ExitCode: 1}, []string{"OSError: [Errno 28] No space left on device", "exiting"}, "disk is full"},
@@ -24,8 +24,9 @@ func TestCause(t *testing.T) {
 		{"the last word counts", engine.Instance{ExitCode: 1}, []string{"permission denied", "ModuleNotFoundError: No module named 'numpy'"}, "Python package"},
 		{"killed", engine.Instance{ExitCode: 137}, []string{"fitting"}, "memory"},
 		{"not found", engine.Instance{ExitCode: 127}, nil, "not found"},
+		{"stopped", engine.Instance{State: engine.StateExited, ExitCode: 143}, []string{"Killed"}, "was stopped"},
 		{"unknown", engine.Instance{ExitCode: 42}, nil, "exit code 42"},
-		{"hostile", engine.Instance{Problem: "\x1b[2Jgone"}, nil, "gone"},
+		{"hostile", engine.Instance{Problem: "\x1b[2Jgone"}, nil, "Gone."},
 	}
 	for _, tt := range tests {
 		why, _ := Cause(&tt.app, tt.last)

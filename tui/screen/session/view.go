@@ -132,7 +132,7 @@ func (s *Screen) sign(a *engine.Instance) string {
 	case engine.StateLost:
 		return t.Bad.Render(theme.Cross)
 	}
-	if a.ExitCode != 0 {
+	if a.ExitCode != 0 && !screen.Stopped(a) {
 		return t.Bad.Render(theme.Cross)
 	}
 	return t.Muted.Render(theme.Ring)
@@ -142,7 +142,10 @@ func (s *Screen) age(a *engine.Instance) string {
 	if a.State.Live() {
 		return widget.Roughly(s.now.Sub(a.Started))
 	}
-	if a.ExitCode != 0 {
+	switch {
+	case screen.Stopped(a):
+		return "stopped"
+	case a.ExitCode != 0:
 		return fmt.Sprintf("code %d", a.ExitCode)
 	}
 	return "ended"
@@ -196,7 +199,10 @@ func (s *Screen) stateWords(a *engine.Instance) string {
 	case engine.StateLost:
 		return t.Bad.Render(theme.Cross + " lost")
 	}
-	if a.ExitCode == 0 {
+	switch {
+	case screen.Stopped(a):
+		return t.Muted.Render(theme.Ring + " stopped")
+	case a.ExitCode == 0:
 		return t.Muted.Render(theme.Ring + " ended")
 	}
 	return t.Bad.Render(fmt.Sprintf("%s ended with code %d", theme.Cross, a.ExitCode))
@@ -246,7 +252,7 @@ func (s *Screen) ended(a *engine.Instance, w int, small bool) []string {
 	t := s.d.Theme
 	why, hint := Cause(a, s.log.Log.Last(40))
 	style := t.Text
-	if a.ExitCode != 0 || a.State == engine.StateLost {
+	if a.ExitCode != 0 && !screen.Stopped(a) || a.State == engine.StateLost {
 		style = t.Bad
 	}
 	var out []string
