@@ -35,7 +35,7 @@ type Options struct {
 	Theme   theme.Options
 
 	Start     Start
-	StartName string // with StartRunning: the app; with StartCatalog: the entry
+	StartName string // with StartRunning: the app
 
 	Home     string                                  // the person's home folder
 	Self     string                                  // path of this program, for terminals inside containers

@@ -13,9 +13,8 @@ type (
 
 // The values of some of its fields that the screens branch on.
 const (
-	BindReadOnly  = card.ReadOnly
-	ProtoTCP      = card.TCP
-	ProtoHTTPS    = card.HTTPS
-	WritableKeep  = card.Keep
-	BindReadWrite = card.ReadWrite
+	BindReadOnly = card.ReadOnly
+	ProtoTCP     = card.TCP
+	ProtoHTTPS   = card.HTTPS
+	WritableKeep = card.Keep
 )

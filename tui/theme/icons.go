@@ -11,7 +11,6 @@ const (
 	Note     = "!"
 	Dot      = "●" // something runs, or is chosen
 	Ring     = "○" // not yet, or not chosen
-	Half     = "◐" // on its way
 	Crumb    = "›"
 	Arrow    = "→"
 	Folded   = "▸"
@@ -28,8 +27,6 @@ const (
 	CornerTR = "╮"
 	CornerBL = "╰"
 	CornerBR = "╯"
-	TeeDown  = "┬"
-	TeeUp    = "┴"
 )
 
 // Sparks are eight heights of a small graph, from low to high.
@@ -54,11 +51,11 @@ func (t *Theme) Spinner(frame int) string {
 
 // plain gives each sign an ASCII one of the same width, so that no layout changes.
 var plain = strings.NewReplacer(
-	Brand, "(", Bar, ">", Check, "+", Cross, "x", Dot, "*", Ring, "o", Half, "%",
+	Brand, "(", Bar, ">", Check, "+", Cross, "x", Dot, "*", Ring, "o",
 	Crumb, ">", Arrow, ">", Folded, ">", Unfolded, "v", Ellipsis, ".", Sep, "-",
 	Rule, "-", Wall, "|", Thumb, "#", Full, "=",
-	CornerTL, "+", CornerTR, "+", CornerBL, "+", CornerBR, "+", TeeDown, "+", TeeUp, "+",
-	"├", "+", "┤", "+", "▁", "_", "▂", "_", "▃", "-", "▄", "-", "▅", "=", "▆", "=", "▇", "#", "█", "#",
+	CornerTL, "+", CornerTR, "+", CornerBL, "+", CornerBR, "+",
+	"├", "+", "┤", "+", "┬", "+", "┴", "+", "◐", "%", "◓", "%", "◑", "%", "◒", "%", "▁", "_", "▂", "_", "▃", "-", "▄", "-", "▅", "=", "▆", "=", "▇", "#", "█", "#",
 	"↑", "^", "↓", "v", "←", "<", "’", "'", "“", "\"", "”", "\"", "–", "-", "—", "-", "×", "x",
 )
 

@@ -2,7 +2,6 @@ package tuitest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"sort"
@@ -450,8 +449,3 @@ func (e *ErrBuild) Error() string { return e.Text }
 
 // Hint says what to do.
 func (e *ErrBuild) Hint() string { return e.What }
-
-var _ error = (*ErrBuild)(nil)
-
-// ErrAny is an error without a hint.
-var ErrAny = errors.New("something is wrong")

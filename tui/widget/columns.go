@@ -8,7 +8,6 @@ import (
 
 // Column says how wide a column of a table may be. Columns do not jump: widths follow from the width of the table alone.
 type Column struct {
-	Title string
 	Min   int  // below this it is left out rather than squeezed
 	Max   int  // 0: as wide as there is room
 	Flex  int  // share of the spare room; 0: stays at Min
@@ -112,15 +111,6 @@ func (t Table) Row(w int, cells ...string) string {
 		}
 	}
 	return Line(b.String(), w)
-}
-
-// Head draws the columns' titles.
-func (t Table) Head(th *theme.Theme, w int) string {
-	cells := make([]string, len(t.Columns))
-	for i, c := range t.Columns {
-		cells[i] = th.Muted.Render(c.Title)
-	}
-	return t.Row(w, cells...)
 }
 
 // Facts draws pairs of a word and its value under each other, the words in one column; a value that is too long goes on in
