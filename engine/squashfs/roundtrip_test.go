@@ -180,3 +180,41 @@ func TestKernelMountsOurs(t *testing.T) {
 		same(t, "image", want, list(t, openBytes(t, b)))
 	}
 }
+
+// TestWholeRoot packs and reads a real root file system, which whoever runs the test names: with unsquashfs for what we write, and
+// by us for what mksquashfs writes with each compressor.
+func TestWholeRoot(t *testing.T) {
+	folder := os.Getenv("CARREL_BENCH_TREE")
+	if folder == "" {
+		t.Skip("missing: CARREL_BENCH_TREE, the folder of a root file system")
+	}
+	needRoot(t)
+	needTool(t, "unsquashfs")
+	needTool(t, "mksquashfs")
+	want := reference(t, folder)
+	b, stats := pack(t, tree.Dir(folder, tree.DirOptions{}), Options{})
+	t.Logf("%d entries, %+v", len(want), stats)
+	same(t, "our image", want, list(t, openBytes(t, b)))
+	out := filepath.Join(t.TempDir(), "out")
+	run(t, "unsquashfs", "-no-progress", "-quiet", "-d", out, writeFile(t, b))
+	same(t, "unsquashfs", want, reference(t, out))
+	for _, args := range [][]string{{"gzip", "-Xcompression-level", "1"}, {"zstd", "-Xcompression-level", "1"}, {"xz"}, {"lz4"}} {
+		image := filepath.Join(t.TempDir(), "x.sqfs")
+		run(t, "mksquashfs", append([]string{folder, image, "-quiet", "-no-progress", "-comp"}, args...)...)
+		f, err := os.Open(image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(f, info.Size(), ReaderOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, args[0], want, list(t, r))
+		f.Close()
+		os.Remove(image)
+	}
+}
