@@ -77,9 +77,9 @@ var (
 		selected: hex("#e4e4e4"), onAccent: hex("#ffffff"), match: hex("#ffd787"), onMatch: hex("#121212"),
 	}
 	unknownPalette = palette{
-		muted: hex("#808080"), faint: hex("#808080"), accent: hex("#5f5fff"),
+		muted: hex("#808080"), faint: hex("#808080"), accent: hex("#8787ff"),
 		ok: hex("#008700"), warn: hex("#af8700"), bad: hex("#d75f5f"),
-		onAccent: hex("#ffffff"), match: hex("#ffd787"), onMatch: hex("#121212"),
+		onAccent: hex("#121212"), match: hex("#ffd787"), onMatch: hex("#121212"),
 	}
 	basicDark = palette{
 		muted: ansi.White, faint: ansi.BrightBlack, accent: ansi.BrightMagenta,

@@ -299,8 +299,12 @@ func (s *Screen) appActions(a *engine.Instance) []screen.Action {
 	}
 	show := widget.Clean(name)
 	if !a.State.Live() {
+		word := "open"
+		if a.ExitCode != 0 && !screen.Stopped(a) || a.State == engine.StateLost {
+			word = "see why"
+		}
 		return []screen.Action{
-			screen.Do(screen.On("enter"), "see why", "Show "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) }),
+			screen.Do(screen.On("enter"), word, "Show "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) }),
 			screen.Do(screen.On("r"), "start again", "Start "+show+" again", func() tea.Cmd { return s.again(name) }),
 			screen.Do(screen.On("d"), "remove from list", "Remove "+show+" from the list", func() tea.Cmd { return s.forget(name) }),
 			screen.Do(screen.On("i"), "look inside", "Look inside "+show, func() tea.Cmd {
