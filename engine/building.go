@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"carrel/engine/build"
@@ -369,11 +371,20 @@ func (e *Engine) runWorker(ctx context.Context, spec build.Spec, sink Sink) (bui
 func buildWorker(ctx context.Context, in io.Reader, out io.Writer) int {
 	var spec build.Spec
 	enc := json.NewEncoder(out)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// Nobody reads any more: the build ends, and tidies up, instead of dying of the signal. (Handled, not ignored, which
+	// sections would inherit.)
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
 	var mu sync.Mutex
 	say := func(m workerMessage) {
 		mu.Lock()
 		defer mu.Unlock()
-		_ = enc.Encode(m) // a caller that is gone ends this process by a signal
+		if enc.Encode(m) != nil {
+			cancel()
+		}
 	}
 	if err := json.NewDecoder(in).Decode(&spec); err != nil {
 		say(workerMessage{Error: &BuildError{Text: "read build order: " + err.Error()}})

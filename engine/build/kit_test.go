@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"carrel/engine"
 	"carrel/engine/image"
@@ -336,21 +335,3 @@ func processesOf(t testing.TB, needle string) []string {
 	}
 	return found
 }
-
-// gone waits until no process has the needle any more.
-func gone(t testing.TB, needle string) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		left := processesOf(t, needle)
-		if len(left) == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still running: %q", left)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-func buildForSignals() int { return 0 }

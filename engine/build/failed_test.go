@@ -1,0 +1,200 @@
+package build_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+
+	"carrel/engine"
+)
+
+// broken fails as long as /fixed is missing.
+const broken = header + `
+%files
+    note.txt /note
+%environment
+    export OWN=1
+%post
+    echo was here > /trace
+    export ONLY_IN_SCRIPT=1
+    test -f /fixed
+    echo complete > /done
+`
+
+// debug runs a command in the container of the failed build.
+func (k *kit) debug(args ...string) (string, int) {
+	k.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer r.Close()
+	status, err := k.Debug(k.t.Context(), engine.DebugSpec{Target: "image.sif", Args: args}, engine.Stdio{Out: w, Err: w})
+	w.Close()
+	out, _ := io.ReadAll(r)
+	if err != nil {
+		k.t.Fatalf("debug: %v\n%s", err, out)
+	}
+	return string(out), status
+}
+
+func TestFailedBuildIsKept(t *testing.T) {
+	k := newKit(t)
+	k.write("note.txt", "noted")
+	_, _, err := k.try(broken, engine.BuildSpec{})
+	var be *engine.BuildError
+	if !errors.As(err, &be) || !be.Kept || !strings.Contains(engine.Hint(err), "carrel debug") {
+		t.Fatalf("got %v, hint %q", err, engine.Hint(err))
+	}
+	k.workEmpty()
+	out, status := k.debug("/bin/sh", "-c", "cat /trace /note; echo $HOME $APPTAINER_ENVIRONMENT; id -u; test -x /.post.script && echo script; test -d $PIP_CACHE_DIR && echo cache; exit 3")
+	if out != "was here\nnoted/root /.singularity.d/env/91-environment.sh\n0\nscript\ncache\n" || status != 3 {
+		t.Errorf("in the failed container: %q, %d", out, status)
+	}
+	// It fails again, still kept; then what is missing is made by hand, and the build goes on.
+	if _, _, err := k.try(broken, engine.BuildSpec{Resume: true}); err == nil {
+		t.Error("the build succeeded without what it needs")
+	}
+	if out, status := k.debug("/bin/sh", "-c", "echo by hand > /fixed"); status != 0 {
+		t.Errorf("%q, %d", out, status)
+	}
+	img, ev := k.build(broken, engine.BuildSpec{Resume: true})
+	if read(t, img, "/fixed") != "by hand\n" || read(t, img, "/done") != "complete\n" || read(t, img, "/note") != "noted" {
+		t.Errorf("the image lacks something\n%s", ev.log(""))
+	}
+	if env, _ := k.out(engine.RunSpec{Image: img.Path, Action: engine.ActionExec, Args: []string{"sh", "-c", "echo $OWN"}}); env != "1\n" {
+		t.Errorf("environment: %q", env)
+	}
+	// After success nothing is kept, and what was made by hand is in no cache.
+	if _, err := k.Debug(t.Context(), engine.DebugSpec{Target: "image.sif"}, engine.Stdio{}); err == nil || engine.Hint(err) == "" {
+		t.Errorf("debug after success: %v", err)
+	}
+	if _, _, err := k.try(broken, engine.BuildSpec{Force: true}); err == nil {
+		t.Error("the build from the start succeeded")
+	}
+	k.workEmpty()
+}
+
+func TestResumeWithoutFailure(t *testing.T) {
+	k := newKit(t)
+	if _, _, err := k.try(header, engine.BuildSpec{Resume: true}); err == nil || engine.Hint(err) == "" {
+		t.Errorf("got %v, hint %q", err, engine.Hint(err))
+	}
+	k.workEmpty()
+}
+
+// TestFailedBase prunes what the kept tree lies on.
+func TestFailedBase(t *testing.T) {
+	k := newKit(t)
+	k.write("note.txt", "noted")
+	if _, _, err := k.try(broken, engine.BuildSpec{}); err == nil {
+		t.Fatal("the build succeeded")
+	}
+	if _, err := k.Prune(t.Context(), engine.CacheBases); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Debug(t.Context(), engine.DebugSpec{Target: "image.sif"}, engine.Stdio{}); err == nil || !strings.Contains(err.Error(), "no longer in the cache") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestDebugOnTerminal has a shell that reads from a terminal.
+func TestDebugOnTerminal(t *testing.T) {
+	k := newKit(t)
+	k.write("note.txt", "noted")
+	if _, _, err := k.try(broken, engine.BuildSpec{}); err == nil {
+		t.Fatal("the build succeeded")
+	}
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Skip("missing: pseudo terminals")
+	}
+	defer master.Close()
+	type result struct {
+		status int
+		err    error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		status, err := k.Debug(t.Context(), engine.DebugSpec{Target: "image.sif", Term: "dumb"}, engine.Stdio{In: slave, Out: slave, Err: slave})
+		slave.Close()
+		ended <- result{status, err}
+	}()
+	if _, err := io.WriteString(master, "cat /trace; echo term=$TERM; exit 5\n"); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := io.ReadAll(master) // EIO at the end
+	if r := <-ended; r.err != nil || r.status != 5 {
+		t.Errorf("status %d, %v", r.status, r.err)
+	}
+	if text := string(out); !strings.Contains(text, "was here") || !strings.Contains(text, "term=dumb") {
+		t.Errorf("the terminal shows %q", text)
+	}
+}
+
+func TestReproducible(t *testing.T) {
+	k := newKit(t)
+	k.write("note.txt", "noted")
+	text := header + "%files\n    note.txt /note\n%post\n    echo made > /made; mkdir -p /a/b; ln -s x /a/link\n%labels\n    A b\n%runscript\n    true\n"
+	at := time.Unix(1_700_000_000, 0)
+	var sums [][]byte
+	for _, target := range []string{"1.sif", "2.sif"} {
+		img, _ := k.build(text, engine.BuildSpec{Target: target, NoCache: true, Reproducible: true, Time: at})
+		data, err := os.ReadFile(img.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums = append(sums, data)
+		f, err := img.FS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := f.(interface {
+			Stat(string) (os.FileInfo, error)
+		}).Stat("made")
+		if err != nil || st.ModTime().After(at) {
+			t.Errorf("/made is of %v, %v", st.ModTime(), err)
+		}
+	}
+	if !bytes.Equal(sums[0], sums[1]) {
+		t.Errorf("two builds differ (%d and %d bytes)", len(sums[0]), len(sums[1]))
+	}
+}
+
+func TestChosenSectionsAndBinds(t *testing.T) {
+	k := newKit(t)
+	k.write("data/in.txt", "bound")
+	text := header + "%post\n    cat /in/in.txt > /post\n%labels\n    A b\n%environment\n    export E=1\n%test\n    exit 1\n"
+	img, _ := k.build(text, engine.BuildSpec{Sections: []string{"post", "labels"}, Binds: []engine.Bind{{Source: "data", Dest: "/in", ReadOnly: true}}})
+	if read(t, img, "/post") != "bound" || has(t, img, "/in/in.txt") {
+		t.Error("the bind is wrong")
+	}
+	labels, err := img.Labels()
+	if err != nil || labels["A"] != "b" {
+		t.Errorf("labels %v, %v", labels, err)
+	}
+	if strings.Contains(read(t, img, "/.singularity.d/env/90-environment.sh"), "E=1") || has(t, img, "/.singularity.d/test") {
+		t.Error("sections that were not chosen are in the image")
+	}
+	_, _, err = k.try(text, engine.BuildSpec{Target: "x.sif", Sections: []string{"post"}, Binds: []engine.Bind{{Source: "nowhere", Dest: "/in"}}})
+	if err == nil || !strings.Contains(engine.Hint(err), "mkdir -p "+filepath.Join(k.cwd, "nowhere")) {
+		t.Errorf("got %v, hint %q", err, engine.Hint(err))
+	}
+	k.workEmpty()
+}
+
+func TestProvenance(t *testing.T) {
+	k := newKit(t)
+	img, _ := k.build(header+"%post\n    true\n", engine.BuildSpec{})
+	p, err := k.Provenance(t.Context(), img.Path)
+	if err != nil || !bytes.Contains(p, []byte(`"agent":"localimage"`)) || !bytes.Contains(p, []byte(`"key":`)) {
+		t.Errorf("got %s, %v", p, err)
+	}
+}
