@@ -70,7 +70,8 @@ func (e *Engine) layer(p *prepared, o *launch.Options, part image.Partition) (la
 	if o.Root {
 		uid, gid = 0, 0
 	}
-	opt := fuse.Options{OneOwner: len(o.IDs.UID) == 1, UID: uid, GID: gid, HideXattrs: true}
+	// Layers of other writers may mark replaced folders by attributes; without layers nobody asks for any.
+	opt := fuse.Options{OneOwner: len(o.IDs.UID) == 1, UID: uid, GID: gid, HideXattrs: len(p.image.Overlays()) == 0}
 	return launch.Layer{Image: func(fd int) error { return fuse.Serve(context.Background(), fd, r, opt) }}, nil
 }
 
