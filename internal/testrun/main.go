@@ -1,7 +1,8 @@
 // Command testrun is `make test`: it sets up what the tests need, runs them all as the user who calls it and, when that is
 // root, those that depend on rights again as ordinary users, and fails when a test was skipped that .ci/skips does not list.
 //
-// As an ordinary user it installs nothing; it says which programs are missing and runs what can be run.
+// As an ordinary user it installs nothing; it says which programs are missing and runs what can be run. Arguments restrict
+// it to some packages, by patterns as go test takes them.
 package main
 
 import (
@@ -20,7 +21,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "FAIL:", err)
 		stop()
 		os.Exit(1)
@@ -28,7 +29,7 @@ func main() {
 }
 
 // run makes the whole test.
-func run(ctx context.Context) error {
+func run(ctx context.Context, patterns []string) error {
 	start := time.Now()
 	if _, err := os.Stat("go.mod"); err != nil {
 		return errors.New("run this from the top of the checkout")
@@ -49,9 +50,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := command(ctx, "sh", ".ci/lint", "quick"); err != nil {
-		return fmt.Errorf("lint: %w", err)
-	}
+	lint := command(ctx, "sh", ".ci/lint", "quick") // told again at the end; the tests say more
 	// One static binary, as people get it, for all tests that drive it.
 	binary := filepath.Join(work, "carrel")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/carrel")
@@ -60,7 +59,10 @@ func run(ctx context.Context) error {
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build: %w", err)
 	}
-	r := &runner{work: work, binary: binary, allowed: allowed}
+	r := &runner{work: work, binary: binary, patterns: patterns, allowed: allowed}
+	if len(patterns) == 0 {
+		r.patterns = []string{"./..."}
+	}
 	me := "user"
 	if os.Getuid() == 0 {
 		me = "root"
@@ -85,6 +87,8 @@ func run(ctx context.Context) error {
 		return ctx.Err()
 	case r.failed > 0:
 		return fmt.Errorf("%d failed", r.failed)
+	case lint != nil:
+		return fmt.Errorf("lint: %w", lint)
 	case len(r.unknown) > 0 && len(missing) > 0:
 		return fmt.Errorf("tests were skipped; install first: %s", strings.Join(missing, " "))
 	case len(r.unknown) > 0:

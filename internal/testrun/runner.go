@@ -23,10 +23,12 @@ import (
 // runner runs tests and counts.
 type runner struct {
 	work, binary string
+	patterns     []string // of packages, as go test takes them
 	allowed      []skip
 
 	passed, skipped, failed int
 	unknown                 []string
+	failedIn                map[string]bool // packages of which a test failed
 }
 
 // event is a line of go tool test2json.
@@ -50,7 +52,7 @@ func (r *runner) goTest(ctx context.Context, who string) error {
 	if err != nil {
 		home = r.work
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-timeout", "20m", "./...")
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-timeout", "20m"}, r.patterns...)...)
 	cmd.Env = append(os.Environ(), r.variables(home)...)
 	// What go says of packages that do not build is JSON as well; the rest is for people.
 	cmd.Stderr = os.Stderr
@@ -68,6 +70,7 @@ func (r *runner) follow(cmd *exec.Cmd, who, pkg string) error {
 		return err
 	}
 	failedBefore := r.failed
+	r.failedIn = map[string]bool{}
 	output := map[string][]string{}
 	sc := bufio.NewScanner(out)
 	sc.Buffer(nil, 16<<20)
@@ -117,12 +120,15 @@ func (r *runner) take(e event, who string, output map[string][]string) {
 		fmt.Printf("ok    %-40s %s\n", name, took)
 	case e.Test == "" && e.Action == "fail":
 		fmt.Printf("FAIL  %-40s %s\n%s", name, took, strings.Join(output[key], ""))
-		r.failed++
+		if !r.failedIn[e.Package] { // it did not build, or ended in the middle
+			r.failed++
+		}
 	case e.Test == "":
 	case e.Action == "pass":
 		r.passed++
 	case e.Action == "fail":
 		r.failed++
+		r.failedIn[e.Package] = true
 		fmt.Printf("FAIL  %s.%s\n%s", name, e.Test, strings.Join(output[key], ""))
 	case e.Action == "skip":
 		r.skipped++
@@ -158,7 +164,7 @@ func (r *runner) asUser(ctx context.Context, u testUser) error {
 	if err := copyTree(filepath.Join(base, "src")); err != nil {
 		return err
 	}
-	packages, err := listTests(ctx)
+	packages, err := r.listTests(ctx)
 	if err != nil {
 		return err
 	}
@@ -190,7 +196,8 @@ func (r *runner) asUser(ctx context.Context, u testUser) error {
 			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + account.HomeDir, "USER=" + u.name, "LOGNAME=" + u.name,
 			"SHELL=/bin/sh", "LANG=C.UTF-8", "TERM=xterm-256color",
 		}, r.variables(account.HomeDir)...)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, Setpgid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 		if err := r.followRaw(ctx, cmd, who, p); err != nil {
 			return err
 		}
@@ -228,8 +235,8 @@ func (r *runner) followRaw(ctx context.Context, test *exec.Cmd, who, pkg string)
 }
 
 // listTests are the import paths of packages with tests.
-func listTests(ctx context.Context) ([]string, error) {
-	cmd := exec.CommandContext(ctx, "go", "list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}", "./...")
+func (r *runner) listTests(ctx context.Context) ([]string, error) {
+	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"}, r.patterns...)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
