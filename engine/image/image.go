@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"carrel/engine/ext"
 	"carrel/engine/oci"
 	"carrel/engine/sif"
 	"carrel/engine/squashfs"
@@ -19,8 +20,8 @@ import (
 // Kind is the form of an image.
 type Kind string
 
-// The kinds of images. Open opens all but Ext3; those of OCI can be written to a tree.Sink and tell their metadata, but
-// have neither partitions nor an FS, since their contents are in layers.
+// The kinds of images. Those of OCI can be written to a tree.Sink and tell their metadata, but have neither partitions
+// nor an FS, since their contents are in layers; Contents looks into them.
 const (
 	SIF           Kind = "sif"
 	SquashFS      Kind = "squashfs"
@@ -28,7 +29,8 @@ const (
 	OCILayout     Kind = "oci"
 	OCIArchive    Kind = "oci-archive"
 	DockerArchive Kind = "docker-archive"
-	Ext3          Kind = "ext3"
+	Registry      Kind = "registry" // an OCI image in a registry
+	Ext3          Kind = "ext3"     // of Singularity before 2.4
 )
 
 // Detect tells what kind of image path holds, and "" when it is none or cannot be read.
@@ -90,7 +92,9 @@ func (m *Image) openOther() error {
 	}
 	switch m.Kind = Kind(kind); m.Kind {
 	case SquashFS:
-		return m.openSquashFS(offset)
+		return m.openFile(offset, sif.FSSquash)
+	case Ext3:
+		return m.openFile(offset, sif.FSExt3)
 	case Sandbox:
 		m.root, err = os.OpenRoot(m.Path)
 		return err
@@ -123,7 +127,8 @@ func (m *Image) openSIF() error {
 
 func partition(o sif.Object) Partition { return Partition{o.Offset, o.Size, o.FS.String()} }
 
-func (m *Image) openSquashFS(offset int64) error {
+// openFile opens a file that is a file system from an offset on.
+func (m *Image) openFile(offset int64, fs sif.FSType) error {
 	f, err := os.Open(m.Path)
 	if err != nil {
 		return err
@@ -134,7 +139,7 @@ func (m *Image) openSquashFS(offset int64) error {
 		return err
 	}
 	m.file, m.Size = f, info.Size()
-	m.system = Partition{offset, m.Size - offset, sif.FSSquash.String()}
+	m.system = Partition{offset, m.Size - offset, fs.String()}
 	return nil
 }
 
@@ -146,12 +151,37 @@ func (m *Image) openOCI() error {
 	if err != nil {
 		return err
 	}
+	m.takeOCI(o)
+	return nil
+}
+
+func (m *Image) takeOCI(o *oci.Image) {
 	m.oci, m.Size = o, o.Size
 	if arch := o.Arch(); arch != "" {
 		m.Arch = arch
 	}
 	m.problem = &layersError{m.Path}
-	return nil
+}
+
+// OpenReference opens an image by a reference (docker://…, oci:…, see oci.ParseReference), of which only the manifest
+// and the configuration are read. The caller closes it.
+func OpenReference(ctx context.Context, ref string, opt oci.Options) (*Image, error) {
+	r, err := oci.ParseReference(ref)
+	if err != nil {
+		return nil, err
+	}
+	o, err := oci.Open(ctx, ref, opt)
+	if err != nil {
+		return nil, err
+	}
+	m := &Image{Path: ref, Kind: Registry, Arch: "unknown"}
+	if r.Transport != oci.Docker {
+		m.Kind = Kind(r.Transport)
+	}
+	m.takeOCI(o)
+	m.contents = sync.OnceValues(m.openContents)
+	m.metadata = sync.OnceValues(m.readMetadata)
+	return m, nil
 }
 
 // layersError is why an OCI image cannot be mounted or looked into.
@@ -212,6 +242,19 @@ func (m *Image) CheckArch(goarch string) error {
 	return m.sif.CheckArch(goarch)
 }
 
+// Contents is FS for all kinds of images. The layers of an OCI image are read once for it, those of a registry's image
+// downloaded, into an Index; other kinds ignore the options.
+func (m *Image) Contents(ctx context.Context, opt IndexOptions) (fs.FS, error) {
+	if m.oci == nil {
+		return m.FS()
+	}
+	x, err := NewIndex(ctx, m.oci, opt)
+	if err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
 // FS is what a container made from the image sees: the system with its overlays. It implements fs.StatFS, fs.ReadDirFS,
 // fs.ReadFileFS and fs.ReadLinkFS; symbolic links are followed within the image. It is valid until Close.
 func (m *Image) FS() (fs.FS, error) {
@@ -226,6 +269,7 @@ func (m *Image) FS() (fs.FS, error) {
 type layers struct {
 	fs     fs.FS
 	source tree.Source
+	squash *squashfs.Reader // where they are one SquashFS and nothing else
 }
 
 func (m *Image) openContents() (*layers, error) {
@@ -233,14 +277,21 @@ func (m *Image) openContents() (*layers, error) {
 	case m.problem != nil:
 		return nil, m.problem
 	case m.root != nil:
-		return &layers{&folderFS{m.root}, tree.Dir(m.Path, tree.DirOptions{})}, nil
+		return &layers{&folderFS{m.root}, tree.Dir(m.Path, tree.DirOptions{}), nil}, nil
+	}
+	if m.system.FS == sif.FSExt3.String() && len(m.overlays) == 0 {
+		r, err := ext.Open(io.NewSectionReader(m.file, m.system.Offset, m.system.Size), m.system.Size)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", m.Path, err)
+		}
+		return &layers{r.FS(), r, nil}, nil
 	}
 	system, err := m.openPartition(m.system)
 	if err != nil {
 		return nil, err
 	}
 	if len(m.overlays) == 0 {
-		return &layers{system.FS(), system}, nil
+		return &layers{system.FS(), system, system}, nil
 	}
 	stack := []*squashfs.Reader{system}
 	for _, p := range m.overlays {
@@ -251,10 +302,10 @@ func (m *Image) openContents() (*layers, error) {
 		stack = append(stack, r)
 	}
 	u := newUnion(stack)
-	return &layers{u, u}, nil
+	return &layers{u, u, nil}, nil
 }
 
-var errExt3 = errors.New("it holds an ext3 file system, which is read only by running the image")
+var errExt3 = errors.New("its ext3 overlay cannot be read together with what is below it")
 
 func (m *Image) openPartition(p Partition) (*squashfs.Reader, error) {
 	if p.FS != sif.FSSquash.String() {
@@ -265,6 +316,18 @@ func (m *Image) openPartition(p Partition) (*squashfs.Reader, error) {
 		return nil, fmt.Errorf("open %s: %w", m.Path, err)
 	}
 	return r, nil
+}
+
+// Stored is about how many bytes of the image's file a file takes, compressed; ok is false where that is not known: in
+// folders, in layers, under overlays.
+func (m *Image) Stored(info fs.FileInfo) (size int64, ok bool) {
+	c, err := m.contents()
+	in, isSquash := info.Sys().(*squashfs.Inode)
+	if err != nil || c.squash == nil || !isSquash {
+		return 0, false
+	}
+	size, err = c.squash.Stored(in)
+	return size, err == nil
 }
 
 // WriteTo produces the image's contents, as FS shows them. It makes the image a tree.Source.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"carrel/engine/ext"
 	"carrel/engine/sif"
 	"carrel/engine/tree"
 
@@ -304,7 +305,17 @@ func TestOpenOtherKinds(t *testing.T) {
 		if got := Detect(path); got != kind {
 			t.Errorf("%s: detected %q, want %q", name, got, kind)
 		}
-		_, err := Open(path)
+		m, err := Open(path)
+		if kind == Ext3 {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.FS(); !errors.Is(err, ext.ErrCorrupt) {
+				t.Errorf("%s: got %v, want %v", name, err, ext.ErrCorrupt)
+			}
+			m.Close()
+			continue
+		}
 		var h interface{ Hint() string }
 		if err == nil || name != "none" && (!errors.As(err, &h) || h.Hint() == "") {
 			t.Errorf("%s: got %v, want an error with a hint", name, err)

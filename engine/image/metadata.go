@@ -1,15 +1,18 @@
 package image
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"strings"
 	"unicode/utf8"
 
 	"carrel/engine/sif"
+	"carrel/engine/tree"
 )
 
 // Metadata is what an image says about itself. Scripts are whole files with their first line.
@@ -50,6 +53,9 @@ func (m *Image) Metadata() (Metadata, error) { return m.metadata() }
 
 // Labels are the image's labels, cleaned for being shown.
 func (m *Image) Labels() (map[string]string, error) {
+	if m.oci != nil { // its layers have nothing to add
+		return cleanLabels(m.oci.Config.Labels), nil
+	}
 	meta, err := m.metadata()
 	return meta.Labels, err
 }
@@ -70,10 +76,7 @@ func (m *Image) Definition() string {
 
 func (m *Image) readMetadata() (Metadata, error) {
 	if m.oci != nil {
-		c := m.oci.Config
-		meta := OCIMetadata(c.Env, c.Entrypoint, c.Cmd, cleanLabels(c.Labels))
-		meta.Apps = map[string]App{}
-		return meta, nil
+		return m.readOCIMetadata()
 	}
 	if m.sif != nil {
 		if b, err := m.sif.JSON(sif.MetadataName); err == nil && len(b) > 0 {
@@ -90,6 +93,26 @@ func (m *Image) readMetadata() (Metadata, error) {
 		return Metadata{}, err
 	}
 	return ReadMetadata(contents)
+}
+
+// readOCIMetadata takes what the configuration says; of an image made of a SIF, which says it in files, these are read,
+// unless they had to be downloaded.
+func (m *Image) readOCIMetadata() (Metadata, error) {
+	c := m.oci.Config
+	meta := OCIMetadata(c.Env, c.Entrypoint, c.Cmd, cleanLabels(c.Labels))
+	meta.Apps = map[string]App{}
+	if !isEntry(c.Entrypoint) || m.Kind == Registry {
+		return meta, nil
+	}
+	x, err := NewIndex(context.Background(), m.oci, IndexOptions{Keep: func(e *tree.Entry) bool {
+		return strings.HasPrefix(e.Path, dotd+"/") || strings.HasPrefix(e.Path, "scif/")
+	}})
+	if err != nil {
+		return Metadata{}, err
+	}
+	found, err := ReadMetadata(x)
+	maps.Copy(found.Labels, meta.Labels)
+	return found, err
 }
 
 // document is inspect-metadata.json (Apptainer, pkg/inspect). Labels of old images are not always strings.

@@ -8,15 +8,20 @@ import (
 
 // OCIMetadata is what a definition file's sections would say for an image that comes with an OCI configuration: labels,
 // the environment, and a runscript by entrypoint and command. The startscript does the same as the runscript, so that a
-// service image started as an instance serves.
+// service image started as an instance serves. An image that OCIConfig made has scripts of its own, which stay.
 func OCIMetadata(env, entrypoint, cmd []string, labels map[string]string) Metadata {
 	m := Metadata{Labels: labels, Environment: map[string]string{"/" + ociEnvironment: OCIEnvironment(env)}}
-	if len(entrypoint)+len(cmd) > 0 {
+	if len(entrypoint)+len(cmd) > 0 && !isEntry(entrypoint) {
 		m.Runscript = OCIRunscript(entrypoint, cmd)
 		m.Startscript = "#!/bin/sh\n\nexec /" + dotd + "/runscript \"$@\"\n"
 	}
 	return m
 }
+
+// entry is the program that images made of a SIF start with: it sources the environment, then starts the runscript.
+const entry = "/" + dotd + "/actions/run"
+
+func isEntry(entrypoint []string) bool { return len(entrypoint) > 0 && entrypoint[0] == entry }
 
 var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 

@@ -1,0 +1,45 @@
+package image
+
+import (
+	"io/fs"
+	"syscall"
+
+	"carrel/engine/ext"
+	"carrel/engine/squashfs"
+
+	"golang.org/x/sys/unix"
+)
+
+// Attributes are what the file systems of images know of a file beyond fs.FileInfo.
+type Attributes struct {
+	UID, GID     uint32
+	Major, Minor uint32 // of a device
+	// Links is the number of names; File is equal for names of the same file of one image, and may be a map's key.
+	Links uint32
+	File  any
+}
+
+// AttributesOf reads them from a FileInfo of an image's FS or of an Index.
+func AttributesOf(info fs.FileInfo) Attributes {
+	switch in := info.Sys().(type) {
+	case *squashfs.Inode:
+		type key struct {
+			ref   squashfs.Ref
+			time  uint32
+			bytes int64
+		}
+		return Attributes{in.UID, in.GID, in.Major, in.Minor, in.Nlink, key{in.Ref, in.ModTime, in.Size}}
+	case *ext.Inode:
+		return Attributes{in.UID, in.GID, in.Major, in.Minor, in.Nlink, in.Number}
+	case *indexNode:
+		e := &in.entry
+		return Attributes{e.UID, e.GID, e.Major, e.Minor, in.links, in}
+	case *syscall.Stat_t:
+		type key struct{ dev, ino uint64 }
+		return Attributes{
+			in.Uid, in.Gid, unix.Major(uint64(in.Rdev)), unix.Minor(uint64(in.Rdev)), uint32(in.Nlink), //nolint:unconvert // their types differ by processor
+			key{uint64(in.Dev), in.Ino}, //nolint:unconvert // the same
+		}
+	}
+	return Attributes{Links: 1}
+}
