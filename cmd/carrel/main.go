@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"carrel/cmd/carrel/singularity"
 	"carrel/engine"
 	"carrel/engine/sandbox"
 	"carrel/internal/welcome"
@@ -30,6 +31,9 @@ func main() {
 			os.Exit(exitFailure)
 		}
 		os.Exit(engine.WorkerMain(args, os.Stdin, os.Stdout, os.Stderr))
+	}
+	if singularity.Is(os.Args[0]) {
+		os.Exit(dropIn(os.Args[0], os.Args[1:]))
 	}
 	if len(os.Args) > 1 {
 		switch os.Args[1] {

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"os/user"
+	"strconv"
+	"syscall"
+
+	"carrel/cmd/carrel/singularity"
+	"carrel/engine"
+)
+
+// dropIn is the program under the names singularity, apptainer and run-singularity.
+func dropIn(arg0 string, args []string) int {
+	a := newApp()
+	ctx := context.Background()
+	s, err := a.settings()
+	if err != nil {
+		return a.finish(err)
+	}
+	if u, err := user.LookupId(strconv.Itoa(s.user.UID)); err == nil {
+		s.user.Home = u.HomeDir // as Singularity does: the account's, whatever HOME says
+	}
+	return singularity.Main(ctx, singularity.Config{
+		Arg0: arg0, Args: args, In: a.in, Out: a.out, Err: a.err, User: s.user, Version: version(),
+		Engine: func(insecure ...string) (*engine.Engine, error) {
+			return engine.New(engine.Config{
+				DataDir: s.dirs.Data, CacheDir: s.dirs.Cache, StateDir: s.dirs.State,
+				User: s.user, Self: s.self, Version: version(),
+				Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: append(insecure, s.config.Insecure...),
+				Catalog: entries{a.catalog},
+			})
+		},
+		Signals: forwardSignals,
+	})
+}
+
+// forwardSignals hands signals over until it is told to stop. What a terminal sends goes to the whole foreground group of
+// processes, and so to the container without help: such signals are only kept from ending this program.
+func forwardSignals(terminal bool, to func(os.Signal)) (restore func()) {
+	c := make(chan os.Signal, 16)
+	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGWINCH)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case sig := <-c:
+				if terminal && (sig == syscall.SIGINT || sig == syscall.SIGQUIT || sig == syscall.SIGWINCH || sig == syscall.SIGCONT) {
+					continue
+				}
+				to(sig)
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(c)
+		close(done)
+	}
+}

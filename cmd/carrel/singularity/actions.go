@@ -1,0 +1,78 @@
+package singularity
+
+import (
+	"context"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"carrel/engine"
+)
+
+// instancePrefix marks the name of a running instance in place of an image.
+const instancePrefix = "instance://"
+
+var actions = map[string]engine.Action{
+	"run": engine.ActionRun, "exec": engine.ActionExec, "shell": engine.ActionShell, "test": engine.ActionTest,
+}
+
+// actionVerb is run, exec, shell or test.
+func (p *program) actionVerb(name, args, short string) verb {
+	l := &launch{}
+	v := verb{name: name, args: "[OPTION …] " + args, short: short, low: 1, high: -1, options: l.options(false)}
+	if name == "exec" {
+		v.low = 2
+	}
+	if name == "shell" {
+		v.options = append(v.options, l.shellOption())
+	}
+	v.run = func(ctx context.Context, args []string) error { return p.act(ctx, l, actions[name], args) }
+	return v
+}
+
+// act starts a container, or a process in one that runs, on this terminal.
+func (p *program) act(ctx context.Context, l *launch, action engine.Action, args []string) error {
+	s, err := l.spec(p.c, p.warn)
+	if err != nil {
+		return err
+	}
+	s.Image, s.Args, s.Action = args[0], args[1:], action
+	e, err := p.engine(l.noHTTPS, s.Image)
+	if err != nil {
+		return err
+	}
+	std := engine.Stdio{In: p.c.In, Out: p.c.Out, Err: p.c.Err}
+	if name, ok := strings.CutPrefix(s.Image, instancePrefix); ok {
+		tty := term.IsTerminal(int(p.c.In.Fd())) && term.IsTerminal(int(p.c.Out.Fd()))
+		status, err := e.Exec(ctx, name, s, std, tty)
+		return result(status, err)
+	}
+	restore := func() {}
+	defer func() { restore() }()
+	status, err := e.Run(ctx, s, std, engine.RunCallbacks{
+		Note:     func(text string) { p.warn("%s", text) },
+		Building: p.sink(),
+		Started: func(send func(unix.Signal) error) {
+			restore = p.c.Signals(term.IsTerminal(int(p.c.In.Fd())), func(sig os.Signal) {
+				if n, ok := sig.(syscall.Signal); ok {
+					_ = send(n) // it has ended meanwhile: nothing to signal
+				}
+			})
+		},
+	})
+	return result(status, err)
+}
+
+// result is the end of a container: its status, without a word.
+func result(status int, err error) error {
+	if err != nil {
+		return err
+	}
+	if status != 0 {
+		return statusError(status)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package singularity
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// verb is one command, or a group of them.
+type verb struct {
+	name, args   string // "exec", "IMAGE COMMAND [ARGUMENT …]"
+	short        string
+	low, high    int // how many arguments it takes; high < 0: any number
+	options      []option
+	differs      string // in what it is not Apptainer's
+	legacy       string // since when Apptainer has it no more
+	interspersed bool   // flags may follow arguments, which then are no container's
+	run          func(ctx context.Context, args []string) error
+	below        []verb
+}
+
+// absentVerbs are those of Apptainer that are not there, by their full names.
+var absentVerbs = map[string]string{
+	"capability":  "a container's capabilities count in its own user namespace only, so there is nothing to grant",
+	"checkpoint":  "checkpoints are not supported; the state worth keeping is in bound folders and in what --writable keeps",
+	"completion":  "`carrel completion` makes one for carrel, whose verbs are nearly the same",
+	"config":      "there is no configuration of an administrator, and --fakeroot needs none",
+	"delete":      "libraries (library://) are accounts of a service; images are deleted as files",
+	"key":         "signatures are not made or examined; `verify` compares an image with the digests in it",
+	"keyserver":   "signatures are not made or examined",
+	"oci":         "it runs OCI bundles as root by runc; docker:// and oci: images are run by run, exec and shell",
+	"plugin":      "there are no plugins",
+	"push":        "images are handed on as files",
+	"registry":    "registries are entered with what `docker login` or `podman login` has stored",
+	"remote":      "there is no service to log in to",
+	"search":      "it searches a library service; `carrel catalog` searches definition files",
+	"sign":        "signatures are not made; an image carries digests of its parts",
+	"sif add":     "parts are written by builds and by --writable, which keep an image in order",
+	"sif del":     "`carrel` takes saved changes back; other parts are not removed",
+	"sif new":     "an image is made by build",
+	"sif setprim": "an image has one system partition, which build writes",
+}
+
+// verbs are all commands in the order in which help lists them.
+func (p *program) verbs() []verb {
+	return []verb{
+		p.actionVerb("run", "IMAGE [ARGUMENT …]", "Run what an image is made for"),
+		p.actionVerb("exec", "IMAGE COMMAND [ARGUMENT …]", "Run a command inside an image"),
+		p.actionVerb("shell", "IMAGE", "Open a shell inside an image"),
+		p.actionVerb("test", "IMAGE [ARGUMENT …]", "Run an image's test"),
+		p.buildVerb(), p.createVerb(), p.bootstrapVerb(), p.pullVerb(),
+		p.inspectVerb(), p.runHelpVerb(), p.verifyVerb(),
+		{name: "instance", short: "Containers in the background", below: []verb{
+			p.instanceStartVerb("start", "the startscript"), p.instanceStartVerb("run", "the runscript"), p.instanceListVerb(), p.instanceStatsVerb(), p.instanceStopVerb(),
+		}},
+		{name: "cache", short: "What builds keep to be quick the next time", below: []verb{p.cacheListVerb(), p.cacheCleanVerb()}},
+		{name: "overlay", short: "Folders that keep changes", below: []verb{p.overlayCreateVerb()}},
+		{name: "sif", short: "Look into SIF files", below: []verb{p.sifListVerb(), p.sifHeaderVerb(), p.sifInfoVerb(), p.sifDumpVerb()}},
+		{name: "version", short: "Print the version", run: func(context.Context, []string) error { return p.print(p.c.Version + "\n") }},
+	}
+}
+
+// command makes cobra's form of a verb.
+func (p *program) command(v verb) *cobra.Command {
+	c := &cobra.Command{Use: strings.TrimSpace(v.name + " " + v.args), Short: v.short, DisableFlagsInUseLine: true}
+	if v.differs != "" {
+		c.Long = v.short + ".\n\nOther than Apptainer's: " + v.differs + "."
+	}
+	c.Flags().SetInterspersed(v.interspersed)
+	register(c.Flags(), v.options)
+	for _, b := range v.below {
+		c.AddCommand(p.command(b))
+	}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		if v.run == nil {
+			if len(args) > 0 {
+				return p.unknownVerb(v.name + " " + args[0])
+			}
+			return nil
+		}
+		switch {
+		case len(args) < v.low:
+			return usage("Usage: "+cmd.UseLine(), "%s: requires at least %d arg(s), only received %d", cmd.CommandPath(), v.low, len(args))
+		case v.high >= 0 && len(args) > v.high:
+			return usage("Usage: "+cmd.UseLine(), "%s: accepts at most %d arg(s), received %d", cmd.CommandPath(), v.high, len(args))
+		}
+		return nil
+	}
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if v.run == nil {
+			if err := cmd.Help(); err != nil {
+				return err
+			}
+			return statusError(exitUsage)
+		}
+		if err := twins(cmd.Flags(), v.options, p.lookup); err != nil {
+			return fmt.Errorf("%s: %w", cmd.Name(), err)
+		}
+		return v.run(cmd.Context(), args)
+	}
+	return c
+}
