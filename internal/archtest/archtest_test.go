@@ -24,8 +24,9 @@ var order = [][]string{
 	{"progress", "tree", "card", "definition", "sandbox/plan", "instance/inotify", "network/relay"},
 	// formats, and the network as seen from inside a namespace
 	{"squashfs", "sif", "ext", "network/netns", "instance/logfile", "instance/terminal"},
-	{"fuse", "oci", "image", "store"},
-	{"look"},
+	{"fuse", "oci"},
+	{"image"},
+	{"look", "changes"},
 	// the process inside, and who starts it
 	{"sandbox/inside"},
 	{"sandbox"},
