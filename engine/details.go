@@ -145,6 +145,10 @@ func (e *Engine) overlays(s RunSpec, p *prepared, o *launch.Options) error {
 			if err := e.overlayFolder(file, ov.ReadOnly, o); err != nil {
 				return err
 			}
+			if !ov.ReadOnly {
+				// The kernel's own folder there is closed to everybody, so that rm -r would stumble over it.
+				p.closers = append(p.closers, func() { _ = os.Chmod(filepath.Join(file, "work", "work"), 0o700) })
+			}
 			continue
 		}
 		img, err := image.Open(file)

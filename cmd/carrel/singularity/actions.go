@@ -19,12 +19,17 @@ var actions = map[string]engine.Action{
 	"run": engine.ActionRun, "exec": engine.ActionExec, "shell": engine.ActionShell, "test": engine.ActionTest,
 }
 
+var runTimeout = option{long: "runscript-timeout", value: &noText, absent: "timeout(1) does it: timeout 60 singularity run …"}
+
 // actionVerb is run, exec, shell or test.
 func (p *program) actionVerb(name, args, short string) verb {
 	l := &launch{}
 	v := verb{name: name, args: "[OPTION …] " + args, short: short, low: 1, high: -1, options: l.options(false)}
 	if name == "exec" {
 		v.low = 2
+	}
+	if name == "run" {
+		v.options = append(v.options, runTimeout)
 	}
 	if name == "shell" {
 		v.options = append(v.options, l.shellOption())

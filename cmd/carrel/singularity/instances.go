@@ -19,8 +19,12 @@ const ownInstances = "instances are those of their user; become that user to see
 // instanceStartVerb is instance start or instance run.
 func (p *program) instanceStartVerb(name, script string) verb {
 	l := &launch{}
+	options := l.options(true)
+	if name == "run" {
+		options = append(options, runTimeout)
+	}
 	return verb{
-		name: name, args: "[OPTION …] IMAGE NAME [ARGUMENT …]", short: "Run " + script + " of an image in the background", low: 2, high: -1, options: l.options(true),
+		name: name, args: "[OPTION …] IMAGE NAME [ARGUMENT …]", short: "Run " + script + " of an image in the background", low: 2, high: -1, options: options,
 		differs: "instances have their own processes, a deny-list of system calls, and appear in `carrel ps` and its screens",
 		run: func(ctx context.Context, args []string) error {
 			s, err := l.spec(p.c, p.warn)

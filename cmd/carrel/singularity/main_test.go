@@ -1,0 +1,312 @@
+package singularity
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"carrel/engine"
+	"carrel/engine/sandbox"
+	"carrel/internal/testroot"
+)
+
+// TestMain makes the test binary what the program's is: a supervisor and a worker, when it is called so. (An init it is
+// before main.)
+func TestMain(m *testing.M) {
+	if args, isWorker, err := sandbox.EnterWorker(); isWorker {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(exitFatal)
+		}
+		os.Exit(engine.WorkerMain(args, os.Stdin, os.Stdout, os.Stderr))
+	}
+	if len(os.Args) > 1 && os.Args[1] == engine.SupervisorVerb {
+		if err := engine.Supervise(context.Background(), os.Stdin); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(exitFatal)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// desk is where a command line is called: folders of its own, an image.
+type desk struct {
+	home, cwd, image string
+	env              []string
+	stdin            string
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	base := t.TempDir()
+	for dir := base; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		_ = os.Chmod(dir, 0o755) // a parent that is not ours stays as it is
+	}
+	d := &desk{home: filepath.Join(base, "home"), cwd: filepath.Join(base, "work"), image: testroot.Make(t)}
+	for _, dir := range []string{d.home, d.cwd} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, filepath.Join(d.image, ".singularity.d/runscript"), "#!/bin/sh\necho run \"$@\"\n")
+	put(t, filepath.Join(d.image, ".singularity.d/test"), "#!/bin/sh\nexit 6\n")
+	put(t, filepath.Join(d.image, ".singularity.d/startscript"), "#!/bin/sh\necho started \"$@\" > /tmp/started\n")
+	put(t, filepath.Join(d.image, ".singularity.d/labels.json"), `{"Author":"ada"}`)
+	put(t, filepath.Join(d.image, ".singularity.d/runscript.help"), "some help\n")
+	put(t, filepath.Join(d.image, "opt/own"), "own\n")
+	return d
+}
+
+func put(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// call calls the program as a person does. A nil desk has no image.
+func call(t *testing.T, d *desk, args ...string) (status int, out, errs string) {
+	t.Helper()
+	return callAs(t, d, "/usr/bin/singularity", args...)
+}
+
+func callAs(t *testing.T, d *desk, arg0 string, args ...string) (status int, out, errs string) {
+	t.Helper()
+	if d == nil {
+		d = &desk{home: t.TempDir(), cwd: t.TempDir()}
+	}
+	pipe := func() (*os.File, func() string) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := make(chan string)
+		go func() {
+			b, _ := io.ReadAll(r)
+			r.Close()
+			text <- string(b)
+		}()
+		return w, func() string { w.Close(); return <-text }
+	}
+	stdout, outText := pipe()
+	stderr, errText := pipe()
+	stdin, feed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	go func() {
+		io.WriteString(feed, d.stdin)
+		feed.Close()
+	}()
+	u := engine.User{UID: os.Getuid(), GID: os.Getgid(), Name: "ada", Home: d.home, Shell: "/bin/sh", Cwd: d.cwd, Env: append([]string{"PATH=/host/bin", "COLOUR=green"}, d.env...)}
+	if me, err := user.LookupId(strconv.Itoa(u.UID)); err == nil {
+		u.Name = me.Username
+	}
+	status = Main(context.Background(), Config{
+		Arg0: arg0, Args: args, In: stdin, Out: stdout, Err: stderr, User: u, Version: "1.2.3",
+		Engine: func(insecure ...string) (*engine.Engine, error) {
+			own := filepath.Join(d.home, ".carrel")
+			return engine.New(engine.Config{DataDir: own, CacheDir: filepath.Join(own, "cache"), StateDir: filepath.Join(own, "state"), User: u, Version: "1.2.3", Insecure: insecure})
+		},
+		Signals: func(bool, func(os.Signal)) func() { return func() {} },
+	})
+	return status, outText(), errText()
+}
+
+func TestActions(t *testing.T) {
+	d := newDesk(t)
+	put(t, filepath.Join(d.cwd, "vars"), "A=1\nexport B=\"two words $A\"\n# comment\nC='single $A'\n")
+	put(t, filepath.Join(d.cwd, "data/file"), "data\n")
+	for _, tc := range []struct {
+		name   string
+		env    []string
+		stdin  string
+		args   []string
+		status int
+		out    string
+		errs   string // part of it
+	}{
+		{name: "run", args: []string{"run", "IMAGE", "a b", "-B", "--help"}, out: "run a b -B --help\n"},
+		{name: "exec", args: []string{"exec", "IMAGE", "cat", "/opt/own"}, out: "own\n"},
+		{name: "shell", stdin: "echo from shell; exit 4\n", args: []string{"shell", "IMAGE"}, out: "from shell\n", status: 4},
+		{name: "shell chosen", stdin: "echo $0\n", args: []string{"shell", "-s", "/bin/sh", "IMAGE"}, out: "/bin/sh\n"},
+		{name: "shell by variable", env: []string{"SINGULARITY_SHELL=/bin/sh"}, stdin: "echo $0\n", args: []string{"shell", "IMAGE"}, out: "/bin/sh\n"},
+		{name: "test", args: []string{"test", "IMAGE"}, status: 6},
+		{name: "status", args: []string{"exec", "IMAGE", "sh", "-c", "exit 42"}, status: 42},
+		{name: "killed", args: []string{"exec", "IMAGE", "sh", "-c", "kill -9 $$"}, status: 137},
+		{name: "stdin", stdin: "one\ntwo\n", args: []string{"exec", "IMAGE", "wc", "-l"}, out: "2\n"},
+		{name: "read-only", args: []string{"exec", "IMAGE", "touch", "/new"}, status: 1, errs: "Read-only file system"},
+		{name: "writable-tmpfs", args: []string{"exec", "--writable-tmpfs", "IMAGE", "sh", "-c", "echo x > /new; cat /new"}, out: "x\n"},
+		{name: "bind", args: []string{"exec", "-B", "data:/data:ro", "IMAGE", "sh", "-c", "cat /data/file; touch /data/x"}, out: "data\n", status: 1, errs: "Read-only"},
+		{name: "bind by variable adds", env: []string{"SINGULARITY_BIND=data:/one", "APPTAINER_BINDPATH=data:/two"}, args: []string{"exec", "--bind", "data:/three", "IMAGE", "cat", "/one/file", "/three/file"}, out: "data\ndata\n"},
+		{name: "mount", args: []string{"exec", "--mount", "type=bind,source=data,destination=/m,ro", "IMAGE", "cat", "/m/file"}, out: "data\n"},
+		{name: "several binds", args: []string{"exec", "-B", "data:/a,data:/b:ro", "IMAGE", "cat", "/a/file", "/b/file"}, out: "data\ndata\n"},
+		{name: "missing source", args: []string{"exec", "-B", "/nowhere", "IMAGE", "true"}, status: exitFatal, errs: "FATAL:   bind /nowhere"},
+		{name: "env", args: []string{"exec", "--env", "A=1,B=2", "IMAGE", "sh", "-c", "echo $A $B $COLOUR"}, out: "1 2 green\n"},
+		{name: "env-file", args: []string{"exec", "--env-file", "vars", "IMAGE", "sh", "-c", "echo $A, $B, $C"}, out: "1, two words 1, single $A\n"},
+		{name: "cleanenv", args: []string{"exec", "-e", "IMAGE", "sh", "-c", "echo x$COLOUR"}, out: "x\n"},
+		{name: "cleanenv by variable", env: []string{"APPTAINER_CLEANENV=1"}, args: []string{"exec", "IMAGE", "sh", "-c", "echo x$COLOUR"}, out: "x\n"},
+		{name: "variable that says no", env: []string{"APPTAINER_CLEANENV=false"}, args: []string{"exec", "IMAGE", "sh", "-c", "echo x$COLOUR"}, out: "xgreen\n"},
+		{name: "CARREL before APPTAINER", env: []string{"CARREL_CWD=/opt", "APPTAINER_CWD=/etc"}, args: []string{"exec", "IMAGE", "pwd"}, out: "/opt\n"},
+		{name: "pwd", args: []string{"exec", "--pwd", "/opt", "IMAGE", "pwd"}, out: "/opt\n"},
+		{name: "home", args: []string{"exec", "-H", "data:/home/you", "IMAGE", "sh", "-c", "cat ~/file; echo $HOME"}, out: "data\n/home/you\n"},
+		{name: "pid", args: []string{"exec", "-p", "IMAGE", "sh", "-c", "test $$ -lt 20 && echo own"}, out: "own\n"},
+		{name: "containall", args: []string{"exec", "-C", "IMAGE", "sh", "-c", "ls -A ~ /tmp | grep -c carrel; test $$ -lt 20 && echo own$COLOUR"}, out: "0\nown\n"},
+		{name: "hostname", args: []string{"exec", "--hostname", "desk", "IMAGE", "hostname"}, out: "desk\n"},
+		{name: "scratch", args: []string{"exec", "-S", "/s", "IMAGE", "touch", "/s/x"}},
+		{name: "network none", args: []string{"exec", "--net", "--network", "none", "IMAGE", "sh", "-c", "grep -c : /proc/net/dev"}, out: "1\n"},
+		{name: "umask", args: []string{"exec", "--no-umask", "IMAGE", "sh", "-c", "umask"}, out: "0022\n"},
+		{name: "fakeroot", args: []string{"exec", "-f", "IMAGE", "id", "-u"}, out: "0\n"},
+		{name: "nv without a card", args: []string{"exec", "--nv", "IMAGE", "echo", "on"}, out: "on\n"},
+		{name: "limits", args: []string{"exec", "--pids-limit", "4000", "--memory", "1G", "IMAGE", "echo", "on"}, out: "on\n"},
+		{name: "bad limit", args: []string{"exec", "--memory", "lots", "IMAGE", "true"}, status: exitUsage, errs: "not an amount of memory"},
+		{name: "no image", args: []string{"exec", "none.sif", "true"}, status: exitFatal, errs: "none.sif"},
+		{name: "no program", args: []string{"exec", "IMAGE", "no-such"}, status: exitFatal, errs: "start no-such"},
+		{name: "userns", args: []string{"exec", "-u", "IMAGE", "sh", "-c", "wc -l < /proc/self/uid_map"}, out: "1\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if tc.name == "nv without a card" {
+				if _, err := os.Stat("/dev/nvidiactl"); err == nil {
+					t.Skip("missing: a computer without a card")
+				}
+			}
+			d := *d
+			d.env, d.stdin = tc.env, tc.stdin
+			args := append([]string{}, tc.args...)
+			for i := range args {
+				if args[i] == "IMAGE" {
+					args[i] = d.image
+				}
+			}
+			status, out, errs := call(t, &d, args...)
+			if status != tc.status || out != tc.out || !strings.Contains(errs, tc.errs) {
+				t.Errorf("got %d, %q, %q; want %d, %q, %q", status, out, errs, tc.status, tc.out, tc.errs)
+			}
+		})
+	}
+}
+
+func TestImageAsProgram(t *testing.T) {
+	d := newDesk(t)
+	if status, out, errs := callAs(t, d, "run-singularity", d.image, "a", "--pwd"); status != 0 || out != "run a --pwd\n" {
+		t.Errorf("%d, %q, %q", status, out, errs)
+	}
+}
+
+func TestOverlay(t *testing.T) {
+	d := newDesk(t)
+	if status, _, errs := call(t, d, "overlay", "create", "--size", "64", "--create-dir", "/made", "changes"); status != 0 {
+		t.Fatal(errs)
+	}
+	status, _, errs := call(t, d, "exec", "-o", "changes", d.image, "sh", "-c", "echo kept > /made/file; rm /opt/own")
+	if status != 0 {
+		if strings.Contains(errs, "overlay") {
+			t.Skip("missing: a file system that can hold an overlay's changes")
+		}
+		t.Fatal(errs)
+	}
+	if status, out, errs := call(t, d, "exec", "--overlay", "changes:ro", d.image, "sh", "-c", "cat /made/file; ls /opt; touch /made/x"); status != 1 || out != "kept\n" {
+		t.Errorf("%d, %q, %q", status, out, errs)
+	}
+}
+
+func TestWritableFolder(t *testing.T) {
+	d := newDesk(t)
+	if status, _, errs := call(t, d, "exec", "-w", d.image, "sh", "-c", "echo new > /opt/new"); status != 0 {
+		t.Fatal(errs)
+	}
+	if b, err := os.ReadFile(filepath.Join(d.image, "opt/new")); err != nil || string(b) != "new\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+func TestInstance(t *testing.T) {
+	d := newDesk(t)
+	if status, _, errs := call(t, d, "instance", "start", "--contain", "--pid-file", "pid", d.image, "one", "arg"); status != 0 {
+		t.Fatal(errs)
+	}
+	defer call(t, d, "instance", "stop", "--all", "--force")
+	if _, out, errs := call(t, d, "instance", "list"); !strings.Contains(out, "one ") {
+		t.Errorf("%q, %q", out, errs)
+	}
+	// The startscript may still run.
+	status, out, errs := call(t, d, "exec", "instance://one", "sh", "-c", "until test -s /tmp/started; do :; done; cat /tmp/started")
+	if status != 0 || out != "started arg\n" {
+		t.Errorf("%d, %q, %q", status, out, errs)
+	}
+	if status, out, _ := call(t, d, "exec", "instance://one", "sh", "-c", "exit 5"); status != 5 || out != "" {
+		t.Errorf("%d, %q", status, out)
+	}
+	if status, out, errs := call(t, d, "instance", "stats", "--json", "one"); status != 0 || !strings.Contains(out, "memory_bytes") {
+		t.Errorf("%d, %q, %q", status, out, errs)
+	}
+	if b, err := os.ReadFile(filepath.Join(d.cwd, "pid")); err != nil || len(b) == 0 {
+		t.Errorf("pid file: %q, %v", b, err)
+	}
+	if status, _, errs := call(t, d, "instance", "stop", "o*"); status != 0 {
+		t.Errorf("%d, %q", status, errs)
+	}
+	if status, _, errs := call(t, d, "instance", "stop", "one"); status != exitFatal {
+		t.Errorf("stopped twice: %d, %q", status, errs)
+	}
+	if status, _, errs := call(t, d, "exec", "instance://one", "true"); status != exitFatal {
+		t.Errorf("exec in an ended instance: %d, %q", status, errs)
+	}
+}
+
+func TestCreateAndBootstrap(t *testing.T) {
+	d := newDesk(t)
+	if status, _, errs := call(t, d, "create", "-s", "100", "new.img"); status != 0 {
+		t.Fatal(errs)
+	}
+	if status, _, errs := call(t, d, "create", "new.img"); status != exitFatal || !strings.Contains(errs, "-F") {
+		t.Errorf("made twice: %d, %q", status, errs)
+	}
+	put(t, filepath.Join(d.cwd, "Singularity"), "Bootstrap: localimage\nFrom: "+d.image+"\n\n%runscript\n    echo built \"$@\"\n\n%labels\n    Author grace\n\n%help\n    Ask grace.\n")
+	if status, _, errs := call(t, d, "bootstrap", "new.img", "Singularity"); status != 0 {
+		t.Fatalf("bootstrap: %s", errs)
+	}
+	for _, tc := range []struct {
+		args []string
+		out  string // part of it
+	}{
+		{[]string{"run", "new.img", "x"}, "built x\n"},
+		{[]string{"inspect", "new.img"}, "Author: grace\n"},
+		{[]string{"inspect", "--json", "-r", "new.img"}, `"runscript": "#!/bin/sh`},
+		{[]string{"inspect", "-d", "new.img"}, "Bootstrap: localimage"},
+		{[]string{"run-help", "new.img"}, "Ask grace."},
+		{[]string{"sif", "list", "new.img"}, "FS (Squashfs/*System/"},
+		{[]string{"sif", "header", "new.img"}, "run-singularity"},
+		{[]string{"sif", "info", "1", "new.img"}, "Def.FILE"},
+		{[]string{"sif", "dump", "1", "new.img"}, "Bootstrap: localimage"},
+		{[]string{"verify", "new.img"}, ""},
+		{[]string{"verify", "--json", "new.img"}, `"checked": "digest"`},
+		{[]string{"cache", "list"}, "Total space used"},
+		{[]string{"cache", "clean", "-n"}, ""},
+	} {
+		if status, out, errs := call(t, d, tc.args...); status != 0 || !strings.Contains(out, tc.out) {
+			t.Errorf("%q: %d, %q, %q", tc.args, status, out, errs)
+		}
+	}
+	// Not a placeholder any more.
+	if status, _, errs := call(t, d, "bootstrap", "new.img", "Singularity"); status != exitFatal || !strings.Contains(errs, "--force") {
+		t.Errorf("%d, %q", status, errs)
+	}
+	if status, _, errs := call(t, d, "exec", "-w", "new.img", "sh", "-c", "echo kept > /opt/kept"); status != 0 {
+		t.Errorf("--writable: %s", errs)
+	}
+	if _, out, errs := call(t, d, "exec", "new.img", "cat", "/opt/kept"); out != "kept\n" {
+		t.Errorf("--writable did not keep: %q, %q", out, errs)
+	}
+}
