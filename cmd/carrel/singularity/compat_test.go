@@ -116,7 +116,19 @@ func render(rows []row) string {
 	var b strings.Builder
 	b.WriteString(head)
 	b.WriteString("\n| verb | flag | | why |\n|---|---|---|---|\n")
+	// What is the same of several verbs is one line.
+	at := map[row]int{}
+	var lines []row
 	for _, r := range rows {
+		k := row{"", r.flag, r.status, r.reason}
+		if i, ok := at[k]; ok && r.flag != "" {
+			lines[i].verb += ", " + r.verb
+			continue
+		}
+		at[k] = len(lines)
+		lines = append(lines, r)
+	}
+	for _, r := range lines {
 		b.WriteString(r.String() + "\n")
 	}
 	return b.String()
@@ -137,7 +149,9 @@ func documented(t *testing.T) []row {
 		if m == nil || m[3] == "" || strings.HasPrefix(line, "|---") {
 			continue
 		}
-		out = append(out, row{m[1], m[2], m[3], m[4]})
+		for _, verb := range strings.Split(m[1], ", ") {
+			out = append(out, row{verb, m[2], m[3], m[4]})
+		}
 	}
 	return out
 }
