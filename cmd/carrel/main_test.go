@@ -343,6 +343,7 @@ func TestWords(t *testing.T) {
 		{up(12 * time.Minute), "12 min"}, {up(124 * time.Minute), "2 h 04 min"}, {up(50 * time.Hour), "2 days"},
 		{tilde("/home/a/x", "/home/a"), "~/x"}, {tilde("/home/ab/x", "/home/a"), "/home/ab/x"},
 		{clean("a\x1b[31mb\x1b]0;title\x07c\r\nd\u009b"), "abcd"},
+		{dedent("    a\n\n      b\n    c\n"), "a\n\n  b\nc\n"}, {dedent("a\n  b"), "a\n  b"},
 		{quote("it's"), `'it'\''s'`}, {quote("a/b-c.sif"), "a/b-c.sif"}, {quote(""), "''"},
 	} {
 		if tt.got != tt.want {
