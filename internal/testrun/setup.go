@@ -26,6 +26,7 @@ var tools = []struct{ program, pkg string }{
 	{"git", "git"},
 	{"python3", "python3"},
 	{"bwrap", "bubblewrap"},
+	{"mmdebstrap", "mmdebstrap"},
 }
 
 // testUser is an ordinary user for tests; root makes it.
