@@ -30,6 +30,7 @@ type Details struct {
 	Scratch  []string  `json:"scratch,omitempty"`
 	NoMount  []string  `json:"no_mount,omitempty"`
 	Shell    string    `json:"shell,omitempty"` // of the action shell
+	Prompt   string    `json:"prompt,omitempty"`
 	Umask    *int      `json:"umask,omitempty"`
 
 	Nvidia bool `json:"nvidia,omitempty"`
@@ -59,6 +60,7 @@ func (e *Engine) detail(s RunSpec, p *prepared, o *launch.Options) error {
 		o.Hostname = d.Hostname
 	}
 	o.DNS, o.Scratch, o.NoMount, o.Shell, o.Umask, o.NoPrivs = d.DNS, d.Scratch, d.NoMount, d.Shell, d.Umask, d.NoPrivs
+	o.Prompt = d.Prompt
 	for _, dest := range d.Scratch {
 		if !path.IsAbs(dest) || path.Clean(dest) == "/" {
 			return fmt.Errorf("scratch folder %q: not a whole path inside the container", dest)

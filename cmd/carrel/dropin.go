@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"carrel/cmd/carrel/singularity"
 	"carrel/engine"
 )
@@ -16,7 +18,14 @@ import (
 func dropIn(arg0 string, args []string) int {
 	a := newApp()
 	ctx := context.Background()
-	s, err := a.settings()
+	// Jobs and `sudo -u` bring the HOME of somebody else along; images run all the same.
+	s, err := findSettings(func(key string) string {
+		value := os.Getenv(key)
+		if key == "HOME" && unix.Access(value, unix.R_OK|unix.X_OK) != nil {
+			return ""
+		}
+		return value
+	})
 	if err != nil {
 		return a.finish(err)
 	}

@@ -35,7 +35,6 @@ const cleanLocale = "C.UTF-8"
 func baseEnv(o Options, u user) []string {
 	env := []string{
 		"PATH=" + defaultPath,
-		"LD_LIBRARY_PATH=/.singularity.d/libs",
 		"HOME=" + u.home,
 		"USER=" + u.name,
 		"LOGNAME=" + u.name,
@@ -78,7 +77,8 @@ func bindText(binds []Bind) string {
 
 // passedOn are the caller's variables that the process gets where the image does not set them.
 func passedOn(o Options, m mounts) []string {
-	var out []string
+	// Images of Singularity add this themselves; others need it for the libraries of --nv.
+	out := []string{"LD_LIBRARY_PATH=" + libs}
 	for _, kv := range o.Host.Env {
 		k, v, ok := strings.Cut(kv, "=")
 		if !ok || k == "" || ownValues[k] || hasPrefix(k, private) {

@@ -72,6 +72,7 @@ type Options struct {
 	Args   []string
 	App    string
 	Shell  string
+	Prompt string // of the action shell; empty: Carrel's
 
 	Binds []Bind
 	Env   map[string]string // forced

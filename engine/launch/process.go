@@ -49,5 +49,8 @@ func prompt(o Options) string {
 	if o.Action != "shell" {
 		return ""
 	}
+	if o.Prompt != "" {
+		return o.Prompt
+	}
 	return "Carrel " + strings.TrimSuffix(o.ImageName, path.Ext(o.ImageName)) + "> "
 }

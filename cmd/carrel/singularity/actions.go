@@ -45,6 +45,7 @@ func (p *program) act(ctx context.Context, l *launch, action engine.Action, args
 		return err
 	}
 	s.Image, s.Args, s.Action = args[0], args[1:], action
+	s.Details.Prompt = strings.ToUpper(p.name[:1]) + p.name[1:] + "> "
 	e, err := p.engine(l.noHTTPS, s.Image)
 	if err != nil {
 		return err
