@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"carrel/engine"
 	"carrel/engine/progress"
@@ -56,6 +57,9 @@ var views = []struct {
 	{name: "palette", keys: []string{"ctrl+p", ":stop"}},
 	{name: "confirm", keys: []string{"s"}},
 	{name: "prompt", keys: []string{"n"}},
+	{name: "unsaved", keys: []string{"down", "down", "enter", "tab", "tab", "tab", "right", "enter"}, change: func(_ *Options, e *tuitest.Engine) {
+		e.Unsaved = &engine.Unsaved{Since: tuitest.Noon.Add(-26 * time.Hour), Files: 12, Deleted: 1, Bytes: 3_400_000}
+	}},
 }
 
 // TestGolden draws every screen in three sizes, without colours.

@@ -413,3 +413,67 @@ func TestStoppedApp(t *testing.T) {
 		d.misses("○ page")
 	})
 }
+
+// Changes that were not saved are offered again: nothing is deleted unless the person says so.
+func TestUnsavedChanges(t *testing.T) {
+	lost := engine.Unsaved{Image: "/x/rstudio.sif", Since: tuitest.Noon.Add(-26 * time.Hour), Files: 12, Deleted: 1, Bytes: 3_400_000}
+	image := tuitest.Home + "/.local/share/carrel/images/jupyter.sif"
+	keeps := func(_ *Options, e *tuitest.Engine) {
+		e.Answers, e.Unsaved = true, &lost
+		c := e.Cards[image]
+		c.Writable = "keep"
+		e.Cards[image] = c
+	}
+	for _, test := range []struct{ key, call string }{{"k", "keep "}, {"d", "discard "}} {
+		drive(t, 80, 24, keeps, func(d *driver) {
+			d.press("down", "down", "enter")
+			d.sees("● keep them")
+			d.press("enter")
+			d.sees("Changes were not saved last time")
+			d.sees("12 files changed, 1 file deleted, 3 MB, run begun yesterday.")
+			time.Sleep(time.Hour) // what is pressed at once is not taken, and the clock of these tests knows whole hours
+			d.press("esc")
+			d.misses("Changes were not saved")
+			d.press("enter")
+			d.send(tuitest.Key(test.key))
+			d.sees("Changes were not saved last time")
+			time.Sleep(time.Hour)
+			d.press(test.key)
+			if !d.e.Called(test.call + image) {
+				t.Errorf("calls: %v", d.e.Calls)
+			}
+			d.sees("http://127.0.0.1:888")
+		})
+	}
+}
+
+// An app that was killed and kept its changes asks the same when it is started again from the desk.
+func TestUnsavedOnRestart(t *testing.T) {
+	drive(t, 80, 24, func(_ *Options, e *tuitest.Engine) {
+		e.Unsaved = &engine.Unsaved{Files: 2, Since: tuitest.Noon}
+		e.Put(engine.Instance{Name: "lab", State: engine.StateLost, Started: tuitest.Noon, Spec: engine.RunSpec{Image: "/x/lab.sif", Writable: true}})
+	}, func(d *driver) {
+		d.press("down", "down", "r")
+		d.sees("Changes were not saved last time")
+		time.Sleep(time.Hour)
+		d.press("k")
+		if !d.e.Called("keep /x/lab.sif") {
+			t.Errorf("calls: %v", d.e.Calls)
+		}
+	})
+}
+
+// An image that another app writes to can be started without keeping anything.
+func TestBusyImage(t *testing.T) {
+	for _, err := range []error{&engine.BusyError{Image: "/x/jupyter.sif", By: "process 7"}, &engine.ReadOnlyImageError{Image: "/x/jupyter.sif", Err: os.ErrPermission}} {
+		drive(t, 80, 24, func(_ *Options, e *tuitest.Engine) { e.KeepErr = err }, func(d *driver) {
+			d.press("down", "down", "enter", "tab", "tab", "tab", "right")
+			d.sees("● keep them")
+			d.press("enter")
+			d.sees("Start it fresh (f)")
+			time.Sleep(time.Hour)
+			d.press("f")
+			d.sees("starting …")
+		})
+	}
+}

@@ -46,6 +46,7 @@ func (a *app) openScreens(ctx context.Context) error {
 		// A mark that cannot be written shows the screens for newcomers once more, which does no harm.
 		Welcomed: func() { _ = atomicfile.WriteFile(welcomed, nil, 0o600) },
 		Remote:   remote(os.Getenv, s.user.Name),
+		Writable: true,
 	})
 	if err != nil {
 		return err

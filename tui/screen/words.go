@@ -35,6 +35,15 @@ func Works(c task.Card) string {
 	return strings.Join(out, "; ")
 }
 
+// StopWords say what is lost and what stays when an app is stopped.
+func StopWords(in *engine.Instance) []string {
+	words := []string{"The app ends and its address stops answering. Files in the folders you shared stay as they are."}
+	if in.Spec.Writable {
+		return append(words, "What it changed inside the container is saved into the image.")
+	}
+	return append(words, "What it changed elsewhere inside the container is thrown away.")
+}
+
 // Stopped tells whether an app ended because it was told to: by SIGINT or SIGTERM, whose numbers a shell adds to 128.
 func Stopped(in *engine.Instance) bool {
 	return in.State == engine.StateExited && (in.ExitCode == 130 || in.ExitCode == 143)

@@ -17,4 +17,5 @@ const (
 	ProtoTCP     = card.TCP
 	ProtoHTTPS   = card.HTTPS
 	WritableKeep = card.Keep
+	WritableAsk  = card.Ask
 )

@@ -26,6 +26,8 @@ type Engine struct {
 	Pause    time.Duration            // between the events of a build, and before an app answers
 	BuildErr error                    // how a build ends
 	StartErr error                    // how a start ends
+	Unsaved  *engine.Unsaved          // changes that a start with Writable finds
+	KeepErr  error                    // how a start with Writable ends
 	Answers  bool                     // apps that are started get an address after Pause
 
 	mu        sync.Mutex
@@ -195,6 +197,15 @@ func (e *Engine) Build(ctx context.Context, spec engine.BuildSpec, sink engine.S
 // Start adds an app that starts, and answers after a pause.
 func (e *Engine) Start(_ context.Context, spec engine.RunSpec) (engine.Instance, error) {
 	e.called("start", spec.Image)
+	if e.Unsaved != nil && spec.Writable && spec.Leftovers == engine.LeftoversAsk {
+		return engine.Instance{}, &engine.UnsavedError{Unsaved: *e.Unsaved}
+	}
+	if spec.Leftovers != engine.LeftoversAsk {
+		e.called(string(spec.Leftovers), spec.Image)
+	}
+	if e.KeepErr != nil && spec.Writable {
+		return engine.Instance{}, e.KeepErr
+	}
 	if e.StartErr != nil {
 		return engine.Instance{}, e.StartErr
 	}
@@ -328,6 +339,9 @@ func (e *Engine) Stop(_ context.Context, name string, _ time.Duration) error {
 // Restart starts an app again.
 func (e *Engine) Restart(ctx context.Context, name string) (engine.Instance, error) {
 	e.called("restart", name)
+	if in, err := e.Instance(ctx, name); err == nil && in.Spec.Writable && e.Unsaved != nil {
+		return engine.Instance{}, &engine.UnsavedError{Unsaved: *e.Unsaved}
+	}
 	e.Change(name, func(in *engine.Instance) { in.State, in.Started, in.ExitCode = engine.StateReady, e.Clock(), 0 })
 	return e.Instance(ctx, name)
 }

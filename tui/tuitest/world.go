@@ -94,6 +94,8 @@ func World(clock func() time.Time) (*Engine, *Catalog) {
 		{Name: "fuse", Status: engine.StatusOK, Title: "Images can be opened directly", Term: "FUSE", Detail: "/dev/fuse is there and may be opened."},
 		{Name: "seccomp", Status: engine.StatusOK, Title: "System calls can be filtered", Term: "seccomp", Detail: "The kernel offers the filter."},
 		{Name: "cgroups", Status: engine.StatusOK, Title: "Use of memory and processor can be measured", Term: "cgroup v2"},
+		{Name: "disk", Status: engine.StatusOK, Title: "80 GB free for images in ~/.local/share/carrel", Term: "disk space"},
+		{Name: "port", Status: engine.StatusNote, Title: "Port 8888 is in use by another program", Term: "TCP port", Detail: "Something listens there already.", Advice: "Carrel will pick a free one."},
 	}
 	e.Folders[Home+"/papers/2026/stroop"] = engine.FolderState{Exists: true, IsDir: true, Readable: true, Writable: true, Files: 14, ByExt: map[string]int{".ipynb": 3, ".csv": 8}}
 	e.Folders["/tmp"] = engine.FolderState{Exists: true, IsDir: true, Readable: true, Writable: true}

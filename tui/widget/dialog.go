@@ -54,9 +54,9 @@ func (d *Dialog) Key(k string, now time.Time) (answer string, done bool) {
 	switch k {
 	case "esc", "ctrl+c":
 		return "", true
-	case "left", "shift+tab", "h":
+	case "left", "shift+tab", "h", "up":
 		d.Focus = (d.Focus + len(d.Buttons) - 1) % max(1, len(d.Buttons))
-	case "right", "tab", "l":
+	case "right", "tab", "l", "down":
 		d.Focus = (d.Focus + 1) % max(1, len(d.Buttons))
 	case "enter":
 		if d.Focus < len(d.Buttons) {
@@ -74,14 +74,9 @@ func (d *Dialog) Key(k string, now time.Time) (answer string, done bool) {
 
 // View draws the dialog, no larger than w by h cells.
 func (d *Dialog) View(t *theme.Theme, w, h int) string {
-	inner := min(max(0, w-8), 60)
-	var lines []string
-	lines = append(lines, "")
-	for _, p := range d.Body {
-		lines = append(lines, Wrap(p, inner)...)
-		lines = append(lines, "")
-	}
-	lines = append(lines, d.buttons(t), "")
+	inner := dialogInner(w)
+	buttons := d.buttons(t, inner)
+	lines := append(append(d.body(inner, max(0, h-3-len(buttons))), buttons...), "")
 	title := t.Title.Render(d.Title)
 	if d.Danger {
 		title = t.Bad.Bold(true).Render(d.Title)
@@ -89,38 +84,76 @@ func (d *Dialog) View(t *theme.Theme, w, h int) string {
 	return Panel(t, min(w, inner+6), min(h, len(lines)+2), title, "", strings.Join(Indent(lines, 1), "\n"), true)
 }
 
-func (d *Dialog) buttons(t *theme.Theme) string {
+// body is the text in at most h lines: without blank lines, then cut, where there are too few; the buttons must stay in sight.
+func (d *Dialog) body(w, h int) []string {
+	airy, tight := []string{""}, []string(nil)
+	for _, p := range d.Body {
+		lines := Wrap(p, w)
+		airy, tight = append(append(airy, lines...), ""), append(tight, lines...)
+	}
+	switch {
+	case len(airy) <= h:
+		return airy
+	case len(tight) > h && h > 0:
+		tight = append(tight[:h-1:h-1], Cut(tight[h-1]+" "+theme.Ellipsis, w))
+	case h <= 0:
+		return nil
+	}
+	return tight
+}
+
+// buttons are the answers: beside each other where w cells are enough, else one per line.
+func (d *Dialog) buttons(t *theme.Theme, w int) []string {
 	parts := make([]string, len(d.Buttons))
 	for i, b := range d.Buttons {
-		label := b.Label
-		if b.Key != "" {
-			label += " (" + b.Key + ")"
-		}
+		label := b.words()
 		if i == d.Focus {
 			parts[i] = t.Button.Render(" " + theme.Folded + " " + label + " ")
 		} else {
 			parts[i] = t.Plain.Render("   " + label + " ")
 		}
 	}
-	return strings.Join(parts, "  ")
+	if line := strings.Join(parts, buttonGap); Width(line) <= w {
+		return []string{line}
+	}
+	return parts
 }
+
+const buttonGap = "  "
+
+func (b Button) words() string {
+	if b.Key == "" {
+		return b.Label
+	}
+	return b.Label + " (" + b.Key + ")"
+}
+
+// width is the number of cells a button takes.
+func (b Button) width() int { return Width(b.words()) + 4 }
 
 // Click takes a click at (x, y) of a view of w by h cells.
 func (d *Dialog) Click(t *theme.Theme, x, y, w, h int) (answer string, done bool) {
 	lines := strings.Split(d.View(t, w, h), "\n")
-	if d.self || y != len(lines)-3 {
+	rows := len(d.buttons(t, dialogInner(w)))
+	at := y - (len(lines) - 2 - rows)
+	if d.self || at < 0 || at >= rows {
 		return "", false
 	}
-	at := 3
-	for _, b := range d.Buttons {
-		n := Width(b.Label) + 4
-		if b.Key != "" {
-			n += Width(b.Key) + 3
+	if rows == len(d.Buttons) && rows > 1 {
+		if x < 3 || x >= 3+d.Buttons[at].width() {
+			return "", false
 		}
-		if x >= at && x < at+n {
+		return d.Buttons[at].ID, true
+	}
+	left := 3
+	for _, b := range d.Buttons {
+		if x >= left && x < left+b.width() {
 			return b.ID, true
 		}
-		at += n + 2
+		left += b.width() + len(buttonGap)
 	}
 	return "", false
 }
+
+// dialogInner is the width of a dialog's text in w cells.
+func dialogInner(w int) int { return min(max(0, w-8), 60) }

@@ -65,10 +65,11 @@ type (
 		err  error
 	}
 	doneMsg struct {
-		id   task.ID
-		what string
-		said string
-		err  error
+		id    task.ID
+		what  string
+		said  string
+		again string // the app that was to be started again
+		err   error
 	}
 )
 
@@ -144,6 +145,11 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	case doneMsg:
 		if msg.id != s.id {
 			return nil
+		}
+		if msg.again != "" {
+			if ask := s.d.Again(msg.again, msg.err, func(f func(context.Context) error) tea.Cmd { return s.restart(msg.again, f) }); ask != nil {
+				return ask
+			}
 		}
 		if msg.err != nil {
 			return screen.Ask(screen.Failed{What: msg.what, Err: msg.err})
@@ -363,24 +369,29 @@ func (s *Screen) fromFile() tea.Cmd {
 func (s *Screen) stop(a *engine.Instance) tea.Cmd {
 	name, eng, id, life := a.Name, s.d.Engine, s.id, s.d.Life
 	return screen.Ask(screen.Confirm{
-		Dialog: widget.Confirm("Stop "+widget.Clean(name)+"?", []string{
-			"The app ends and its address stops answering. Files in the folders you shared stay as they are.",
-		}, "Stop it", "Let it run"),
+		Dialog: widget.Confirm("Stop "+widget.Clean(name)+"?", screen.StopWords(a), "Stop it", "Let it run"),
 		Answer: func(answer string) tea.Cmd {
 			if answer != "yes" {
 				return nil
 			}
 			return task.Do(func() error { return eng.Stop(life, name, 10*time.Second) },
-				func(err error) tea.Msg { return doneMsg{id, "Stopping " + name, name + " has stopped.", err} })
+				func(err error) tea.Msg { return doneMsg{id, "Stopping " + name, name + " has stopped.", "", err} })
 		},
 	})
 }
 
 // again starts an app that ended, with the same folders and ports.
 func (s *Screen) again(name string) tea.Cmd {
-	eng, id, life := s.d.Engine, s.id, s.d.Life
-	return task.Do(func() error { _, err := eng.Restart(life, name); return err },
-		func(err error) tea.Msg { return doneMsg{id, "Starting " + name, name + " was started again.", err} })
+	eng := s.d.Engine
+	return s.restart(name, func(ctx context.Context) error { _, err := eng.Restart(ctx, name); return err })
+}
+
+func (s *Screen) restart(name string, f func(context.Context) error) tea.Cmd {
+	id, life := s.id, s.d.Life
+	return task.Do(func() error { return f(life) },
+		func(err error) tea.Msg {
+			return doneMsg{id, "Starting " + name, name + " was started again.", name, err}
+		})
 }
 
 func (s *Screen) forget(name string) tea.Cmd {
@@ -392,7 +403,9 @@ func (s *Screen) forget(name string) tea.Cmd {
 				return nil
 			}
 			return task.Do(func() error { return eng.Forget(life, name) },
-				func(err error) tea.Msg { return doneMsg{id, "Removing " + name, name + " is no longer listed.", err} })
+				func(err error) tea.Msg {
+					return doneMsg{id, "Removing " + name, name + " is no longer listed.", "", err}
+				})
 		},
 	})
 }
@@ -413,7 +426,7 @@ func (s *Screen) remove(m *engine.ImageInfo) tea.Cmd {
 			}
 			return task.Do(func() error { return eng.RemoveImage(context.WithoutCancel(life), path) },
 				func(err error) tea.Msg {
-					return doneMsg{id, "Deleting " + name, name + " was deleted, " + widget.Bytes(m.Size) + " are free again.", err}
+					return doneMsg{id, "Deleting " + name, name + " was deleted, " + widget.Bytes(m.Size) + " are free again.", "", err}
 				})
 		},
 	})

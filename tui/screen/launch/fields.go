@@ -79,8 +79,11 @@ func (s *Screen) fill(memory map[string]string) tea.Cmd {
 			{Value: "no", Label: "start fresh each time"}, {Value: "yes", Label: "keep them"},
 		}}
 		f.Help = "Whatever is in your folders is kept in any case."
-		if c.Writable == task.WritableKeep {
+		switch c.Writable {
+		case task.WritableKeep:
 			f.Choice = 1
+		case task.WritableAsk: // the app's maker wants it to be a decision
+			f.Choice = -1
 		}
 		add(f)
 	}

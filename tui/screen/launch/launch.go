@@ -194,7 +194,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		}
 		s.starting = false
 		if msg.err != nil {
-			return screen.Ask(screen.Failed{What: "Starting " + s.title(), Err: msg.err})
+			return s.failed(msg.err)
 		}
 		return screen.Ask(screen.Started{Instance: msg.inst})
 	}
@@ -282,6 +282,8 @@ func (s *Screen) changed(f *widget.Field) tea.Cmd {
 		delete(s.ports, f.ID)
 		id, field, text := s.id, f.ID, f.Value()
 		return tea.Tick(screen.Debounce, func(time.Time) tea.Msg { return portDue{id, field, text} })
+	case f.ID == idKeep:
+		f.Remarks = nil
 	case f.Kind == widget.RadioKind:
 		for _, other := range s.form.Fields {
 			if other.Kind == widget.FolderKind {
@@ -403,6 +405,11 @@ func (s *Screen) launch() tea.Cmd {
 			return screen.Ask(screen.Flash{Tone: widget.Error, Text: "This folder cannot be used."})
 		}
 	}
+	if f := s.form.Field(idKeep); f != nil && f.Value() == "" {
+		f.Remarks = []widget.Remark{{Tone: widget.Error, Text: "Choose one: this app asks you to."}}
+		s.form.Focus(f.ID)
+		return nil
+	}
 	switch {
 	case len(missing) == 0:
 		return s.run()
@@ -438,9 +445,28 @@ func (s *Screen) make(paths []string) tea.Cmd {
 	}, func(err error) tea.Msg { return madeMsg{id, err} })
 }
 
+// failed offers what can be done about a start that did not work.
+func (s *Screen) failed(err error) tea.Cmd {
+	ask := screen.Unkept(err, s.d.Now(), s.runWith, func() tea.Cmd {
+		if f := s.form.Field(idKeep); f != nil {
+			f.SetValue("no")
+			s.compose()
+		}
+		return s.run()
+	})
+	if ask != nil {
+		return ask
+	}
+	return screen.Ask(screen.Failed{What: "Starting " + s.title(), Err: err})
+}
+
 // run starts the app, or builds it first. The answers are remembered.
-func (s *Screen) run() tea.Cmd {
+func (s *Screen) run() tea.Cmd { return s.runWith(engine.LeftoversAsk) }
+
+// runWith is run, with what to do about changes that were not saved last time.
+func (s *Screen) runWith(left engine.Leftovers) tea.Cmd {
 	spec, eng, life, id := s.spec(), s.d.Engine, s.d.Life, s.id
+	spec.Leftovers = left
 	mem, app, answers := s.d.Memory, s.target.Name, s.answers()
 	save := task.Do(func() error { return mem.Save(app, answers) }, func(err error) tea.Msg {
 		if err != nil {

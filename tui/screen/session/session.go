@@ -144,6 +144,9 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 			return nil
 		}
 		delete(s.busy, msg.name)
+		if ask := s.unkept(msg.name, msg.err); ask != nil {
+			return ask
+		}
 		if msg.err != nil {
 			return screen.Ask(screen.Failed{What: msg.was + " " + msg.name, Err: msg.err})
 		}
@@ -326,14 +329,8 @@ const grace = 10 * time.Second
 func (s *Screen) stop() tea.Cmd {
 	a := s.app()
 	name, eng := a.Name, s.d.Engine
-	body := []string{"The app ends and its address stops answering. Files in the folders you shared stay as they are."}
-	if !a.Spec.Writable {
-		body = append(body, "What it changed elsewhere inside the container is thrown away.")
-	} else {
-		body = append(body, "What it changed inside the container is kept in it.")
-	}
 	return screen.Ask(screen.Confirm{
-		Dialog: widget.Confirm("Stop "+name+"?", body, "Stop it", "Let it run"),
+		Dialog: widget.Confirm("Stop "+widget.Clean(name)+"?", screen.StopWords(a), "Stop it", "Let it run"),
 		Answer: func(id string) tea.Cmd {
 			if id != "yes" {
 				return nil
@@ -365,6 +362,13 @@ func (s *Screen) restart() tea.Cmd {
 			}
 			return again()
 		},
+	})
+}
+
+// unkept asks what to do when an app could not be started again because of what it changed the last time.
+func (s *Screen) unkept(name string, err error) tea.Cmd {
+	return s.d.Again(name, err, func(f func(context.Context) error) tea.Cmd {
+		return s.act(name, "Starting", name+" was started again.", f)
 	})
 }
 

@@ -97,61 +97,55 @@ func (s *Screen) checksPage(w, h int) []string {
 	} else {
 		out = append(out, t.Muted.Render("This computer can run them:"))
 	}
-	room := max(1, h-len(out)-len(s.head(w)))
-	for i, c := range s.all() {
-		if n := len(s.all()); i == room-1 && n > room && !s.why {
-			return append(out, "  "+t.Muted.Render(fmt.Sprintf("%s and %d more; ctrl+p, “Check this computer” lists all", theme.Ellipsis, n-i)))
-		}
+	shown, rest := s.brief()
+	for _, c := range shown {
 		out = append(out, s.checkLine(c, w))
-		if s.why || c.Status == engine.StatusBad {
-			for _, x := range []string{c.Detail, c.Advice} {
-				for _, l := range widget.Wrap(widget.Clean(x), max(1, min(w, text)-6)) {
-					out = append(out, "      "+t.Muted.Render(l))
-				}
-			}
-			if c.Admin != "" && c.Status == engine.StatusBad {
-				out = append(out, "      "+t.Muted.Render("administrator:  ")+widget.Clean(c.Admin))
+		if c.Status != engine.StatusBad {
+			continue
+		}
+		for _, x := range []string{c.Detail, c.Advice} {
+			for _, l := range widget.Wrap(widget.Clean(x), max(1, min(w, text)-6)) {
+				out = append(out, "      "+t.Muted.Render(l))
 			}
 		}
+		if c.Admin != "" {
+			out = append(out, "      "+t.Muted.Render("administrator:  ")+widget.Clean(c.Admin))
+		}
+	}
+	if len(rest) > 0 {
+		remarks := 0
+		for _, c := range rest {
+			if c.Status == engine.StatusNote {
+				remarks++
+			}
+		}
+		say := fmt.Sprintf("and %d more", len(rest))
+		if remarks > 0 {
+			say += " (" + widget.Count(remarks, "remark", "remarks") + ", nothing to do)"
+		}
+		out = append(out, "  "+t.Muted.Render(theme.Ellipsis+" "+say+"   ")+t.Accent.Render("w")+t.Muted.Render(" shows all"))
+	}
+	if room := max(0, h-len(s.head(w))); len(out) > room && room > 0 {
+		out = append(out[:room-1:room-1], "  "+t.Muted.Render(theme.Ellipsis+"   ")+t.Accent.Render("w")+t.Muted.Render(" shows all"))
 	}
 	return out
 }
 
-// all are the doctor's checks and what newcomers meet first; what does not work comes first.
-func (s *Screen) all() []engine.Check {
-	out := append([]engine.Check(nil), s.checks...)
-	port := engine.Check{Name: "port", Status: engine.StatusOK, Title: fmt.Sprintf("Port %d is free", s.port.Port), Term: "notebooks like it",
-		Detail: "Pages of apps are reached at an address of this computer that ends in a number, the port."}
-	if !s.port.Free {
-		port.Status = engine.StatusNote
-		port.Title = fmt.Sprintf("Port %d is in use by %s", s.port.Port, orElse(s.port.Holder, "another program"))
-		port.Term = "Carrel will pick a free one"
-	}
-	said := map[string]bool{}
+// usual are the checks a newcomer is shown; the others only where they found something that does not work.
+var usual = map[string]bool{"user-namespaces": true, "fuse": true, "port": true, "disk": true, "doctor": true}
+
+// brief are the checks that are shown, what does not work first, and those that are not.
+func (s *Screen) brief() (shown, rest []engine.Check) {
 	for _, c := range s.checks {
-		said[c.Name] = true
-	}
-	if s.port.Port > 0 && !said["port"] {
-		out = append(out, port)
-	}
-	if s.dir != "" && !said["disk"] {
-		space := engine.Check{Name: "space", Status: engine.StatusOK, Title: fmt.Sprintf("%s free for images in %s", widget.Bytes(s.free), widget.Tilde(s.dir, s.d.Home)),
-			Detail: "An image is one file, from some 10 MB to a few GB."}
-		if s.free < 2e9 {
-			space.Status, space.Advice = engine.StatusNote, "Images of notebooks take 200 MB to 2 GB."
+		switch {
+		case c.Status == engine.StatusBad || usual[c.Name]:
+			shown = append(shown, c)
+		default:
+			rest = append(rest, c)
 		}
-		out = append(out, space)
 	}
-	rank := map[engine.Status]int{engine.StatusBad: 0, engine.StatusNote: 1, engine.StatusOK: 1}
-	sort.SliceStable(out, func(i, j int) bool { return rank[out[i].Status] < rank[out[j].Status] })
-	return out
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
+	sort.SliceStable(shown, func(i, j int) bool { return shown[i].Status == engine.StatusBad && shown[j].Status != engine.StatusBad })
+	return shown, rest
 }
 
 func (s *Screen) checkLine(c engine.Check, w int) string {
@@ -163,10 +157,14 @@ func (s *Screen) checkLine(c engine.Check, w int) string {
 	case engine.StatusBad:
 		sign = t.Bad.Render(theme.Cross)
 	}
-	title := widget.Clean(c.Title)
+	title := c.Title
+	if len(s.d.Home) > 1 {
+		title = strings.ReplaceAll(title, s.d.Home+"/", "~/")
+	}
+	title = widget.Clean(title)
 	term := widget.Clean(c.Term)
 	lw := min(58, w*2/3)
-	if a := widget.Clean(c.Advice); c.Status == engine.StatusNote && a != "" && !s.why && widget.Width(a) <= w-lw-4 {
+	if a := widget.Clean(c.Advice); c.Status == engine.StatusNote && a != "" && widget.Width(a) <= w-lw-4 {
 		term = a
 	}
 	if widget.Width(title) > lw || w < 64 {

@@ -22,9 +22,6 @@ const App = "welcome"
 // folder is where the welcome app's files go when the person chooses no other.
 const folder = "~/carrel-welcome"
 
-// wanted is the port most notebooks ask for: whether it is free is worth knowing early.
-const wanted = 8888
-
 // Screen is the three pages.
 type Screen struct {
 	screen.Base
@@ -33,11 +30,7 @@ type Screen struct {
 	page int // 0, 1, 2
 
 	checks  []engine.Check
-	port    engine.PortState
-	free    int64
-	dir     string
 	checked bool
-	why     bool // the checks are explained
 
 	reason widget.List // what brings them here
 
@@ -68,9 +61,6 @@ type (
 	checkMsg struct {
 		id     task.ID
 		checks []engine.Check
-		port   engine.PortState
-		free   int64
-		dir    string
 	}
 	entriesMsg struct {
 		id      task.ID
@@ -108,9 +98,7 @@ func (s *Screen) Init() tea.Cmd {
 	id, eng, cat, life := s.id, s.d.Engine, s.d.Catalog, s.d.Life
 	return tea.Batch(
 		task.Call(func() (checkMsg, error) {
-			m := checkMsg{id: id, checks: eng.Doctor(life), port: eng.Port(wanted)}
-			m.free, m.dir = eng.FreeSpace()
-			return m, nil
+			return checkMsg{id: id, checks: eng.Doctor(life)}, nil
 		}, func(m checkMsg, err error) tea.Msg {
 			m.id = id
 			if err != nil {
@@ -150,7 +138,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		s.frame = msg.Frame
 	case checkMsg:
 		if msg.id == s.id {
-			s.checked, s.checks, s.port, s.free, s.dir = true, msg.checks, msg.port, msg.free, msg.dir
+			s.checked, s.checks = true, msg.checks
 		}
 	case entriesMsg:
 		if msg.id == s.id {
@@ -294,7 +282,7 @@ func (s *Screen) Actions() []screen.Action {
 		return []screen.Action{
 			screen.Do(screen.On("enter", "space", "right"), "next", "", s.next),
 			skip,
-			screen.Do(screen.On("w"), "why these checks", "Explain the checks", func() tea.Cmd { s.why = !s.why; return nil }),
+			screen.Do(screen.On("w"), "why these checks", "Explain the checks", func() tea.Cmd { return screen.Ask(screen.OpenDoctor{}) }),
 		}
 	case 1:
 		return []screen.Action{
