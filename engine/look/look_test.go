@@ -2,9 +2,11 @@ package look
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -286,9 +288,7 @@ func FuzzRPM(f *testing.F) {
 	f.Add([]byte("RpmP\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00"), uint8(1))
 	f.Add(bytes.Repeat([]byte{0x61, 0x15, 0x06, 0}, 200), uint8(2))
 	for i, name := range rpmSamples {
-		if b, err := os.ReadFile(filepath.Join("testdata", name)); err == nil {
-			f.Add(b, uint8(i))
-		}
+		f.Add(sample(f, name), uint8(i))
 	}
 	f.Fuzz(func(_ *testing.T, data []byte, form uint8) {
 		for i, read := range []func([]byte) ([]Package, error){readRPMSQLite, readRPMNdb, readRPMBerkeley} {
@@ -300,3 +300,39 @@ func FuzzRPM(f *testing.F) {
 }
 
 var rpmSamples = []string{"rpmdb.sqlite", "Packages.db", "Packages"}
+
+// sample is a database of testdata: one that rpm made, its rows in a hash that Berkeley DB's tools made (and rpm reads),
+// and the same laid out as rpm's ndb.
+func sample(t testing.TB, name string) []byte {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", name+".gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestRPM(t *testing.T) {
+	want := []string{"rpm another 0.9-3", "rpm filler1 0.9-3", "rpm filler2 0.9-3", "rpm filler3 0.9-3", "rpm sample 4:1.2-3"}
+	for _, name := range rpmSamples {
+		got, err := Packages(t.Context(), memory(map[string]string{"var/lib/rpm/" + name: string(sample(t, name))}))
+		if err != nil || len(got.Notes) > 0 {
+			t.Fatalf("%s: %v, %v", name, err, got.Notes)
+		}
+		if d := cmp.Diff(want, names(got.Packages)); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+		if len(got.Packages) > 0 && got.Packages[0].Arch != "noarch" {
+			t.Errorf("%s: %+v", name, got.Packages[0])
+		}
+	}
+}

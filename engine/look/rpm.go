@@ -26,7 +26,7 @@ const (
 	typeInt32  = 4
 	typeString = 6
 
-	maxTags = 64 << 10
+	maxTags = 1024 // they have about a hundred
 )
 
 // rpmPackage reads a header as the databases hold it (rpm, header.c): two counts, an index of 16 bytes for each tag, and
@@ -142,6 +142,7 @@ func readRPMBerkeley(data []byte) ([]Package, error) {
 		return nil
 	}
 	var list []Package
+	left := len(data) / size // overflow pages belong to one value each
 	for n := uint32(1); int64(n) < int64(len(data)/size); n++ {
 		p := page(n)
 		if p[25] != pageHash && p[25] != pageUnsorted {
@@ -162,7 +163,7 @@ func readRPMBerkeley(data []byte) ([]Package, error) {
 					continue
 				}
 				header := make([]byte, 0, length)
-				for next := order.Uint32(p[at+4:]); next != 0 && int64(len(header)) < length; {
+				for next := order.Uint32(p[at+4:]); next != 0 && int64(len(header)) < length && left > 0; left-- {
 					o := page(next)
 					if o == nil || o[25] != pageOverflow {
 						break
