@@ -125,10 +125,16 @@ func (x *Terminal) Prompt() string {
 	})
 	// The settings go to a file: the screen may be narrower than they are.
 	file := x.home.Path("stty")
-	x.Command("stty -a > stty; echo settings written")
-	x.Wait("\nsettings written")
-	settings, err := os.ReadFile(file)
-	if err != nil {
+	x.Command("stty -a > stty.part; mv stty.part stty")
+	var settings []byte
+	if !Until(deadline, func() bool {
+		var err error
+		settings, err = os.ReadFile(file)
+		return err == nil
+	}) {
+		x.t.Fatalf("the shell does not answer:\n%s", x.Screen())
+	}
+	if err := os.Remove(file); err != nil {
 		x.t.Fatal(err)
 	}
 	words := strings.Fields(strings.ReplaceAll(string(settings), ";", " "))
