@@ -149,3 +149,40 @@ func TestApptainerRunsOursFromAStream(t *testing.T) {
 		t.Errorf("inspect: got %q", got)
 	}
 }
+
+// TestInspectsAsApptainer compares what is shown of an image, byte by byte.
+func TestInspectsAsApptainer(t *testing.T) {
+	apptainertest.Command(t)
+	root := shellRoot(t)
+	scaffolded(t, root, full())
+	image := sifOf(t, root, full().Definition)
+	m := open(t, image)
+	meta, err := m.Metadata()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := []struct {
+		args []string
+		s    Selection
+	}{
+		{nil, Selection{}},
+		{[]string{"-d", "-e", "-H", "-l", "-r", "-s", "-t"}, Selection{Labels: true, Environment: true, Definition: true, Runscript: true, Startscript: true, Test: true, Help: true}},
+		{[]string{"--environment", "--runscript"}, Selection{Environment: true, Runscript: true}},
+		{[]string{"--list-apps"}, Selection{Apps: true}},
+		{[]string{"--app", "one"}, Selection{App: "one"}},
+		{[]string{"--app", "one", "-r", "-e"}, Selection{App: "one", Runscript: true, Environment: true}},
+	}
+	for _, row := range rows {
+		if got, want := meta.Text(row.s), apptainertest.Run(t, append(append([]string{"inspect"}, row.args...), image)...); got != want {
+			t.Errorf("%q: got %q, want %q", row.args, got, want)
+		}
+		got, err := meta.Document(row.s)
+		want := apptainertest.Run(t, append(append([]string{"inspect", "--json"}, row.args...), image)...)
+		if err != nil || string(got) != want {
+			t.Errorf("%q: %v: got %s, want %s", row.args, err, got, want)
+		}
+	}
+	if got, err := meta.Document(Everything); err != nil || string(got) != apptainertest.Run(t, "inspect", "--all", image) {
+		t.Errorf("all: %v: %s", err, got)
+	}
+}
