@@ -3,12 +3,18 @@ package engine
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"sort"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
 
 	"carrel/engine/card"
 	"carrel/engine/definition"
 	"carrel/engine/doctor"
 	"carrel/engine/image"
+	"carrel/engine/oci"
 )
 
 // Inspection is what an image says about itself.
@@ -22,39 +28,94 @@ type Inspection struct {
 	Help        string            `json:"help,omitempty"`
 	Environment map[string]string `json:"environment,omitempty"` // text of files by path
 	Apps        []string          `json:"apps,omitempty"`        // names of SCIF apps
+
+	metadata image.Metadata
 }
 
-// Inspect reads what an image says about itself, without starting it.
+// Inspect reads what an image says about itself, without starting it. Of an image in a registry it is what the
+// configuration says, without any layer; Path is then the reference.
 func (e *Engine) Inspect(ctx context.Context, name string) (Inspection, error) {
-	t, err := e.Resolve(ctx, name)
-	if err != nil {
-		return Inspection{}, err
-	}
-	if !t.Built {
-		return Inspection{}, fmt.Errorf("inspect %s: its image is not built yet (carrel build %s)", name, name)
-	}
-	info, err := e.describe(t.Path)
-	if err != nil {
-		return Inspection{}, err
-	}
-	img, err := image.Open(t.Path)
+	img, t, err := e.open(ctx, "inspect", name)
 	if err != nil {
 		return Inspection{}, err
 	}
 	defer img.Close()
+	info := e.describeRemote(t, img)
+	if img.Kind != image.Registry && t.Kind != TargetRemote || t.Built {
+		if info, err = e.describe(t.Path); err != nil {
+			return Inspection{}, err
+		}
+	}
 	m, err := img.Metadata()
 	if err != nil {
 		return Inspection{}, err
 	}
 	out := Inspection{
 		ImageInfo: info, Labels: m.Labels, Definition: img.Definition(), Runscript: m.Runscript, Startscript: m.Startscript,
-		Test: m.Test, Help: m.Help, Environment: m.Environment,
+		Test: m.Test, Help: m.Help, Environment: m.Environment, metadata: m,
 	}
+	out.metadata.Definition = out.Definition
 	for name := range m.Apps {
 		out.Apps = append(out.Apps, name)
 	}
 	sort.Strings(out.Apps)
 	return out, nil
+}
+
+// Selection is a part of what an image says about itself.
+type Selection = image.Selection
+
+// Everything selects all there is.
+var Everything = image.Everything
+
+// Text is a part of an Inspection as `apptainer inspect` prints it. It is not made harmless for a terminal beyond what
+// package image does: it may have several lines.
+func (in *Inspection) Text(s Selection) string { return in.metadata.Text(s) }
+
+// Document is the same as `apptainer inspect --json` prints it.
+func (in *Inspection) Document(s Selection) ([]byte, error) { return in.metadata.Document(s) }
+
+// open opens the image that a name stands for; one in a registry, or behind a reference, without fetching its layers.
+func (e *Engine) open(ctx context.Context, verb, name string) (*image.Image, Target, error) {
+	t, err := e.Resolve(ctx, name)
+	switch {
+	case err != nil:
+		return nil, t, err
+	case t.Built:
+		img, err := image.Open(t.Path)
+		return img, t, err
+	case t.Kind == TargetRemote:
+		img, err := image.OpenReference(ctx, t.Ref, e.ociOptions(t.Ref))
+		return img, t, err
+	}
+	return nil, t, &notBuiltError{verb, name}
+}
+
+// notBuiltError is a catalog entry of which there is no image yet.
+type notBuiltError struct{ verb, name string }
+
+func (e *notBuiltError) Error() string {
+	return fmt.Sprintf("%s %s: its image is not built yet", e.verb, e.name)
+}
+func (e *notBuiltError) Hint() string { return "build it: carrel build " + e.name }
+
+// ociOptions say how images are got from registries.
+func (e *Engine) ociOptions(ref string) oci.Options {
+	host, _, _ := strings.Cut(strings.TrimPrefix(ref, "docker://"), "/")
+	bare, _, _ := strings.Cut(host, ":")
+	insecure := slices.Contains(e.c.Insecure, host) || bare == "localhost" || bare == "127.0.0.1" || strings.HasPrefix(host, "[::1]")
+	return oci.Options{Keychain: authn.DefaultKeychain, CacheDir: filepath.Join(e.c.CacheDir, "oci"), Insecure: insecure}
+}
+
+func (e *Engine) describeRemote(t Target, img *image.Image) ImageInfo {
+	info := ImageInfo{Name: t.Name, Path: t.Ref, Kind: string(img.Kind), Size: img.Size, Arch: img.Arch}
+	if labels, err := img.Labels(); err == nil {
+		info.Title = labels["org.opencontainers.image.title"]
+	}
+	if m := img.OCI(); m != nil {
+		info.ModTime = m.Config.Created
+	}
+	return info
 }
 
 // Card is how an image, or a catalog entry that may not be built yet, explains itself.

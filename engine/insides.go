@@ -1,0 +1,244 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"carrel/engine/image"
+	"carrel/engine/look"
+	"carrel/engine/tree"
+)
+
+// What is in images; see package look.
+type (
+	ImageFile     = look.File
+	ImagePackage  = look.Package
+	Installed     = look.Installed
+	SpaceUsage    = look.Usage
+	Sizes         = look.Sizes
+	Difference    = look.Difference
+	FileChange    = look.Change
+	PackageChange = look.PackageChange
+)
+
+// contents opens an image and its contents. The caller closes the image.
+func (e *Engine) contents(ctx context.Context, verb, name string, opt image.IndexOptions) (*image.Image, fs.FS, error) {
+	img, _, err := e.open(ctx, verb, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	fsys, err := img.Contents(ctx, opt)
+	if err != nil {
+		return nil, nil, errors.Join(err, img.Close())
+	}
+	return img, fsys, nil
+}
+
+// inside names the image in errors about paths in it.
+func inside(name string, err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Errorf("%s: /%s: %w", name, p.Path, p.Err)
+	}
+	return err
+}
+
+// Files lists a folder of an image ("/" is its root), or describes one file of it. No layer of a registry's image is kept
+// but in the cache; images in files are not unpacked.
+func (e *Engine) Files(ctx context.Context, name, at string) ([]ImageFile, error) {
+	img, fsys, err := e.contents(ctx, "list", name, image.IndexOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer img.Close()
+	list, err := look.List(fsys, at)
+	return list, inside(name, err)
+}
+
+// ReadFile reads a file of an image; one of more than limit bytes (0: any) is a *look.TooLargeError.
+func (e *Engine) ReadFile(ctx context.Context, name, at string, limit int64) ([]byte, error) {
+	want := look.Clean(at)
+	img, fsys, err := e.contents(ctx, "read", name, image.IndexOptions{Keep: func(f *tree.Entry) bool { return f.Path == want }})
+	if err != nil {
+		return nil, err
+	}
+	defer img.Close()
+	b, err := look.Read(fsys, at, limit)
+	return b, inside(name, err)
+}
+
+// CatFile writes a file of an image, of any length.
+func (e *Engine) CatFile(ctx context.Context, name, at string, w io.Writer) error {
+	img, fsys, err := e.contents(ctx, "read", name, image.IndexOptions{})
+	if err != nil {
+		return err
+	}
+	defer img.Close()
+	f, err := fsys.Open(look.Clean(at))
+	if err != nil {
+		return inside(name, err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return errors.Join(err, fmt.Errorf("%s: %s: not a regular file", name, path.Clean("/"+at)))
+	}
+	_, err = io.Copy(w, f)
+	return inside(name, err)
+}
+
+// Packages lists what package managers installed in an image.
+func (e *Engine) Packages(ctx context.Context, name string) (Installed, error) {
+	img, fsys, err := e.contents(ctx, "read", name, image.IndexOptions{Keep: look.IsRecord})
+	if err != nil {
+		return Installed{}, err
+	}
+	defer img.Close()
+	list, err := look.Packages(ctx, fsys)
+	return list, inside(name, err)
+}
+
+// Sizes tells what takes the space below a path of an image ("/" is its root).
+func (e *Engine) Sizes(ctx context.Context, name, at string) (Sizes, error) {
+	img, fsys, err := e.contents(ctx, "measure", name, image.IndexOptions{})
+	if err != nil {
+		return Sizes{}, err
+	}
+	defer img.Close()
+	s, err := look.Measure(ctx, fsys, at, img.Stored)
+	return s, inside(name, err)
+}
+
+// Diff compares the contents of two images: what has to happen to the first to get the second.
+func (e *Engine) Diff(ctx context.Context, before, after string) (Difference, error) {
+	opt := image.IndexOptions{Keep: look.IsRecord, Digest: true}
+	a, old, err := e.contents(ctx, "compare", before, opt)
+	if err != nil {
+		return Difference{}, err
+	}
+	defer a.Close()
+	b, now, err := e.contents(ctx, "compare", after, opt)
+	if err != nil {
+		return Difference{}, err
+	}
+	defer b.Close()
+	return look.Diff(ctx, old, now)
+}
+
+// Copied is what CopyOut did.
+type Copied struct {
+	Path    string   `json:"path"`  // what was made
+	Files   int64    `json:"files"` // everything but folders
+	Bytes   int64    `json:"bytes"`
+	Skipped []string `json:"skipped,omitempty"` // devices and sockets, by their paths below Path
+}
+
+// CopyOut copies a file or folder out of an image to dest on the host: into it under its own name when dest is a folder,
+// else as dest, whose folder must exist. What is there of the same name is replaced, folders are merged. Symbolic links
+// stay links, except for one that is copied itself. Nothing is written outside of dest, whatever names and links the image
+// has; set-user-id marks and owners are not copied.
+func (e *Engine) CopyOut(ctx context.Context, name, at, dest string) (Copied, error) {
+	img, _, err := e.open(ctx, "copy from", name)
+	if err != nil {
+		return Copied{}, err
+	}
+	defer img.Close()
+	source, info, err := img.Subtree(ctx, look.Clean(at), true)
+	if err != nil {
+		return Copied{}, inside(name, err)
+	}
+	target := e.expand(dest)
+	if st, err := os.Stat(target); err == nil && st.IsDir() {
+		if base := path.Base(path.Clean("/" + at)); base != "/" {
+			target = filepath.Join(target, base)
+		}
+	}
+	if st, err := os.Lstat(target); err == nil && st.IsDir() && !info.IsDir() {
+		return Copied{}, fmt.Errorf("copy to %s: it is a folder", target)
+	}
+	if _, err := os.Stat(filepath.Dir(target)); err != nil {
+		return Copied{}, fmt.Errorf("copy to %s: %w", target, err)
+	}
+	c := &copySink{out: Copied{Path: target}}
+	if info.IsDir() {
+		err = c.into(ctx, target, source)
+	} else {
+		err = c.file(ctx, target, source)
+	}
+	return c.out, inside(name, err)
+}
+
+// copySink is between a part of an image and the host.
+type copySink struct {
+	out  Copied
+	sink tree.Sink
+}
+
+func (c *copySink) into(ctx context.Context, dir string, source tree.Source) error {
+	u, err := tree.Unpack(dir, tree.UnpackOptions{OwnerAccess: true, SkipXattrs: true})
+	if err != nil {
+		return err
+	}
+	c.sink = u
+	err = source.WriteTo(ctx, c)
+	_, cerr := u.Close()
+	return errors.Join(err, cerr)
+}
+
+// file writes a single file beside its place and gives it its name when it is complete.
+func (c *copySink) file(ctx context.Context, target string, source tree.Source) error {
+	dir, err := os.MkdirTemp(filepath.Dir(target), ".carrel-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := c.into(ctx, dir, renamed{source, "copy"}); err != nil {
+		return err
+	}
+	if len(c.out.Skipped) > 0 {
+		return fmt.Errorf("copy to %s: only files, links and folders can be copied", target)
+	}
+	return os.Rename(filepath.Join(dir, "copy"), target)
+}
+
+// Add implements tree.Sink.
+func (c *copySink) Add(entry tree.Entry, body io.Reader) error {
+	entry.Mode &^= 0o6000
+	switch {
+	case entry.HardLink != "":
+		c.out.Files++
+	case entry.Type() == tree.TypeDir:
+	case entry.Type() == tree.TypeRegular, entry.Type() == tree.TypeSymlink, entry.Type() == tree.TypeFifo:
+		c.out.Files++
+		c.out.Bytes += entry.Size
+	default:
+		c.out.Skipped = append(c.out.Skipped, entry.Path)
+		return nil
+	}
+	return c.sink.Add(entry, body)
+}
+
+// renamed is a source of one entry, under another name.
+type renamed struct {
+	tree.Source
+	name string
+}
+
+func (r renamed) WriteTo(ctx context.Context, sink tree.Sink) error {
+	return r.Source.WriteTo(ctx, renamingSink{sink, r.name})
+}
+
+type renamingSink struct {
+	tree.Sink
+	name string
+}
+
+func (r renamingSink) Add(entry tree.Entry, body io.Reader) error {
+	entry.Path = r.name
+	return r.Sink.Add(entry, body)
+}
