@@ -25,6 +25,8 @@ type (
 	Difference    = look.Difference
 	FileChange    = look.Change
 	PackageChange = look.PackageChange
+	// FileTooLargeError is a file that is longer than a caller takes.
+	FileTooLargeError = look.TooLargeError
 )
 
 // contents opens an image and its contents. The caller closes the image.
@@ -61,7 +63,7 @@ func (e *Engine) Files(ctx context.Context, name, at string) ([]ImageFile, error
 	return list, inside(name, err)
 }
 
-// ReadFile reads a file of an image; one of more than limit bytes (0: any) is a *look.TooLargeError.
+// ReadFile reads a file of an image; one of more than limit bytes (0: any) is a *FileTooLargeError.
 func (e *Engine) ReadFile(ctx context.Context, name, at string, limit int64) ([]byte, error) {
 	want := look.Clean(at)
 	img, fsys, err := e.contents(ctx, "read", name, image.IndexOptions{Keep: func(f *tree.Entry) bool { return f.Path == want }})
