@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"carrel/engine/network"
 	"carrel/engine/network/usernet"
 	"carrel/engine/sandbox"
+	"carrel/internal/atomicfile"
 )
 
 // Stdio are the standard files of a process; nil is /dev/null.
@@ -252,7 +254,6 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 		return 0, err
 	}
 	defer p.close()
-	e.ran(t.Path)
 	c := p.config
 	c.Stdin, c.Stdout, c.Stderr, c.Note = std.In, std.Out, std.Err, cb.Note
 	for _, n := range p.notes {
@@ -293,6 +294,7 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 		return 0, err
 	}
 	close(started)
+	e.ran(t.Path)
 	if link := k.Link(); link != nil {
 		if a.net, err = outgoing(ctx, link); err != nil && cb.Note != nil {
 			cb.Note("no outgoing network in the container: " + err.Error())
@@ -355,7 +357,32 @@ func (e *Engine) probe(ctx context.Context, p *prepared, k *sandbox.Container, s
 	cb.Address(addr, err)
 }
 
-// ran remembers that an image was run.
+// lastRunPrecision is how exactly it is known when an image was last run: one that is run over and over is not written
+// down each time.
+const lastRunPrecision = time.Minute
+
+// ran remembers that an image was run. A list that is out of date is no reason not to run, nor to wait for the disk.
 func (e *Engine) ran(path string) {
-	_ = e.setRecord(path, func(r *record) { r.LastRun = e.c.Now() }) // a list that is out of date is no reason not to run
+	r := e.record(path)
+	now := e.c.Now()
+	if since := now.Sub(r.LastRun); since >= 0 && since < lastRunPrecision {
+		return
+	}
+	r.Path, r.LastRun = path, now
+	data, err := json.Marshal(r)
+	if err != nil {
+		return
+	}
+	file := e.recordPath(path)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return
+	}
+	f, err := atomicfile.Create(file, 0o600)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if _, err := f.Write(data); err == nil {
+		_ = f.CommitCached() // see above
+	}
 }

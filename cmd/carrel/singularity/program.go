@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -70,7 +71,7 @@ func Main(ctx context.Context, c Config) int {
 		// ./image.sif ARGUMENT…: the kernel put the image before what was typed.
 		p.name, args = nameSingularity, append([]string{"run"}, args...)
 	}
-	root := p.root()
+	root := p.root(args)
 	root.SetArgs(args)
 	root.SetIn(c.In)
 	root.SetOut(c.Out)
@@ -78,8 +79,9 @@ func Main(ctx context.Context, c Config) int {
 	return p.finish(root.ExecuteContext(ctx))
 }
 
-// root is the command of all verbs.
-func (p *program) root() *cobra.Command {
+// root is the command of all verbs. Flags are made only for those that args may be about: there are some hundred, and most
+// calls start a container, which should not wait for them.
+func (p *program) root(args []string) *cobra.Command {
 	cobra.EnableCommandSorting = false
 	root := &cobra.Command{
 		Use: p.name, Short: "Containers as files, for research", SilenceErrors: true, SilenceUsage: true,
@@ -111,7 +113,7 @@ func (p *program) root() *cobra.Command {
 	})
 	register(root.Flags(), p.globals())
 	for _, v := range p.verbs() {
-		root.AddCommand(p.command(v))
+		root.AddCommand(p.command(v, slices.Contains(args, v.name)))
 	}
 	root.SetHelpCommand(&cobra.Command{Use: "help [VERB …]", Short: "Tell what a verb does", RunE: func(_ *cobra.Command, args []string) error {
 		target, rest, err := root.Find(args)

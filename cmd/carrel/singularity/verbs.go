@@ -62,16 +62,18 @@ func (p *program) verbs() []verb {
 	}
 }
 
-// command makes cobra's form of a verb.
-func (p *program) command(v verb) *cobra.Command {
+// command makes cobra's form of a verb, with its flags or without.
+func (p *program) command(v verb, flags bool) *cobra.Command {
 	c := &cobra.Command{Use: strings.TrimSpace(v.name + " " + v.args), Short: v.short, DisableFlagsInUseLine: true}
 	if v.differs != "" {
 		c.Long = v.short + ".\n\nOther than Apptainer's: " + v.differs + "."
 	}
 	c.Flags().SetInterspersed(v.interspersed)
-	register(c.Flags(), v.options)
+	if flags {
+		register(c.Flags(), v.options)
+	}
 	for _, b := range v.below {
-		c.AddCommand(p.command(b))
+		c.AddCommand(p.command(b, flags))
 	}
 	c.Args = func(cmd *cobra.Command, args []string) error {
 		if v.run == nil {

@@ -14,8 +14,9 @@ import (
 )
 
 // dropPrivileges makes the calling thread, from which the process is started, as weak as the plan wants it. The other
-// threads of init give up their capabilities too; the bounding set and the filters matter only for what is started.
-func dropPrivileges(p *plan.Process, note func(string)) error {
+// threads of an init that stays give up their capabilities too; the bounding set and the filters matter only for what is
+// started.
+func dropPrivileges(p *plan.Process, stays bool, note func(string)) error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return opError{op: "set no_new_privs", err: err}
 	}
@@ -25,7 +26,7 @@ func dropPrivileges(p *plan.Process, note func(string)) error {
 	case len(p.AddCaps) > 0 || len(p.DropCaps) > 0:
 		err = limitCaps(p.KeepCaps, p.AddCaps, p.DropCaps)
 	case !p.KeepCaps:
-		err = dropCaps()
+		err = dropCaps(stays)
 	}
 	if err != nil {
 		return err
@@ -48,8 +49,9 @@ func dropPrivileges(p *plan.Process, note func(string)) error {
 	return nil
 }
 
-// dropCaps empties every capability set (capabilities(7)).
-func dropCaps() error {
+// dropCaps empties every capability set (capabilities(7)), of all threads or, what is much quicker, of this one: the
+// others end when it becomes another program.
+func dropCaps(allThreads bool) error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && err != unix.EINVAL {
 		return opError{op: "clear ambient capabilities", err: err}
 	}
@@ -64,7 +66,10 @@ func dropCaps() error {
 	}
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
-	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0)
+	errno := unix.ENOTSUP
+	if allThreads {
+		_, _, errno = syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0)
+	}
 	if errno == unix.ENOTSUP { // a binary with cgo, as race-detecting tests are: this thread, which starts all processes
 		_, _, errno = syscall.Syscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0)
 	}

@@ -37,7 +37,7 @@ type incoming struct {
 // reap starts the plan's process and returns its exit status when it has ended (or, with KeepAlive, when the supervisor
 // says stop). All other processes of the container die with process 1 (pid_namespaces(7)).
 func reap(p *plan.Plan, ctl *control) (int, error) {
-	if err := dropPrivileges(&p.Process, ctl.note); err != nil {
+	if err := dropPrivileges(&p.Process, true, ctl.note); err != nil {
 		return 0, err
 	}
 	if !p.Process.KeepCaps {

@@ -167,7 +167,7 @@ func viaShell(l *launch) *launch {
 
 // become replaces init by the process; it returns only an error.
 func become(p *plan.Plan, ctl *control) error {
-	if err := dropPrivileges(&p.Process, ctl.note); err != nil {
+	if err := dropPrivileges(&p.Process, false, ctl.note); err != nil {
 		return err
 	}
 	l, err := prepare(&p.Process, ctl)
