@@ -40,6 +40,7 @@ type Unsaved struct {
 	Files   int       // new or changed
 	Deleted int
 	Bytes   int64
+	Names   []string // "+ /path" or "- /path"; of very many only the first
 }
 
 // UnsavedError is a run with Writable of an image that has unsaved changes.
@@ -257,7 +258,7 @@ func (e *Engine) unsaved(img *image.Image) (*Unsaved, error) {
 	if c.Empty() {
 		return nil, nil
 	}
-	return &Unsaved{Image: img.Path, Since: h.Started, Files: c.Files, Deleted: c.Deleted, Bytes: c.Bytes}, nil
+	return &Unsaved{Image: img.Path, Since: h.Started, Files: c.Files, Deleted: c.Deleted, Bytes: c.Bytes, Names: c.Names}, nil
 }
 
 // Unsaved tells of changes of an image that a killed run left outside of it; nil for none. While an app runs that keeps
@@ -282,6 +283,27 @@ func (e *Engine) holderOf(image string) string {
 		return ""
 	}
 	return fmt.Sprintf("process %d, since %s", h.PID, h.Started.Local().Format("2 January 15:04"))
+}
+
+// Verify compares an image with the digests it carries and returns how many of its parts they vouch for. An error names
+// the first part that was altered.
+func (e *Engine) Verify(ctx context.Context, name string) (parts, vouched int, err error) {
+	t, err := e.Resolve(ctx, name)
+	if err != nil {
+		return 0, 0, err
+	}
+	s, err := sif.Open(t.Path)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer s.Close()
+	checks, err := s.Verify(ctx)
+	for _, c := range checks {
+		if c.By != "" && c.OK {
+			vouched++
+		}
+	}
+	return len(checks), vouched, err
 }
 
 // Compact merges the layers that runs with Writable added to an image into one, and returns its new and old size in bytes.

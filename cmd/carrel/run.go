@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -115,12 +116,40 @@ or the next free one.`,
 			return err
 		}
 		spec.Image, spec.Args, spec.Action = args[0], args[1:], engine.ActionRun
-		if l.detach {
-			return a.detach(cmd.Context(), spec, !l.noWait)
-		}
-		return a.foreground(cmd.Context(), spec)
+		return a.withLeftovers(spec, func(spec engine.RunSpec) error {
+			if l.detach {
+				return a.detach(cmd.Context(), spec, !l.noWait)
+			}
+			return a.foreground(cmd.Context(), spec)
+		})
 	}
 	return c
+}
+
+// withLeftovers runs, and asks the person, where there is one, about changes that a killed run could not save.
+func (a *app) withLeftovers(spec engine.RunSpec, run func(engine.RunSpec) error) error {
+	err := run(spec)
+	var unsaved *engine.UnsavedError
+	if !errors.As(err, &unsaved) || !isTerminal(a.in) || !isTerminal(a.err) {
+		return err
+	}
+	a.say("%s", lines(unsaved.Error()))
+	for {
+		switch a.choose("go on with them (k), delete them (d), list them (l), or do nothing (Enter)?") {
+		case "k":
+			spec.Leftovers = engine.LeftoversKeep
+		case "d":
+			spec.Leftovers = engine.LeftoversDiscard
+		case "l":
+			for _, n := range unsaved.Names {
+				a.say("  %s", clean(n))
+			}
+			continue
+		default:
+			return err
+		}
+		return run(spec)
+	}
 }
 
 // ensure builds what is to be run, when it is not there yet.

@@ -96,7 +96,16 @@ func (a *app) printJSON(v any) error {
 
 // ask asks a yes-or-no question on the terminal; Enter means yes.
 func (a *app) ask(question string) bool {
-	fmt.Fprintf(a.err, "%s [Y/n] ", question)
+	switch a.choose(question + " [Y/n]") {
+	case "", "y", "yes":
+		return true
+	}
+	return false
+}
+
+// choose asks and returns the answer in lower case, "n" when there is none.
+func (a *app) choose(question string) string {
+	fmt.Fprintf(a.err, "%s ", question)
 	var answer strings.Builder
 	buf := make([]byte, 1)
 	for {
@@ -106,15 +115,10 @@ func (a *app) ask(question string) bool {
 			continue
 		}
 		if n == 1 {
-			break
+			return strings.ToLower(strings.TrimSpace(answer.String()))
 		}
 		if err != nil {
-			return false
+			return "n"
 		}
 	}
-	switch strings.ToLower(strings.TrimSpace(answer.String())) {
-	case "", "y", "yes":
-		return true
-	}
-	return false
 }

@@ -45,8 +45,13 @@ type Changes struct {
 	// Files counts the files, links and devices that are new or changed, Deleted the names that are gone, Bytes the content.
 	Files, Deleted int
 	Bytes          int64
-	any            bool
+	// Names lists them, at most maxNames: the path in the container, behind "+ " or "- ".
+	Names []string
+	any   bool
 }
+
+// maxNames bounds the list of names: it is for people.
+const maxNames = 1000
 
 // Read looks through an upper folder, without reading the files' contents.
 func Read(upper string, o Options) (*Changes, error) {
@@ -103,14 +108,22 @@ func (c *Changes) dir(p string, mounts map[string]bool) (keep bool, err error) {
 		}
 		if isWhiteout(info) {
 			c.Deleted++
+			c.name("- ", q)
 			continue
 		}
 		c.Files++
+		c.name("+ ", q)
 		if info.Mode().IsRegular() {
 			c.Bytes += info.Size()
 		}
 	}
 	return keep, nil
+}
+
+func (c *Changes) name(what, p string) {
+	if len(c.Names) < maxNames {
+		c.Names = append(c.Names, what+"/"+p)
+	}
 }
 
 // dirChanged tells whether a folder of the upper has something of its own: it is new and was not made for a mount, or it

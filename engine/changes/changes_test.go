@@ -116,6 +116,9 @@ func TestChanges(t *testing.T) {
 			if c.Empty() != tc.empty || c.Files != tc.files || c.Deleted != tc.deleted {
 				t.Errorf("empty %v, %d files, %d deleted; want %v, %d, %d", c.Empty(), c.Files, c.Deleted, tc.empty, tc.files, tc.deleted)
 			}
+			if len(c.Names) != tc.files+tc.deleted {
+				t.Errorf("names %q", c.Names)
+			}
 			if tc.empty {
 				return
 			}
