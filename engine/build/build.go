@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"carrel/engine/definition"
@@ -33,6 +34,8 @@ type builder struct {
 	used     []used   // bases, for the provenance
 	resume   *entry   // the kept tree of a failed build
 	force    []string // variables of the section that runs
+	at       trace    // the command it is at
+	current  string   // name of the stage that is built, where there are several
 	opaque   bool     // not all inputs are known
 	fetched  *downloads
 	releases []func() // called at the end, last first
@@ -82,7 +85,11 @@ func (b *builder) release() {
 // Run builds the image. It has to be called in a mount namespace of its own, as root of it. When ctx ends it stops the
 // running section and removes what it made.
 func Run(ctx context.Context, spec Spec, sink progress.Sink) (Result, error) {
-	b := &builder{spec: spec, sink: sink, stages: map[string]*stage{}}
+	b := &builder{spec: spec, stages: map[string]*stage{}}
+	b.sink = func(e progress.Event) {
+		e.Stage = b.current
+		sink.Send(e)
+	}
 	if err := b.read(); err != nil {
 		return Result{}, err
 	}
@@ -106,6 +113,11 @@ func Run(ctx context.Context, spec Spec, sink progress.Sink) (Result, error) {
 	b.opaque = b.opaque || len(spec.Binds) > 0
 	var last *stage
 	for i, def := range b.file.Stages {
+		if len(b.file.Stages) > 1 {
+			if b.current = def.Name; b.current == "" {
+				b.current = strconv.Itoa(i + 1)
+			}
+		}
 		last, err = b.stage(ctx, i, def)
 		if errors.Is(err, errUnchanged) {
 			return b.upToDate(last)

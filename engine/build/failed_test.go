@@ -2,6 +2,7 @@ package build_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -11,8 +12,10 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"carrel/engine"
+	"carrel/engine/progress"
 )
 
 // broken fails as long as /fixed is missing.
@@ -57,6 +60,17 @@ func TestFailedBuildIsKept(t *testing.T) {
 	out, status := k.debug("/bin/sh", "-c", "cat /trace /note; echo $HOME $APPTAINER_ENVIRONMENT; id -u; test -x /.post.script && echo script; test -d $PIP_CACHE_DIR && echo cache; exit 3")
 	if out != "was here\nnoted/root /.singularity.d/env/91-environment.sh\n0\nscript\ncache\n" || status != 3 {
 		t.Errorf("in the failed container: %q, %d", out, status)
+	}
+	// Going on is interrupted: it stays kept.
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = k.Build(ctx, engine.BuildSpec{Definition: "Singularity", Target: "image.sif", Resume: true}, func(e engine.Event) {
+		if e.Step == progress.StepInstall {
+			cancel()
+		}
+	})
+	cancel()
+	if err == nil {
+		t.Error("a build that was interrupted succeeded")
 	}
 	// It fails again, still kept; then what is missing is made by hand, and the build goes on.
 	if _, _, err := k.try(broken, engine.BuildSpec{Resume: true}); err == nil {
@@ -196,5 +210,44 @@ func TestProvenance(t *testing.T) {
 	p, err := k.Provenance(t.Context(), img.Path)
 	if err != nil || !bytes.Contains(p, []byte(`"agent":"localimage"`)) || !bytes.Contains(p, []byte(`"key":`)) {
 		t.Errorf("got %s, %v", p, err)
+	}
+}
+
+// TestWithoutOverlays builds where the cache lies on an overlay itself, as in many containers of others: no second one can
+// be put there.
+func TestWithoutOverlays(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("missing: root")
+	}
+	dir := t.TempDir()
+	for _, d := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merged := filepath.Join(dir, "merged")
+	opts := "lowerdir=" + dir + "/lower,upperdir=" + dir + "/upper,workdir=" + dir + "/work"
+	if err := unix.Mount("test", merged, "overlay", 0, opts); err != nil {
+		t.Skip("missing: overlay mounts")
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(merged, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	k := newKitIn(t, filepath.Join(merged, "kit"))
+	k.write("note.txt", "noted")
+	for range 2 {
+		img, ev := k.build(header+"%files\n    note.txt /note\n%post\n    cat /note > /made; rm /bin/dd\n", engine.BuildSpec{Force: true})
+		if read(t, img, "/made") != "noted" || has(t, img, "/bin/dd") || !ev.started(progress.StepInstall) {
+			t.Error("the image is wrong")
+		}
+	}
+	if _, _, err := k.try(header+"%post\n    false\n", engine.BuildSpec{Target: "x.sif"}); err == nil {
+		t.Error("a build that fails succeeded")
+	}
+	names, err := os.ReadDir(filepath.Join(k.config.CacheDir, "work"))
+	if err != nil || len(names) > 0 {
+		t.Errorf("left behind: %v, %v", names, err)
 	}
 }

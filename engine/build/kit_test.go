@@ -299,7 +299,7 @@ func (k *kit) workEmpty() {
 			k.t.Error(err)
 		}
 		for _, n := range names {
-			if dir == k.cwd && !strings.HasPrefix(n.Name(), ".") && !strings.HasSuffix(n.Name(), ".carrel-old") {
+			if dir == k.cwd && !strings.HasPrefix(n.Name(), ".") {
 				continue
 			}
 			k.t.Errorf("left behind: %s", filepath.Join(dir, n.Name()))

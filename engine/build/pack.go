@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"carrel/engine/progress"
 	"carrel/engine/sif"
 	"carrel/engine/squashfs"
@@ -76,7 +78,12 @@ func (b *builder) write(ctx context.Context, s *stage) (int64, error) {
 	if err := os.MkdirAll(filepath.Dir(b.spec.Target), 0o755); err != nil {
 		return 0, err
 	}
-	if err := sif.Create(ctx, b.spec.Target, c); err != nil {
+	if isDir(b.spec.Target) {
+		err = b.overFolder(ctx, c)
+	} else {
+		err = sif.Create(ctx, b.spec.Target, c)
+	}
+	if err != nil {
 		return 0, err
 	}
 	st, err := os.Stat(b.spec.Target)
@@ -84,6 +91,23 @@ func (b *builder) write(ctx context.Context, s *stage) (int64, error) {
 		return 0, err
 	}
 	return st.Size(), nil
+}
+
+// overFolder writes the image in the place of a sandbox folder.
+func (b *builder) overFolder(ctx context.Context, c sif.Contents) error {
+	if k, _, err := sif.Detect(b.spec.Target); err != nil || k != sif.KindSandbox {
+		return fmt.Errorf("replace %s: it is a folder, but no image", b.spec.Target)
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(b.spec.Target), ".carrel-")
+	if err != nil {
+		return err
+	}
+	defer removeTree(dir)
+	part := filepath.Join(dir, "image")
+	if err := sif.Create(ctx, part, c); err != nil {
+		return err
+	}
+	return replace(part, b.spec.Target)
 }
 
 // writeFolder makes the target a folder: beside its place first, then in one step.
@@ -109,14 +133,32 @@ func (b *builder) writeFolder(ctx context.Context, src tree.Source) (int64, erro
 	if err := errors.Join(err, cerr); err != nil {
 		return 0, err
 	}
-	old := b.spec.Target + ".carrel-old"
-	if _, err := os.Lstat(b.spec.Target); err == nil {
-		if err := os.Rename(b.spec.Target, old); err != nil {
-			return 0, err
-		}
-		defer removeTree(old)
+	return count.bytes, replace(part, b.spec.Target)
+}
+
+// replace gives something complete the name of what is there, which takes its name (renameat2(2)): at no moment is there
+// nothing.
+func replace(part, target string) error {
+	if _, err := os.Lstat(target); errors.Is(err, os.ErrNotExist) {
+		return os.Rename(part, target)
 	}
-	return count.bytes, os.Rename(part, b.spec.Target)
+	err := unix.Renameat2(unix.AT_FDCWD, part, unix.AT_FDCWD, target, unix.RENAME_EXCHANGE)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
+		return &os.LinkError{Op: "replace", Old: part, New: target, Err: err}
+	}
+	// A file system that cannot: one after the other.
+	old, err := os.MkdirTemp(filepath.Dir(target), ".carrel-")
+	if err != nil {
+		return err
+	}
+	defer removeTree(old)
+	if err := os.Rename(target, filepath.Join(old, "old")); err != nil {
+		return err
+	}
+	return os.Rename(part, target)
 }
 
 // counter tells how far the packing is.

@@ -39,7 +39,7 @@ func (b *builder) onHost(ctx context.Context, s *stage, name string) error {
 	}
 	b.start(progress.StepSetup, "%"+name)
 	script := filepath.Join(b.dir, name+".sh")
-	if err := os.WriteFile(script, []byte(sec.Body), 0o700); err != nil {
+	if err := os.WriteFile(script, []byte(traced(sec.Body)), 0o700); err != nil {
 		return b.fail(progress.StepSetup, err)
 	}
 	args, err := sec.Command(script)
@@ -65,7 +65,7 @@ func (b *builder) onHost(ctx context.Context, s *stage, name string) error {
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return &StepError{Step: progress.StepSetup, Section: "%" + name, Line: sec.Line, Status: exit.ExitCode(), Err: err}
+		return b.sectionError(progress.StepSetup, "%"+name, sec, exit.ExitCode())
 	}
 	if err != nil {
 		return b.fail(progress.StepSetup, err)
@@ -106,12 +106,12 @@ func (b *builder) section(ctx context.Context, s *stage, step progress.Step, nam
 	b.force = env
 	status, err := b.run(ctx, s, step, plan.Process{
 		Env: b.environment(), Dir: "/", Umask: postUmask, Action: &plan.Action{Name: "exec", Args: args, Force: env},
-	}, []byte(sec.Body))
+	}, []byte(traced(sec.Body)))
 	if err != nil {
 		return b.fail(step, err)
 	}
 	if status != 0 {
-		return &StepError{Step: step, Section: name, Line: sec.Line, Status: status, Err: fmt.Errorf("exit status %d", status)}
+		return b.sectionError(step, name, sec, status)
 	}
 	return nil
 }
@@ -217,6 +217,7 @@ func (b *builder) lines(step progress.Step) (w *os.File, wait func(), err error)
 	if err != nil {
 		return nil, nil, err
 	}
+	b.at = trace{}
 	var done sync.WaitGroup
 	done.Go(func() {
 		defer r.Close()
@@ -227,7 +228,9 @@ func (b *builder) lines(step progress.Step) (w *os.File, wait func(), err error)
 				if i := strings.LastIndexByte(text, '\r'); i >= 0 { // a progress bar: its last state
 					text = text[i+1:]
 				}
-				b.sink.Line(step, text)
+				if text, shown := b.at.note(text); shown {
+					b.sink.Line(step, text)
+				}
 			}
 			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 				return

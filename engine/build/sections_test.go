@@ -224,6 +224,13 @@ Stage: final
 	if out, _ := k.out(engine.RunSpec{Image: img.Path}); out != "compiled\n" {
 		t.Errorf("run: %q", out)
 	}
+	stages := map[string]bool{}
+	for _, e := range ev.all {
+		stages[e.Stage] = true
+	}
+	if !stages["build"] || !stages["final"] {
+		t.Errorf("events are of the stages %v", stages)
+	}
 }
 
 func TestScratch(t *testing.T) {
@@ -269,7 +276,7 @@ func TestConversions(t *testing.T) {
 	convert := func(from, to string, sandbox bool) string {
 		t.Helper()
 		ev := &events{}
-		info, err := k.Build(t.Context(), engine.BuildSpec{Definition: from, Target: to, Sandbox: sandbox}, ev.sink)
+		info, err := k.Build(t.Context(), engine.BuildSpec{Definition: from, Target: to, Sandbox: sandbox, Force: true}, ev.sink)
 		if err != nil {
 			t.Fatalf("convert %s to %s: %v\n%s", from, to, err, ev.log(""))
 		}
@@ -283,6 +290,13 @@ func TestConversions(t *testing.T) {
 	check(convert(folder, "second.sif", false))
 	check(convert("second.sif", "third.sif", false))
 	check(convert("folder/", "other", true))
+	check(convert("third.sif", "other", true)) // a folder in the place of a folder
+	check(convert("third.sif", "other", false))
+	check(convert("folder", "other", true)) // and of a file
+	k.write("mine/file", "not an image")
+	if _, err := k.Build(t.Context(), engine.BuildSpec{Definition: "folder", Target: "mine", Force: true}, nil); err == nil {
+		t.Error("a folder that is no image was replaced")
+	}
 	k.workEmpty()
 }
 
@@ -297,7 +311,7 @@ func TestBuildFails(t *testing.T) {
 	}{
 		{
 			name: "post", text: header + "\n%post\n    echo before\n    cat /no/such/file\n    echo after\n",
-			err: "%post", section: "%post", line: 4, log: "/no/such/file", hint: "log",
+			err: "%post (line 6): cat /no/such/file: exit status 1", section: "%post", line: 6, log: "/no/such/file", hint: "log",
 		},
 		{
 			name: "test", text: header + "%runscript\n    true\n%test\n    echo testing; exit 3\n",
@@ -305,17 +319,24 @@ func TestBuildFails(t *testing.T) {
 		},
 		{
 			name: "setup", text: header + "%setup\n    echo on host\n    false\n",
-			err: "%setup (line 3): exit status 1", section: "%setup", line: 3, log: "on host",
+			err: "%setup (line 5): false: exit status 1", section: "%setup", line: 5, log: "on host",
 		},
 		{
-			name: "pre", text: header + "%pre\n    exit 9\n", err: "%pre (line 3): exit status 9", section: "%pre", line: 3,
+			name: "pre", text: header + "%pre\n    exit 9\n", err: "%pre (line 4): exit 9: exit status 9", section: "%pre", line: 4,
+		},
+		{
+			name: "another shell", text: header + "%post -c /bin/bash\n    true\n    exit 4\n", err: "%post (line 3): exit status 4", section: "%post", line: 3,
+		},
+		{
+			name: "a command that is not there", text: header + "%post\n    if true; then\n        no-such-command x\n    fi\n",
+			err: "%post (line 5): no-such-command x: exit status 127", section: "%post", line: 5, log: "not found",
 		},
 		{
 			name: "missing source of files", text: header + "%files\n    here.txt /\n    missing.txt /\n",
 			err: "%files (line 5): missing.txt is not there", section: "%files", line: 5, hint: "correct the path",
 		},
 		{
-			name: "appinstall", text: header + "%appinstall foo\n    false\n", err: "%appinstall foo (line 3): exit status 1", section: "%appinstall foo", line: 3,
+			name: "appinstall", text: header + "%appinstall foo\n    false\n", err: "%appinstall foo (line 4): false: exit status 1", section: "%appinstall foo", line: 4,
 		},
 		{
 			name: "app's name leads elsewhere", text: header + "%appinstall ../../escape\n    true\n", err: "cannot be the name of an app", section: "%app…", line: 3,

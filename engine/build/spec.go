@@ -91,6 +91,7 @@ type StepError struct {
 	Section string // "%post"
 	Line    int    // in the definition, 0 when not known
 	Status  int    // of the section's script, 0 when it is not that
+	Command string // the command of the script that failed, where it is known
 	Kept    bool   // the tree is kept, to be looked at or gone on with
 	Err     error
 }
@@ -104,6 +105,9 @@ func (e *StepError) Error() string {
 		s += fmt.Sprintf(" (line %d)", e.Line)
 	}
 	if e.Status != 0 {
+		if e.Command != "" {
+			s += ": " + e.Command
+		}
 		return fmt.Sprintf("%s: exit status %d", s, e.Status)
 	}
 	return s + ": " + e.Err.Error()

@@ -71,7 +71,7 @@ func (b *builder) apps(ctx context.Context, s *stage) error {
 			continue
 		}
 		b.sink.Line(progress.StepApps, "installing "+app.Name)
-		body := "cd /" + dir + "\n" + sec.Body
+		body := "cd /" + dir + "; " + sec.Body // on the same line, so that their numbers stay
 		env := []string{
 			"SCIF_APPNAME=" + app.Name, "SCIF_APPROOT=/" + dir, "SCIF_APPBIN=/" + dir + "/bin", "SCIF_APPLIB=/" + dir + "/lib",
 			"SCIF_APPDATA=/scif/data/" + app.Name, "SCIF_APPINPUT=/scif/data/" + app.Name + "/input", "SCIF_APPOUTPUT=/scif/data/" + app.Name + "/output",
