@@ -5,7 +5,7 @@ PREFIX   ?= /usr/local
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LDFLAGS  := -s -w -X main.buildVersion=$(VERSION)
 
-.PHONY: run build test bench lint install clean FORCE
+.PHONY: run build test bench lint install clean catalog FORCE
 
 run: build
 	@bin/carrel
@@ -33,3 +33,6 @@ install: build
 
 clean:
 	rm -rf bin
+
+catalog:
+	@$(GO) run ./scripts/catalog

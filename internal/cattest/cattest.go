@@ -1,0 +1,89 @@
+package cattest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"carrel/internal/browser"
+)
+
+// App is an app that runs, to be checked.
+type App struct {
+	// URL is what a person opens.
+	URL string
+	// Folder is bound where the app keeps its data; empty without one.
+	Folder string
+	// Picture keeps a picture of the page under a name; nil where nobody wants any.
+	Picture func(name string, png []byte) error
+}
+
+// A Check uses an app in a browser and says what was wrong.
+type Check struct {
+	// Bind is the destination that App.Folder is to be bound to; empty: none.
+	Bind string
+	// Args are given to the app.
+	Args []string
+	// Use does the check.
+	Use func(ctx context.Context, b *browser.Browser, app App) error
+}
+
+// checks are the entries that more can be said of than that they show a page.
+var checks = map[string]Check{
+	"expfactory":    {Bind: "/data", Args: []string{"--trials", "14", "--set", "practice=4"}, Use: experiments},
+	"nginx-jupyter": {Bind: "/opt/notebooks", Use: notebook},
+	"nginx-pages":   {Use: hello},
+	"nginx-basic":   {Use: hello},
+}
+
+// For is the check of a catalog entry.
+func For(name string) Check {
+	if c, ok := checks[name]; ok {
+		return c
+	}
+	return Check{Use: page}
+}
+
+// page wants a page that shows something.
+func page(ctx context.Context, b *browser.Browser, app App) error {
+	if err := b.Open(ctx, app.URL); err != nil {
+		return err
+	}
+	if err := waitFor(ctx, b, 30*time.Second, `document.readyState === "complete" && document.body.innerText.trim().length > 10`); err != nil {
+		return err
+	}
+	return picture(ctx, b, app, "page")
+}
+
+func hello(ctx context.Context, b *browser.Browser, app App) error {
+	if err := page(ctx, b, app); err != nil {
+		return err
+	}
+	return waitFor(ctx, b, 10*time.Second, `document.querySelector("h2").innerText === "Hello World!"`)
+}
+
+func picture(ctx context.Context, b *browser.Browser, app App, name string) error {
+	if app.Picture == nil {
+		return nil
+	}
+	png, err := b.Screenshot(ctx)
+	if err != nil {
+		return err
+	}
+	return app.Picture(name, png)
+}
+
+// waitFor waits for an expression to be true for at most so long.
+func waitFor(ctx context.Context, b *browser.Browser, most time.Duration, expression string) error {
+	within, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	err := b.WaitFor(within, expression)
+	if err == nil {
+		return nil
+	}
+	var text string
+	if b.Run(ctx, `return (window.battery?.error ?? "") + document.body.innerText.slice(0, 300)`, &text) == nil {
+		return fmt.Errorf("%w; the page says %q", err, text)
+	}
+	return err
+}

@@ -1,0 +1,220 @@
+package cattest
+
+import (
+	"context"
+	_ "embed"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"carrel/internal/browser"
+)
+
+//go:embed participant.js
+var participant string
+
+// What the participant noted of an answer. rt is missing where there was none, or where it cannot be known outside.
+type note struct {
+	Experiment, Phase   string
+	Trial               int
+	Condition, Response string
+	Correct             any
+	RT                  *float64
+}
+
+// experiments takes part in all experiments there are, in one session that is interrupted once, and compares the tables with
+// what the participant did.
+func experiments(ctx context.Context, b *browser.Browser, app App) error {
+	const who = "T01"
+	if err := b.OnEveryPage(ctx, participant); err != nil {
+		return err
+	}
+	if err := b.Open(ctx, app.URL); err != nil {
+		return err
+	}
+	if err := waitFor(ctx, b, 20*time.Second, `document.querySelectorAll("[data-experiment]").length >= 12`); err != nil {
+		return err
+	}
+	var names []string
+	if err := b.Run(ctx, `
+		const names = [...document.querySelectorAll("[data-experiment]")].map((n) => n.dataset.experiment);
+		names.forEach((n) => document.querySelector('[data-experiment="' + n + '"]').click());
+		document.querySelector("[name=participant]").value = arguments[0];
+		return names`, &names, who); err != nil {
+		return err
+	}
+	if err := picture(ctx, b, app, "start"); err != nil {
+		return err
+	}
+	if err := b.Click(ctx, "#begin"); err != nil {
+		return err
+	}
+	for i, name := range names {
+		if err := waitFor(ctx, b, time.Minute, fmt.Sprintf(`window.battery?.experiment === %q`, name)); err != nil {
+			return err
+		}
+		// The window is closed in the midst of one, and the session goes on.
+		if name == "flanker" {
+			if err := waitFor(ctx, b, 2*time.Minute, `window.battery?.phase === "main" && window.battery.number === 7`); err != nil {
+				return err
+			}
+			if err := b.Open(ctx, app.URL); err != nil {
+				return err
+			}
+			if err := again(ctx, b, who); err != nil {
+				return err
+			}
+		}
+		// Wait until its first main trial for the picture, then to the end.
+		if err := waitFor(ctx, b, 3*time.Minute, fmt.Sprintf(`window.battery?.phase === "main" && window.battery.experiment === %q`, name)); err != nil {
+			return err
+		}
+		if err := b.Run(ctx, `window.__slow = 1000`, nil); err != nil {
+			return err
+		}
+		if err := waitFor(ctx, b, 20*time.Second, `!document.querySelector(".fixation") && document.querySelector("#stage").innerText.trim() + document.querySelectorAll("#stage svg, .lit").length !== "0"`); err != nil {
+			return err
+		}
+		if err := picture(ctx, b, app, name); err != nil {
+			return err
+		}
+		if err := b.Run(ctx, `delete window.__slow`, nil); err != nil {
+			return err
+		}
+		last := fmt.Sprintf(`window.battery?.phase === "over" || window.battery?.experiment && window.battery.experiment !== %q`, name)
+		if i == 0 || name == "stroop" {
+			if err := b.Run(ctx, `window.__read = true`, nil); err != nil {
+				return err
+			}
+			if err := waitFor(ctx, b, 3*time.Minute, `window.battery?.phase === "debrief" && document.querySelector(".own")`); err != nil {
+				return err
+			}
+			if err := picture(ctx, b, app, name+"-debrief"); err != nil {
+				return err
+			}
+			if err := b.Run(ctx, `window.__read = false`, nil); err != nil {
+				return err
+			}
+		}
+		if err := waitFor(ctx, b, 5*time.Minute, last); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if err := waitFor(ctx, b, time.Minute, `window.battery?.phase === "over"`); err != nil {
+		return err
+	}
+	var text string
+	if err := b.Run(ctx, `return localStorage.getItem("notes")`, &text); err != nil {
+		return err
+	}
+	var notes []note
+	if err := json.Unmarshal([]byte(text), &notes); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := compare(app.Folder, who, name, notes); err != nil {
+			return fmt.Errorf("data of %s: %w", name, err)
+		}
+	}
+	// The page of results.
+	if err := b.Run(ctx, `location.href = "/results"`, nil); err != nil {
+		return err
+	}
+	if err := waitFor(ctx, b, 30*time.Second, fmt.Sprintf(`document.body.dataset.ready === "yes" && document.querySelectorAll("article svg").length >= %d`, len(names))); err != nil {
+		return err
+	}
+	return picture(ctx, b, app, "results")
+}
+
+// again comes back to a session that was interrupted.
+func again(ctx context.Context, b *browser.Browser, who string) error {
+	if err := waitFor(ctx, b, 20*time.Second, `document.querySelectorAll("[data-experiment]").length >= 12`); err != nil {
+		return err
+	}
+	if err := b.Run(ctx, `document.querySelector("[name=participant]").value = arguments[0]; document.querySelector("[data-experiment]").click()`, nil, who); err != nil {
+		return err
+	}
+	if err := b.Click(ctx, "#begin"); err != nil {
+		return err
+	}
+	if err := waitFor(ctx, b, 20*time.Second, `document.querySelector("#resume").open`); err != nil {
+		return err
+	}
+	return b.Click(ctx, `#resume [value="go-on"]`)
+}
+
+// compare holds the main trials of a table against the participant's notes.
+func compare(folder, who, name string, notes []note) error {
+	f, err := os.Open(filepath.Join(folder, who, name+".csv"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	table, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return err
+	}
+	if len(table) < 2 {
+		return errors.New("there are no rows")
+	}
+	var rows []map[string]string
+	for _, line := range table[1:] {
+		row := map[string]string{}
+		for i, column := range table[0] {
+			row[column] = line[i]
+		}
+		if row["participant"] != who || row["experiment"] != name {
+			return fmt.Errorf("a row of %s in %s", row["participant"], row["experiment"])
+		}
+		if row["phase"] == "main" {
+			rows = append(rows, row)
+		}
+	}
+	// A trial that an interruption hit is done twice: the last time counts. A survey numbers the statements of each page.
+	var mine []note
+	at := map[int]int{}
+	for _, n := range notes {
+		if n.Experiment != name || n.Phase != "main" {
+			continue
+		}
+		if i, known := at[n.Trial]; known && name != "likert" {
+			mine[i] = n
+			continue
+		}
+		at[n.Trial] = len(mine)
+		mine = append(mine, n)
+	}
+	if len(rows) != len(mine) {
+		return fmt.Errorf("%d rows for %d answers", len(rows), len(mine))
+	}
+	for i, n := range mine {
+		row := rows[i]
+		correct := ""
+		if c, ok := n.Correct.(float64); ok {
+			correct = strconv.Itoa(int(c))
+		}
+		if row["trial"] != strconv.Itoa(n.Trial) || row["response"] != n.Response || row["condition"] != n.Condition || row["correct"] != correct {
+			return fmt.Errorf("row %d is %v, the participant noted %+v", i+1, row, n)
+		}
+		if n.RT == nil {
+			continue
+		}
+		rt, err := strconv.ParseFloat(row["rt_ms"], 64)
+		// Rounding to a tenth, twice.
+		if err != nil || math.Abs(rt-*n.RT) > 0.2 {
+			return fmt.Errorf("row %d: %s ms, the participant took %.2f", i+1, row["rt_ms"], *n.RT)
+		}
+	}
+	for _, f := range []string{filepath.Join(who, name+".json"), filepath.Join("codebook", name+".csv")} {
+		if info, err := os.Stat(filepath.Join(folder, f)); err != nil || info.Size() == 0 {
+			return fmt.Errorf("%s is missing", f)
+		}
+	}
+	return nil
+}
