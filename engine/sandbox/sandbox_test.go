@@ -303,3 +303,38 @@ func TestAction(t *testing.T) {
 		t.Errorf("2016 runscript: %q", out)
 	}
 }
+
+// TestPlacesInFoldersOfOthers: an image that is a folder of root's, as administrators keep them, has to take binds in places
+// that it lacks, although a user namespace of one id may make nothing in it.
+func TestPlacesInFoldersOfOthers(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("missing: an unprivileged user (root may make anything anywhere)")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("content\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int64{0, 16 << 20} {
+		p := newPlan(t, "/bin/sh", "-c", "cat /opt/carrel-test/a/b/file /etc/carrel-test-file /var/run/carrel-test/file; ls -d /etc/passwd; stat -c %a /opt")
+		p.Layers = []plan.Layer{{Folder: "/"}} // nobody's but root's
+		p.Upper.Size = size
+		var notes []string
+		p.Ops = append(p.Ops,
+			plan.Op{Kind: plan.OpBind, Source: "/nowhere", Dest: "/x", Optional: true},
+			plan.Op{Kind: plan.OpBind, Source: dir, Dest: "/opt/carrel-test/a/b"},
+			plan.Op{Kind: plan.OpBind, Source: filepath.Join(dir, "file"), Dest: "/etc/carrel-test-file"},
+			plan.Op{Kind: plan.OpBind, Source: dir, Dest: "/var/run/carrel-test"}, // by a link, where /var/run is one
+		)
+		status, out, err := run(t, Config{Plan: p, IDs: ids(), Note: func(s string) { notes = append(notes, s) }})
+		var e *Error
+		if errors.As(err, &e) && e.Op == "mount overlay" {
+			t.Skip("missing: a root that an overlay can be put on")
+		}
+		if err != nil || status != 0 || out != "content\ncontent\ncontent\n/etc/passwd\n755\n" || len(notes) != 1 {
+			t.Errorf("size %d: got %d, %q, %v, notes %q", size, status, out, err, notes)
+		}
+	}
+	if _, err := os.Stat("/opt/carrel-test"); err == nil {
+		t.Error("a place was made on the host")
+	}
+}

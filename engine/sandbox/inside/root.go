@@ -12,22 +12,17 @@ import (
 	"carrel/engine/sandbox/plan"
 )
 
-// While the root is made, the file system of init looks like this, in a tmpfs that only its mount namespace has:
+// While the root is made, the file system of init has a tmpfs, that only its mount namespace has, on a folder of the host
+// (base), and in it:
 //
-//	/old            what the host shows
-//	/layerN         a mounted image, lowest first
-//	/upper /work*   of an overlay that is thrown away (in a tmpfs of their own when a size is asked for)
-//	/files/N        contents of OpFile and OpMerge
-//	/root           the overlay: what becomes /
+//	layerN          a mounted image, lowest first
+//	upper work*     of an overlay that is thrown away (in a tmpfs of their own when a size is asked for)
+//	files/N         contents of OpFile and OpMerge
+//	root            the overlay: what becomes /
 //
-// Sources on the host are opened before that, so that their paths mean what the caller meant.
-const (
-	oldRoot = "/old"
-	newRoot = "/root"
-)
-
-// fdDir is where the descriptors of this process appear as paths; it moves with the root.
-var fdDir = "/proc/self/fd/"
+// Sources on the host are opened before that, so that their paths mean what the caller meant, and nothing is looked up by a
+// path of the host any more, but in /proc.
+const fdDir = "/proc/self/fd/" // where the descriptors of this process appear as paths
 
 func fdPath(fd int) string { return fdDir + strconv.Itoa(fd) }
 
@@ -37,6 +32,7 @@ var stages = []string{"/tmp", "/run", "/var/tmp", "/dev/shm", "/mnt", "/var"}
 type rootMaker struct {
 	plan  *plan.Plan
 	ctl   *control
+	base  string // where the tmpfs is
 	tree  tree
 	files int
 	// sources holds the opened source of each bind, by index in plan.Ops; -1 where an optional one is missing.
@@ -63,24 +59,19 @@ func (r *rootMaker) make() error {
 	if err != nil {
 		return err
 	}
-	if err := r.mountRoot(lowers); err != nil {
+	notes, err := r.populate(lowers)
+	if r.tree.denied != nil && *r.tree.denied && r.canPrepare() {
+		// Places are missing in folders of an owner whom this user namespace does not know, where it may make nothing.
+		if err := r.preparePlaces(); err != nil {
+			return err
+		}
+		notes, err = r.populate(lowers)
+	}
+	if err != nil {
 		return err
 	}
-	fd, err := unix.Open(newRoot, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return opError{op: "open root", err: err}
-	}
-	r.tree = tree{root: fd}
-	for i := range r.plan.Ops {
-		if err := r.apply(i); err != nil {
-			op := &r.plan.Ops[i]
-			if !op.Optional {
-				return err
-			}
-			if !op.Quiet {
-				r.ctl.note(err.Error())
-			}
-		}
+	for _, n := range notes {
+		r.ctl.note(n)
 	}
 	if r.plan.Upper.Seal {
 		return r.seal()
@@ -88,12 +79,97 @@ func (r *rootMaker) make() error {
 	return nil
 }
 
+// at is a path in the tmpfs.
+func (r *rootMaker) at(name string) string { return r.base + "/" + name }
+
+// populate stacks the layers and performs every operation on them. It returns what is to be remarked.
+func (r *rootMaker) populate(lowers []string) (notes []string, err error) {
+	if err := r.mountRoot(lowers); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Open(r.at("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, opError{op: "open root", err: err}
+	}
+	r.tree = tree{root: fd, denied: new(bool)}
+	for i := range r.plan.Ops {
+		if err := r.apply(i); err != nil {
+			op := &r.plan.Ops[i]
+			if !op.Optional {
+				return notes, err
+			}
+			if !op.Quiet {
+				notes = append(notes, err.Error())
+			}
+		}
+	}
+	return notes, nil
+}
+
+// canPrepare tells whether places can be made below the layers: an overlay shows what its upper folder holds beside what
+// the layers have in the same folders.
+func (r *rootMaker) canPrepare() bool {
+	if !r.plan.UserNS || r.plan.Upper.Kind != plan.UpperMemory {
+		return false
+	}
+	for _, l := range r.plan.Layers {
+		if l.Folder != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// preparePlaces takes the root apart again and makes the folders that hold missing places in the upper folder, with the
+// modes that they have in the layers, but owned by this user, who may then make the places themselves.
+func (r *rootMaker) preparePlaces() error {
+	type folder struct {
+		names []string
+		modes []uint32
+	}
+	var folders []folder
+	for i := range r.plan.Ops {
+		op := &r.plan.Ops[i]
+		if op.NoMake {
+			continue
+		}
+		names, modes, missing := r.tree.route(op.Dest)
+		if len(missing) == 0 {
+			continue
+		}
+		for _, m := range missing[:len(missing)-1] {
+			names, modes = append(names, m), append(modes, 0o755)
+		}
+		folders = append(folders, folder{names, modes})
+	}
+	unix.Close(r.tree.root)
+	if err := unix.Unmount(r.at("root"), unix.MNT_DETACH); err != nil {
+		return opError{op: "take root apart", err: err}
+	}
+	upper := r.at("upper")
+	if r.plan.Upper.Size > 0 {
+		upper = r.at("throw") + "/upper"
+	}
+	old := unix.Umask(0)
+	defer unix.Umask(old)
+	for _, f := range folders {
+		dir := upper
+		for i, name := range f.names {
+			dir += "/" + name
+			if err := unix.Mkdir(dir, f.modes[i]|0o700); err != nil && err != unix.EEXIST {
+				return opError{op: "make folder", target: strings.TrimPrefix(dir, upper), err: err}
+			}
+		}
+	}
+	return nil
+}
+
 // seal makes the root, but nothing that is mounted on it, read-only.
 func (r *rootMaker) seal() error {
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	err := unix.MountSetattr(unix.AT_FDCWD, newRoot, 0, &attr)
+	err := unix.MountSetattr(unix.AT_FDCWD, r.at("root"), 0, &attr)
 	if err == unix.ENOSYS {
-		err = remount(newRoot, attr.Attr_set)
+		err = remount(r.at("root"), attr.Attr_set)
 	}
 	if err != nil {
 		return opError{op: "make the root read-only", err: err}
@@ -156,36 +232,25 @@ func (r *rootMaker) openSources() error {
 	return nil
 }
 
-// stage mounts the tmpfs in which the root is made and turns the host's tree into /old.
+// stage mounts the tmpfs in which the root is made.
 func (r *rootMaker) stage() error {
-	var base string
 	var err error = unix.ENOENT
-	for _, base = range stages {
+	for _, r.base = range stages {
 		// A small file system for mount points; what containers write goes to mounts of their own.
-		if err = unix.Mount("carrel", base, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err == nil {
+		if err = unix.Mount("carrel", r.base, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err == nil {
 			break
 		}
 	}
 	if err != nil {
-		return opError{op: "mount tmpfs", target: base, err: err}
-	}
-	if err := unix.Chdir(base); err != nil {
-		return opError{op: "enter tmpfs", err: err}
+		return opError{op: "mount tmpfs", target: r.base, err: err}
 	}
 	old := unix.Umask(0)
 	defer unix.Umask(old)
-	for _, d := range []string{"old", "root", "upper", "work", "work2", "files"} {
-		if err := unix.Mkdir(d, 0o755); err != nil {
+	for _, d := range []string{"root", "upper", "work", "work2", "files"} {
+		if err := unix.Mkdir(r.at(d), 0o755); err != nil {
 			return opError{op: "make folder", target: d, err: err}
 		}
 	}
-	if err := unix.PivotRoot(".", "old"); err != nil {
-		return opError{op: "change root", err: err}
-	}
-	if err := unix.Chdir("/"); err != nil {
-		return opError{op: "change root", err: err}
-	}
-	fdDir = oldRoot + "/proc/self/fd/"
 	return nil
 }
 
@@ -197,7 +262,7 @@ func (r *rootMaker) mountLayers() ([]string, error) {
 			out = append(out, fdPath(r.layers[i]))
 			continue
 		}
-		at := fmt.Sprintf("/layer%d", i)
+		at := r.at(fmt.Sprintf("layer%d", i))
 		if err := unix.Mkdir(at, 0o755); err != nil {
 			return nil, opError{op: "make folder", target: at, err: err}
 		}
@@ -234,8 +299,9 @@ func (r *rootMaker) mountFUSE(layer int, at string) error {
 	return nil
 }
 
-// mountRoot stacks the layers at newRoot.
+// mountRoot stacks the layers.
 func (r *rootMaker) mountRoot(lowers []string) error {
+	newRoot := r.at("root")
 	if len(lowers) == 0 {
 		return opError{op: "mount root", err: errors.New("the plan has no layer")}
 	}
@@ -295,10 +361,12 @@ func (r *rootMaker) mountRoot(lowers []string) error {
 // their own with a size in bytes.
 func (r *rootMaker) memory(size int64) (string, error) {
 	if size <= 0 {
-		return "", nil
+		return r.base, nil
 	}
-	const dir = "/throw"
-	if err := unix.Mkdir(dir, 0o755); err != nil {
+	dir := r.at("throw")
+	if err := unix.Mkdir(dir, 0o755); err == unix.EEXIST {
+		return dir, nil // a second try
+	} else if err != nil {
 		return "", opError{op: "make folder", target: dir, err: err}
 	}
 	if err := unix.Mount("carrel", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size="+strconv.FormatInt(size, 10)); err != nil {
@@ -312,9 +380,9 @@ func (r *rootMaker) memory(size int64) (string, error) {
 	return dir, nil
 }
 
-// enter makes newRoot the root and lets go of everything else.
+// enter makes what was made the root and lets go of everything else.
 func (r *rootMaker) enter() error {
-	if err := unix.Chdir(newRoot); err != nil {
+	if err := unix.Chdir(r.at("root")); err != nil {
 		return opError{op: "enter root", err: err}
 	}
 	// pivot_root(2), "pivot_root(".", ".")": the old root is stacked over the new one and then taken away.
@@ -327,7 +395,6 @@ func (r *rootMaker) enter() error {
 	if err := unix.Chdir("/"); err != nil {
 		return opError{op: "enter root", err: err}
 	}
-	fdDir = "/proc/self/fd/"
 	for _, fds := range [][]int{r.sources, r.layers, {r.tree.root}} {
 		for _, fd := range fds {
 			if fd >= 0 {

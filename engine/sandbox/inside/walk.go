@@ -16,6 +16,8 @@ const maxLinks = 40
 // leads out of the root, and no kernel newer than 3.6 is needed (openat2(2) with RESOLVE_IN_ROOT does the same since 5.6).
 type tree struct {
 	root int // O_PATH descriptor of the root
+	// denied, if not nil, is set when something could not be made for want of rights.
+	denied *bool
 }
 
 // missing says what to do about a path that is not there.
@@ -60,6 +62,9 @@ func (t tree) open(p string, m missing, mode uint32) (int, error) {
 		fd, err := unix.Openat(top(), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err == unix.ENOENT && m != failMissing {
 			fd, err = create(top(), name, last && m == makeFile, mode, last)
+			if err == unix.EACCES && t.denied != nil {
+				*t.denied = true
+			}
 		}
 		if err != nil {
 			return -1, err
@@ -94,6 +99,64 @@ func (t tree) open(p string, m missing, mode uint32) (int, error) {
 		}
 		stack = append(stack, fd)
 	}
+}
+
+// route follows p as far as it exists. It returns the names of the directories that it leads through, with their modes, all
+// links followed, and the names of what is missing after them; nothing when p exists or leads nowhere.
+func (t tree) route(p string) (names []string, modes []uint32, missing []string) { return t.routeFrom(split(p), 0) }
+
+func (t tree) routeFrom(todo []string, links int) (names []string, modes []uint32, missing []string) {
+	fd, err := dup(t.root)
+	if err != nil {
+		return nil, nil, nil
+	}
+	defer func() { unix.Close(fd) }()
+	for len(todo) > 0 {
+		name := todo[0]
+		if name == ".." {
+			// From the start, without the last directory and the step up.
+			if len(names) > 0 {
+				names = names[:len(names)-1]
+			}
+			if links++; links > maxLinks {
+				return nil, nil, nil
+			}
+			return t.routeFrom(append(names, todo[1:]...), links)
+		}
+		next, err := unix.Openat(fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err == unix.ENOENT {
+			return names, modes, split(path.Clean("/" + strings.Join(todo, "/")))
+		}
+		if err != nil {
+			return nil, nil, nil
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(next, &st); err != nil {
+			unix.Close(next)
+			return nil, nil, nil
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			target, err := readlink(next)
+			unix.Close(next)
+			if links++; err != nil || links > maxLinks {
+				return nil, nil, nil
+			}
+			rest := append(split(target), todo[1:]...)
+			if strings.HasPrefix(target, "/") || len(names) == 0 {
+				unix.Close(fd)
+				if fd, err = dup(t.root); err != nil {
+					return nil, nil, nil
+				}
+				names, modes = nil, nil
+			}
+			todo = rest
+			continue
+		}
+		unix.Close(fd)
+		fd = next
+		names, modes, todo = append(names, name), append(modes, st.Mode&0o7777), todo[1:]
+	}
+	return nil, nil, nil
 }
 
 // parent opens the directory that holds p, making it when missing, and returns p's last element beside it.
