@@ -103,7 +103,9 @@ func (t tree) open(p string, m missing, mode uint32) (int, error) {
 
 // route follows p as far as it exists. It returns the names of the directories that it leads through, with their modes, all
 // links followed, and the names of what is missing after them; nothing when p exists or leads nowhere.
-func (t tree) route(p string) (names []string, modes []uint32, missing []string) { return t.routeFrom(split(p), 0) }
+func (t tree) route(p string) (names []string, modes []uint32, missing []string) {
+	return t.routeFrom(split(p), 0)
+}
 
 func (t tree) routeFrom(todo []string, links int) (names []string, modes []uint32, missing []string) {
 	fd, err := dup(t.root)
