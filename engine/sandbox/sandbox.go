@@ -187,16 +187,12 @@ func socketpair() (*net.UnixConn, *os.File, error) {
 
 // planFile puts the plan into memory that init inherits (memfd_create(2)).
 func planFile(p *plan.Plan) (*os.File, error) {
-	data, err := json.Marshal(p)
-	if err != nil {
-		return nil, &Error{Op: "start", Err: err}
-	}
 	fd, err := unix.MemfdCreate("carrel-plan", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, &Error{Op: "start", Err: err}
 	}
 	f := os.NewFile(uintptr(fd), "plan")
-	if _, err = f.Write(data); err == nil {
+	if _, err = f.Write(plan.Encode(p)); err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}
 	if err != nil {

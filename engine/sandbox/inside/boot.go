@@ -1,7 +1,6 @@
 package inside
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -49,11 +48,11 @@ func readPlan() (*plan.Plan, error) {
 	if err != nil {
 		return nil, opError{op: "read plan", err: err}
 	}
-	var p plan.Plan
-	if err := json.Unmarshal(data, &p); err != nil {
+	p, err := plan.Decode(data)
+	if err != nil {
 		return nil, opError{op: "read plan", err: err}
 	}
-	return &p, nil
+	return p, nil
 }
 
 func run(p *plan.Plan, ctl *control) (int, error) {

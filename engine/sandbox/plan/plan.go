@@ -3,7 +3,7 @@
 // what its init imports.
 package plan
 
-// Plan is the whole order. The supervisor writes it as JSON to descriptor FDPlan of the init it starts.
+// Plan is the whole order. The supervisor writes it, by Encode, to descriptor FDPlan of the init it starts.
 type Plan struct {
 	// UserNS tells that init runs in a user namespace other than the host's first one, so that overlays need "userxattr".
 	UserNS bool `json:"userns,omitempty"`
