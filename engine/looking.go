@@ -45,6 +45,7 @@ func (e *Engine) Inspect(ctx context.Context, name string) (Inspection, error) {
 		if info, err = e.describe(t.Path); err != nil {
 			return Inspection{}, err
 		}
+		info.Size = max(info.Size, img.Size) // of a folder in OCI's form, its layers
 	}
 	m, err := img.Metadata()
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 func (a *app) buildCommand() *cobra.Command {
 	var spec engine.BuildSpec
 	var args []string
+	format := ""
 	c := &cobra.Command{
 		Use:     "build [OPTION …] [IMAGE] DEFINITION",
 		Short:   "Build an image from a definition file, a folder with one, a catalog entry or a registry",
@@ -20,12 +22,13 @@ func (a *app) buildCommand() *cobra.Command {
 		Long: `IMAGE is the file to write. Without it the image is kept among Carrel's own, under
 the name of what it was built from. A build that fails, or is stopped by Ctrl+C,
 leaves no image behind.`,
-		Example: "  carrel build nginx-basic.img Singularity\n  carrel build nginx-basic\n  carrel build alpine.sif docker://alpine\n  carrel build --sandbox folder/ image.sif",
+		Example: "  carrel build nginx-basic.img Singularity\n  carrel build nginx-basic\n  carrel build alpine.sif docker://alpine\n  carrel build --sandbox folder/ image.sif\n  carrel build --format docker-archive app.tar app.sif",
 		Args:    between(1, 2, "DEFINITION"),
 	}
 	f := c.Flags()
 	f.BoolVarP(&spec.Force, "force", "F", false, "replace IMAGE when it exists")
 	f.BoolVarP(&spec.Sandbox, "sandbox", "s", false, "write a folder instead of a file")
+	f.StringVar(&format, "format", "", "`FORM` to write: sif, squashfs, sandbox, oci (a folder) or docker-archive")
 	f.BoolVarP(&spec.NoTest, "notest", "T", false, "do not run the %test section")
 	f.StringArrayVar(&args, "build-arg", nil, "a `NAME=VALUE` for {{ NAME }} in the definition")
 	f.StringVar(&spec.Compression, "compression", "zstd", "zstd, gzip (read by everything since 2010) or none, as `KIND`")
@@ -50,12 +53,23 @@ leaves no image behind.`,
 		default:
 			return usage("the kinds are zstd, gzip and none", "compression %q is not known", spec.Compression)
 		}
+		form := engine.Format(format)
+		switch {
+		case format != "" && !slices.Contains(engine.Formats, form):
+			return usage("the forms are sif, squashfs, sandbox, oci and docker-archive", "format %q is not known", format)
+		case format != "" && spec.Sandbox && form != engine.FormatSandbox:
+			return usage("leave one of them out", "build: --sandbox and --format %s exclude each other", format)
+		case form == engine.FormatOCI || form == engine.FormatDockerArchive || form == engine.FormatSquashFS:
+			if len(names) < 2 {
+				return usage("usage: "+cmd.UseLine(), "build: --format %s needs the name of what to write", format)
+			}
+		}
 		spec.Definition = names[len(names)-1]
 		if len(names) == 2 {
 			spec.Target = names[0]
 		}
 		progress := a.newSteps()
-		info, err := e.Build(cmd.Context(), spec, progress.sink())
+		info, err := e.Convert(cmd.Context(), spec, form, progress.sink())
 		progress.close()
 		if err != nil {
 			if errors.Is(err, engine.ErrExists) && engine.Hint(err) == "" {
@@ -75,7 +89,12 @@ leaves no image behind.`,
 		} else {
 			name = spec.Target
 		}
-		a.say("built %s (%s); run it: carrel run %s", tilde(info.Path, a.home()), bytes(info.Size), quote(name))
+		switch form {
+		case engine.FormatOCI, engine.FormatDockerArchive:
+			a.say("built %s (%s)", tilde(info.Path, a.home()), bytes(info.Size))
+		default:
+			a.say("built %s (%s); run it: carrel run %s", tilde(info.Path, a.home()), bytes(info.Size), quote(name))
+		}
 		return nil
 	}
 	return c

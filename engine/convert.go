@@ -1,0 +1,262 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"carrel/engine/image"
+	"carrel/engine/oci"
+	"carrel/engine/progress"
+	"carrel/engine/squashfs"
+	"carrel/engine/tree"
+	"carrel/internal/rmtree"
+)
+
+// Format is a form in which an image is written.
+type Format string
+
+// The formats that Convert writes.
+const (
+	FormatSIF           Format = "sif"
+	FormatSquashFS      Format = "squashfs"
+	FormatSandbox       Format = "sandbox"        // a folder
+	FormatOCI           Format = "oci"            // a folder in the OCI image layout
+	FormatDockerArchive Format = "docker-archive" // what docker load reads
+)
+
+// Formats are all formats, in the order in which help names them.
+var Formats = []Format{FormatSIF, FormatSquashFS, FormatSandbox, FormatOCI, FormatDockerArchive}
+
+// Convert builds what s asks for in a format. SIFs and sandboxes are made by Build. For the others an image, or a
+// reference to one, is converted as it is, without an unpacked copy; anything else is built first. Labels, the environment
+// and what the image starts are kept. s.Target has to be given; it appears when it is complete.
+func (e *Engine) Convert(ctx context.Context, s BuildSpec, format Format, sink Sink) (ImageInfo, error) {
+	switch format {
+	case FormatSIF, "":
+		return e.Build(ctx, s, sink)
+	case FormatSandbox:
+		s.Sandbox = true
+		return e.Build(ctx, s, sink)
+	}
+	if s.Target == "" {
+		return ImageInfo{}, fmt.Errorf("build %s: for the format %s a file or folder to write has to be named", s.Definition, format)
+	}
+	target := e.expand(s.Target)
+	if _, err := os.Lstat(target); err == nil && !s.Force {
+		return ImageInfo{}, fmt.Errorf("build %s: %w", target, ErrExists)
+	}
+	img, cleanup, err := e.convertible(ctx, s, sink)
+	if err != nil {
+		return ImageInfo{}, err
+	}
+	defer cleanup()
+	defer img.Close()
+	sink.Send(Event{Kind: progress.Start, Step: progress.StepPack, Text: filepath.Base(target)})
+	c := &conversion{e: e, img: img, spec: s, target: target, sink: sink, now: e.c.Now()}
+	if err := c.write(ctx, format); err != nil {
+		if ctx.Err() == nil {
+			sink.Send(Event{Kind: progress.Failed, Step: progress.StepPack, Text: err.Error(), Hint: Hint(err)})
+		}
+		return ImageInfo{}, fmt.Errorf("build %s: %w", target, err)
+	}
+	info, err := e.describe(target)
+	if err == nil {
+		if format == FormatOCI {
+			if made, err := image.Open(target); err == nil {
+				info.Size = made.Size
+				made.Close()
+			}
+		}
+		sink.Send(Event{Kind: progress.Done, Step: progress.StepPack, Text: fmt.Sprintf("%.1f MB", float64(c.bytes)/1e6)})
+	}
+	return info, err
+}
+
+// convertible opens the image that is converted, building it where there is none. cleanup removes what was built.
+func (e *Engine) convertible(ctx context.Context, s BuildSpec, sink Sink) (*image.Image, func(), error) {
+	nothing := func() {}
+	sink.Send(Event{Kind: progress.Plan, Plan: []progress.Planned{{Step: progress.StepPack, Title: "Write image"}}})
+	if isRemote(s.Definition) {
+		img, err := image.OpenReference(ctx, s.Definition, e.ociOptions(s.Definition))
+		return img, nothing, err
+	}
+	if path := e.expand(s.Definition); !isDefinition(path) {
+		if t, err := e.Resolve(ctx, s.Definition); err == nil && t.Kind == TargetImage {
+			img, err := image.Open(t.Path)
+			return img, nothing, err
+		}
+	}
+	dir, err := os.MkdirTemp(e.workDir(), "convert-")
+	if err != nil {
+		return nil, nothing, err
+	}
+	built := filepath.Join(dir, "image.sif")
+	cleanup := func() { os.RemoveAll(dir); os.Remove(e.recordPath(built)) }
+	s.Target, s.Sandbox, s.Force = built, false, false
+	s.Compression, s.Level = "zstd", 1 // it is read once
+	if _, err := e.Build(ctx, s, sink); err != nil {
+		cleanup()
+		return nil, nothing, err
+	}
+	img, err := image.Open(built)
+	if err != nil {
+		cleanup()
+		return nil, nothing, err
+	}
+	return img, cleanup, nil
+}
+
+// conversion writes an image in another form.
+type conversion struct {
+	e      *Engine
+	img    *image.Image
+	spec   BuildSpec
+	target string
+	sink   Sink
+	now    time.Time
+
+	files, bytes int64
+	told         time.Time
+}
+
+func (c *conversion) write(ctx context.Context, format Format) error {
+	if err := os.MkdirAll(filepath.Dir(c.target), 0o755); err != nil {
+		return err
+	}
+	part, err := os.MkdirTemp(filepath.Dir(c.target), ".carrel-")
+	if err != nil {
+		return err
+	}
+	defer rmtree.Remove(part)
+	made := filepath.Join(part, "image")
+	switch format {
+	case FormatSquashFS:
+		err = c.squashfs(ctx, made)
+	case FormatOCI, FormatDockerArchive:
+		err = c.oci(ctx, made, format)
+	default:
+		err = fmt.Errorf("the format %q is not known", format)
+	}
+	if err != nil {
+		return err
+	}
+	// A folder cannot be replaced in one step: the old one goes out of the way, and with the rest.
+	if st, err := os.Lstat(c.target); err == nil && (st.IsDir() || format == FormatOCI) {
+		if err := os.Rename(c.target, filepath.Join(part, "old")); err != nil {
+			return err
+		}
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Rename(made, c.target)
+}
+
+func (c *conversion) squashfs(ctx context.Context, made string) error {
+	kind := squashfs.Zstd
+	if c.spec.Compression != "" {
+		var err error
+		if kind, err = squashfs.ParseCompression(c.spec.Compression); err != nil {
+			return err
+		}
+	}
+	var source tree.Source = c.img
+	if m := c.img.OCI(); m != nil {
+		meta := image.OCIMetadata(m.Config.Env, m.Config.Entrypoint, m.Config.Cmd, m.Config.Labels)
+		source = image.Scaffolded(m, meta, c.now)
+	}
+	f, err := os.OpenFile(made, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w, err := squashfs.NewWriter(f, squashfs.Options{Compression: kind, Level: c.spec.Level})
+	if err != nil {
+		return err
+	}
+	if err := source.WriteTo(ctx, c.counting(w)); err != nil {
+		w.Abort()
+		return err
+	}
+	if _, err := w.Close(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (c *conversion) oci(ctx context.Context, made string, format Format) error {
+	source, config, err := c.img.Export(c.now)
+	if err != nil {
+		return err
+	}
+	o := oci.Output{Config: config, Arch: c.img.Arch, Created: c.now, Name: imageName(c.target), Comment: "converted from " + filepath.Base(c.img.Path)}
+	counted := countedSource{source, c}
+	if format == FormatOCI {
+		return oci.WriteLayout(ctx, made, counted, o)
+	}
+	f, err := os.OpenFile(made, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	return errors.Join(oci.WriteDockerArchive(ctx, f, counted, o), f.Close())
+}
+
+// imageName is a name that registries take, made of a path's last part.
+func imageName(target string) string {
+	base := strings.ToLower(filepath.Base(target))
+	for _, ext := range []string{".tar", ".oci", ".docker"} {
+		base = strings.TrimSuffix(base, ext)
+	}
+	base = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return '-'
+	}, shortName(base))
+	if base = strings.Trim(base, "-_"); base == "" {
+		base = "image"
+	}
+	return base + ":latest"
+}
+
+// counting is a sink that tells how far the writing is, and gives root what belongs to an ordinary user who made a folder.
+func (c *conversion) counting(sink tree.Sink) tree.Sink { return &countingSink{sink, c} }
+
+type countingSink struct {
+	tree.Sink
+	c *conversion
+}
+
+func (s *countingSink) Add(entry tree.Entry, body io.Reader) error {
+	c := s.c
+	if u := c.e.c.User; c.img.Kind == image.Sandbox && u.UID != 0 {
+		if entry.UID == uint32(u.UID) {
+			entry.UID = 0
+		}
+		if entry.GID == uint32(u.GID) {
+			entry.GID = 0
+		}
+	}
+	c.files++
+	c.bytes += entry.Size
+	if now := time.Now(); now.Sub(c.told) > 100*time.Millisecond {
+		c.told = now
+		c.sink.Amount(progress.StepPack, c.bytes, 0, "bytes", fmt.Sprintf("%d files", c.files))
+	}
+	return s.Sink.Add(entry, body)
+}
+
+type countedSource struct {
+	tree.Source
+	c *conversion
+}
+
+func (s countedSource) WriteTo(ctx context.Context, sink tree.Sink) error {
+	return s.Source.WriteTo(ctx, s.c.counting(sink))
+}
