@@ -2,12 +2,11 @@ package definition
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
 // legacyPattern is the one command every recipe of Singularity 2.0 and 2.1 has.
-var legacyPattern = regexp.MustCompile(`^\s*DistType\b`)
+var legacyPattern = lazy(`^\s*DistType\b`)
 
 // header reads the lines above the first section: KEY: VALUE, comments from "#", and "\" at a line's end.
 func (s *stageParser) header(texts []string) {
@@ -171,7 +170,7 @@ func (s *stageParser) refuseForeign(texts []string) bool {
 		trimmed := strings.TrimSpace(text)
 		e := &Error{Line: s.lines[i], Column: 1, Section: "header", Rule: "foreign"}
 		switch {
-		case legacyPattern.MatchString(text):
+		case legacyPattern().MatchString(text):
 			e.Msg = "this is a recipe of Singularity 2.0 or 2.1: shell commands such as DistType, Bootstrap and RunCmd"
 			e.hint = "write a header (\"Bootstrap: debootstrap\", \"OSVersion: …\", \"MirrorURL: …\"), and what RunCmd and InstallPkgs do as commands below %post"
 		case trimmed == "" || strings.HasPrefix(trimmed, "#"):

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,19 +181,19 @@ func withoutComment(l string) string {
 }
 
 var (
-	commandEnd     = regexp.MustCompile(`&&|\|\|?|;|\n`)
-	installPattern = regexp.MustCompile(`^\s*(?:(?:sudo|then|else|do|time|exec|eval|\w+=\S*|[({!])\s+)*(?:/usr/bin/)?(apt-get|apt|aptitude|yum|dnf|zypper|conda|mamba)\s+(?:\S+\s+)*?(install|upgrade|dist-upgrade|full-upgrade|update|groupinstall|create|in)\b`)
-	agreed         = regexp.MustCompile(`(^|\s)(-[a-zA-Z]*y[a-zA-Z]*|--yes|--assume-yes|--assumeyes|-qq+|--force-yes)(\s|=|$)`)
-	agreedZypper   = regexp.MustCompile(`\s(-n|--non-interactive)\s`)
-	sudoPattern    = regexp.MustCompile(`(^|[;&|(]\s*)sudo\s`)
+	commandEnd     = lazy(`&&|\|\|?|;|\n`)
+	installPattern = lazy(`^\s*(?:(?:sudo|then|else|do|time|exec|eval|\w+=\S*|[({!])\s+)*(?:/usr/bin/)?(apt-get|apt|aptitude|yum|dnf|zypper|conda|mamba)\s+(?:\S+\s+)*?(install|upgrade|dist-upgrade|full-upgrade|update|groupinstall|create|in)\b`)
+	agreed         = lazy(`(^|\s)(-[a-zA-Z]*y[a-zA-Z]*|--yes|--assume-yes|--assumeyes|-qq+|--force-yes)(\s|=|$)`)
+	agreedZypper   = lazy(`\s(-n|--non-interactive)\s`)
+	sudoPattern    = lazy(`(^|[;&|(]\s*)sudo\s`)
 )
 
 // installs looks for commands that wait for an answer nobody gives.
 func (a *adviser) installs(name string, s *Section) {
 	for _, l := range scriptLines(s) {
-		for _, command := range commandEnd.Split(l.text, -1) {
-			m := installPattern.FindStringSubmatch(command)
-			if m == nil || agreed.MatchString(command) || m[1] == "zypper" && agreedZypper.MatchString(command) || strings.HasPrefix(l.text, "yes ") {
+		for _, command := range commandEnd().Split(l.text, -1) {
+			m := installPattern().FindStringSubmatch(command)
+			if m == nil || agreed().MatchString(command) || m[1] == "zypper" && agreedZypper().MatchString(command) || strings.HasPrefix(l.text, "yes ") {
 				continue
 			}
 			switch tool, verb := m[1], m[2]; {
@@ -204,7 +203,7 @@ func (a *adviser) installs(name string, s *Section) {
 				a.add(Warning, "install-asks", l.line, name, tool+" "+verb+" asks before it goes on, and nobody is there to answer", "add -y")
 			}
 		}
-		if sudoPattern.MatchString(l.text) {
+		if sudoPattern().MatchString(l.text) {
 			a.add(Warning, "post-sudo", l.line, name, "the section runs as root, and most bases have no sudo", "leave sudo out")
 		}
 	}
@@ -213,14 +212,14 @@ func (a *adviser) installs(name string, s *Section) {
 // secretPatterns are what a password or key in a text looks like.
 var secretPatterns = []struct {
 	what    string
-	pattern *regexp.Regexp
+	pattern pattern
 }{
-	{"a private key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)},
-	{"an AWS key", regexp.MustCompile(`\b(AKIA|ASIA)[0-9A-Z]{16}\b`)},
-	{"a GitHub token", regexp.MustCompile(`\b(gh[pousr]_[0-9A-Za-z]{36,}|github_pat_[0-9A-Za-z_]{40,})`)},
-	{"a GitLab token", regexp.MustCompile(`\bglpat-[0-9A-Za-z_-]{20,}`)},
-	{"a password in an address", regexp.MustCompile(`[a-z]+://[^\s/:@$]+:[^\s/:@${]{3,}@`)},
-	{"a password", regexp.MustCompile(`(?i)\b[a-z_]*(password|passwd|secret|api_?key|access_?token)\s*=\s*["']?[^\s"'$({<]{6,}`)},
+	{"a private key", lazy(`-----BEGIN [A-Z ]*PRIVATE KEY-----`)},
+	{"an AWS key", lazy(`\b(AKIA|ASIA)[0-9A-Z]{16}\b`)},
+	{"a GitHub token", lazy(`\b(gh[pousr]_[0-9A-Za-z]{36,}|github_pat_[0-9A-Za-z_]{40,})`)},
+	{"a GitLab token", lazy(`\bglpat-[0-9A-Za-z_-]{20,}`)},
+	{"a password in an address", lazy(`[a-z]+://[^\s/:@$]+:[^\s/:@${]{3,}@`)},
+	{"a password", lazy(`(?i)\b[a-z_]*(password|passwd|secret|api_?key|access_?token)\s*=\s*["']?[^\s"'$({<]{6,}`)},
 }
 
 // secrets looks for what should not be in a file that travels with every image.
@@ -232,7 +231,7 @@ func (a *adviser) secrets(name string, s *Section) {
 	for l := range strings.Lines(s.Body) {
 		n++
 		for _, p := range secretPatterns {
-			if p.pattern.MatchString(l) {
+			if p.pattern().MatchString(l) {
 				a.add(Warning, "secret", s.SourceLine(n), name, "this looks like "+p.what+", and the definition is kept in the image for everybody to read",
 					"give it when the app is started, by a variable or a bound file, and change it where it is in use")
 				break
@@ -242,18 +241,18 @@ func (a *adviser) secrets(name string, s *Section) {
 }
 
 var (
-	cdPattern  = regexp.MustCompile(`(^|[;&|]\s*)cd\s+["']?[^\s"'$;&|]`)
-	argPattern = regexp.MustCompile(`\$(@|\*|[1-9]|\{[@*1-9])`)
+	cdPattern  = lazy(`(^|[;&|]\s*)cd\s+["']?[^\s"'$;&|]`)
+	argPattern = lazy(`\$(@|\*|[1-9]|\{[@*1-9])`)
 )
 
 // directory looks for a script that leaves the user's folder although its arguments may be names in it.
 func (a *adviser) directory(name string, s *Section) {
 	cd := 0
 	for _, l := range scriptLines(s) {
-		if cd == 0 && cdPattern.MatchString(l.text) && !strings.HasPrefix(l.text, "(") {
+		if cd == 0 && cdPattern().MatchString(l.text) && !strings.HasPrefix(l.text, "(") {
 			cd = l.line
 		}
-		if cd > 0 && argPattern.MatchString(l.text) {
+		if cd > 0 && argPattern().MatchString(l.text) {
 			a.add(Warning, "runscript-cd", cd, name, "after cd, a file the user names relative to their own folder is not found",
 				"leave cd out and use absolute paths, or cd in a subshell: (cd DIR && …)")
 			return
@@ -261,7 +260,7 @@ func (a *adviser) directory(name string, s *Section) {
 	}
 }
 
-var portPattern = regexp.MustCompile(`http\.server\s+(\d{2,5})\b|--(?:server\.|www-|http-)?port[= ](\d{2,5})\b|(?:0\.0\.0\.0|127\.0\.0\.1|localhost|\[::\]|\*):(\d{2,5})\b|\brunserver\s+(\d{2,5})\b|\blisten\s+(\d{2,5})\b`)
+var portPattern = lazy(`http\.server\s+(\d{2,5})\b|--(?:server\.|www-|http-)?port[= ](\d{2,5})\b|(?:0\.0\.0\.0|127\.0\.0\.1|localhost|\[::\]|\*):(\d{2,5})\b|\brunserver\s+(\d{2,5})\b|\blisten\s+(\d{2,5})\b`)
 
 // ports looks for servers whose port no label tells.
 func (a *adviser) ports(s *Stage) {
@@ -273,7 +272,7 @@ func (a *adviser) ports(s *Stage) {
 	}
 	for _, name := range []string{"runscript", "startscript"} {
 		for _, l := range scriptLines(s.Section(name)) {
-			for _, m := range portPattern.FindAllStringSubmatch(l.text, -1) {
+			for _, m := range portPattern().FindAllStringSubmatch(l.text, -1) {
 				port := strings.Join(m[1:], "")
 				if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || declared[port] {
 					continue

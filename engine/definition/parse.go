@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -18,7 +17,7 @@ const DefaultMaxSize = 16 << 20
 const apptainerSection = 64 << 10
 
 // stagePattern begins a stage, wherever it stands: in a section and in a here-document too.
-var stagePattern = regexp.MustCompile(`(?mi)^bootstrap:`)
+var stagePattern = lazy(`(?mi)^bootstrap:`)
 
 // Options say how to read a definition file.
 type Options struct {
@@ -133,7 +132,7 @@ func parse(text string, opts Options) (*File, []*Error) {
 func chunks(text string) []string {
 	var all []string
 	start := 0
-	for _, m := range stagePattern.FindAllStringIndex(text, -1) {
+	for _, m := range stagePattern().FindAllStringIndex(text, -1) {
 		if m[0] > start {
 			all = append(all, text[start:m[0]])
 		}

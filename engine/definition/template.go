@@ -1,23 +1,22 @@
 package definition
 
 import (
-	"regexp"
 	"strings"
 )
 
 // templatePattern is a template: a name of word characters in double braces, white space (line ends too) around it.
 // Anything else in double braces is text, as in "{{ a.b }}".
-var templatePattern = regexp.MustCompile(`{{\s*(\w+)\s*}}`)
+var templatePattern = lazy(`{{\s*(\w+)\s*}}`)
 
 // templateAt is the length of the template at the start of a text, 0 when there is none.
 func templateAt(s string) int {
 	if !strings.HasPrefix(s, "{{") {
 		return 0
 	}
-	return len(templateStart.FindString(s))
+	return len(templateStart().FindString(s))
 }
 
-var templateStart = regexp.MustCompile(`^{{\s*\w+\s*}}`)
+var templateStart = lazy(`^{{\s*\w+\s*}}`)
 
 // values are what templates of one stage are filled with.
 type values struct {
@@ -40,8 +39,8 @@ func (v values) value(name string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return templatePattern.ReplaceAllStringFunc(s, func(t string) string {
-		inner := templatePattern.FindStringSubmatch(t)[1]
+	return templatePattern().ReplaceAllStringFunc(s, func(t string) string {
+		inner := templatePattern().FindStringSubmatch(t)[1]
 		if r, ok := v.lookup(inner); ok {
 			v.used[inner] = true
 			return r
@@ -80,7 +79,7 @@ func fill(text string, line int, v values) filled {
 	}
 	missing := map[string]bool{}
 	cur := cursor{text: text, line: line}
-	for _, m := range templatePattern.FindAllStringSubmatchIndex(text, -1) {
+	for _, m := range templatePattern().FindAllStringSubmatchIndex(text, -1) {
 		cur.to(m[0], copied)
 		name := text[m[2]:m[3]]
 		value, ok := v.value(name)

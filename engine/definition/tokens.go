@@ -83,7 +83,7 @@ func (p *painter) line(text string, line int) []Kind {
 	switch {
 	case isSectionLine(text):
 		p.name(text)
-	case stagePattern.MatchString(text):
+	case stagePattern().MatchString(text):
 		*p = painter{kinds: p.kinds}
 		p.header(text, trimmed, indent)
 	case p.section == "":
@@ -99,7 +99,7 @@ func (p *painter) line(text string, line int) []Kind {
 		p.script(text, line)
 	}
 	hash := hashAt(text)
-	for _, m := range templatePattern.FindAllStringIndex(text, -1) {
+	for _, m := range templatePattern().FindAllStringIndex(text, -1) {
 		if hash+1 >= m[0] {
 			p.paint(m[0], m[1], KindTemplate)
 		}
