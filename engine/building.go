@@ -33,6 +33,8 @@ type BuildError struct {
 	Section        string
 	Line           int
 	Log            string // path of the whole log
+	// Lines are the last lines of output of the step that failed, oldest first.
+	Lines []string
 	Exists         bool
 	// Kept: the tree is kept as it was when the step failed; Debug opens a shell in it, BuildSpec.Resume goes on with it.
 	Kept   bool
@@ -86,14 +88,16 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 		return ImageInfo{}, err
 	}
 	defer log.Close()
+	var last tail
 	res, err := e.runWorker(ctx, spec, func(ev Event) {
+		last.note(ev)
 		writeLog(log, ev)
 		sink.Send(ev)
 	})
 	if err != nil {
 		var be *BuildError
 		if errors.As(err, &be) {
-			be.Log, be.Target = log.Name(), spec.Target
+			be.Log, be.Target, be.Lines = log.Name(), spec.Target, last.lines
 			fmt.Fprintf(log, "failed: %s\n", be.Text)
 		}
 		return ImageInfo{}, err
@@ -111,6 +115,23 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 		return ImageInfo{}, err
 	}
 	return e.describe(res.Path)
+}
+
+// tail keeps the last lines of output of the current step.
+type tail struct{ lines []string }
+
+// tailLines is how many lines tell what went wrong.
+const tailLines = 20
+
+func (t *tail) note(ev Event) {
+	switch ev.Kind {
+	case progress.Start:
+		t.lines = nil
+	case progress.Line:
+		if t.lines = append(t.lines, ev.Text); len(t.lines) > tailLines {
+			t.lines = t.lines[1:]
+		}
+	}
 }
 
 func isRemote(name string) bool {

@@ -13,6 +13,7 @@ import (
 
 	"carrel/engine/build"
 	"carrel/engine/sandbox"
+	"carrel/internal/rmtree"
 )
 
 // The kinds of what the cache holds.
@@ -105,6 +106,35 @@ func (e *Engine) prune(ctx context.Context, s build.PruneSpec) (Pruned, error) {
 		return p, errors.New("prune cache: " + a.Error)
 	}
 	return p, nil
+}
+
+// removeAsRoot removes a folder whose files may belong to subordinate ids, as sandboxes that users build.
+func (e *Engine) removeAsRoot(ctx context.Context, path string) error {
+	ids, _ := e.buildIDs()
+	order, err := json.Marshal(path)
+	if err != nil {
+		return err
+	}
+	out, err := work(ctx, ids, workRemove, order)
+	if err == nil && len(out) > 0 {
+		err = errors.New(strings.TrimSpace(string(out)))
+	}
+	return err
+}
+
+// removeWorker is the worker's side: it writes what went wrong.
+func removeWorker(in io.Reader, out io.Writer) int {
+	var path string
+	err := json.NewDecoder(in).Decode(&path)
+	if err == nil {
+		err = rmtree.Remove(path)
+	}
+	if err != nil {
+		if _, werr := io.WriteString(out, err.Error()); werr != nil {
+			return 255
+		}
+	}
+	return 0
 }
 
 // work gives a worker its order and returns what it wrote.

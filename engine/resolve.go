@@ -301,7 +301,9 @@ func (e *Engine) RemoveImage(ctx context.Context, path string) error {
 		return err
 	}
 	if err := os.RemoveAll(t.Path); err != nil {
-		return fmt.Errorf("remove image: %w", err)
+		if !errors.Is(err, fs.ErrPermission) || e.removeAsRoot(ctx, t.Path) != nil {
+			return fmt.Errorf("remove image: %w", err)
+		}
 	}
 	if err := os.Remove(e.recordPath(t.Path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove image: %w", err)

@@ -11,9 +11,10 @@ import (
 
 // What a worker can be asked to do.
 const (
-	workBuild = "build"
-	workPrune = "prune"
-	workDebug = "debug"
+	workBuild  = "build"
+	workPrune  = "prune"
+	workDebug  = "debug"
+	workRemove = "remove"
 )
 
 // workerMemory is how many bytes a worker uses before it prefers collecting garbage to speed: below what the largest images
@@ -27,9 +28,12 @@ func WorkerMain(args []string, in io.Reader, out, trouble io.Writer) int {
 	if len(args) > 0 {
 		switch args[0] {
 		case workBuild:
+			debug.SetMemoryLimit(workerMemory)
 			return buildWorker(ctx, in, out)
 		case workPrune:
 			return pruneWorker(ctx, in, out)
+		case workRemove:
+			return removeWorker(in, out)
 		case workDebug:
 			return debugWorker(ctx, args[1:], trouble)
 		}

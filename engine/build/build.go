@@ -30,15 +30,16 @@ type builder struct {
 	// stages that are built, by name and by number.
 	stages map[string]*stage
 	// inputs are digests of all that the image is made of so far.
-	inputs   []string
-	used     []used   // bases, for the provenance
-	resume   *entry   // the kept tree of a failed build
-	force    []string // variables of the section that runs
-	at       trace    // the command it is at
-	current  string   // name of the stage that is built, where there are several
-	opaque   bool     // not all inputs are known
-	fetched  *downloads
-	releases []func() // called at the end, last first
+	inputs    []string
+	used      []used   // bases, for the provenance
+	resume    *entry   // the kept tree of a failed build
+	force     []string // variables of the section that runs
+	at        trace    // the command it is at
+	current   string   // name of the stage that is built, where there are several
+	opaque    bool     // not all inputs are known
+	throwAway bool     // containers do not write to the tree itself
+	fetched   *downloads
+	releases  []func() // called at the end, last first
 }
 
 // used is a base, for the provenance.

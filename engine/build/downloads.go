@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/sandbox/plan"
+	"carrel/internal/rmtree"
 )
 
 // Downloads of package managers are kept between builds: a folder of the cache is mounted while sections run, below /dev
@@ -56,7 +57,7 @@ func (b *builder) openDownloads() (*downloads, error) {
 	}
 	for _, o := range old { // of builds that were killed
 		if f, ok := lock(o); ok {
-			_ = removeTree(o)
+			_ = rmtree.Remove(o)
 			f.Close()
 		}
 	}
@@ -65,7 +66,7 @@ func (b *builder) openDownloads() (*downloads, error) {
 		return nil, err
 	}
 	b.atEnd(func() {
-		_ = removeTree(work)
+		_ = rmtree.Remove(work)
 		f.Close()
 	})
 	if err := os.Chmod(work, 0o755); err != nil {

@@ -16,6 +16,7 @@ import (
 	"carrel/engine/sif"
 	"carrel/engine/squashfs"
 	"carrel/engine/tree"
+	"carrel/internal/rmtree"
 )
 
 // pack writes the finished tree to the target and returns its size in bytes.
@@ -102,7 +103,7 @@ func (b *builder) overFolder(ctx context.Context, c sif.Contents) error {
 	if err != nil {
 		return err
 	}
-	defer removeTree(dir)
+	defer rmtree.Remove(dir)
 	part := filepath.Join(dir, "image")
 	if err := sif.Create(ctx, part, c); err != nil {
 		return err
@@ -119,7 +120,7 @@ func (b *builder) writeFolder(ctx context.Context, src tree.Source) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	defer removeTree(part) // nothing is left of it when it got its name
+	defer rmtree.Remove(part) // nothing is left of it when it got its name
 	if err := os.Chmod(part, 0o755); err != nil {
 		return 0, err
 	}
@@ -154,7 +155,7 @@ func replace(part, target string) error {
 	if err != nil {
 		return err
 	}
-	defer removeTree(old)
+	defer rmtree.Remove(old)
 	if err := os.Rename(target, filepath.Join(old, "old")); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func (b *builder) key() string {
 		return ""
 	}
 	texts := append([]string{
-		buildFormat, b.spec.Version, b.file.Raw, b.spec.Compression, fmt.Sprint(b.spec.Level, b.spec.Reproducible, b.spec.NoTest, b.spec.Convert),
+		buildFormat, b.spec.Version, b.spec.IDKind, b.file.Raw, b.spec.Compression, fmt.Sprint(b.spec.Level, b.spec.Reproducible, b.spec.NoTest, b.spec.Convert),
 		strings.Join(b.spec.Sections, ","),
 	}, b.inputs...)
 	if b.spec.Reproducible {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/progress"
+	"carrel/internal/rmtree"
 )
 
 // Kinds are what the cache holds, in the order in which a person thinks of them.
@@ -118,6 +119,9 @@ type Pruned struct {
 	InUse int   `json:"in_use,omitempty"`
 }
 
+// fresh is the age up to which downloads, which have no locks, count as in use when the cache is kept to a limit.
+const fresh = 10 * time.Minute
+
 // Prune removes from the cache what no build uses. It is called as root of a namespace in which all ids of the files in
 // the cache are mapped.
 func Prune(ctx context.Context, s PruneSpec) (Pruned, error) {
@@ -142,6 +146,10 @@ func Prune(ctx context.Context, s PruneSpec) (Pruned, error) {
 		if len(s.Kinds) > 0 && !slices.Contains(s.Kinds, it.Kind) {
 			continue
 		}
+		if s.Limit > 0 && !it.entry && time.Since(it.Used) < fresh {
+			done.InUse++
+			continue
+		}
 		removed, err := it.remove()
 		switch {
 		case err != nil:
@@ -160,7 +168,7 @@ func Prune(ctx context.Context, s PruneSpec) (Pruned, error) {
 func (it Item) remove() (bool, error) {
 	switch {
 	case it.entry && strings.Contains(filepath.Base(it.path), ".gone-"):
-		return true, removeTree(it.path)
+		return true, rmtree.Remove(it.path)
 	case it.entry:
 		return removeEntry(it.path)
 	case it.Kind == kindDownloads && filepath.Base(filepath.Dir(it.path)) != "keep":
@@ -169,7 +177,7 @@ func (it Item) remove() (bool, error) {
 			return false, nil
 		}
 		defer f.Close()
-		return true, removeTree(it.path)
+		return true, rmtree.Remove(it.path)
 	}
 	err := os.Remove(it.path)
 	return err == nil, ignoreMissing(err)

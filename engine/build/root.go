@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/tree"
+	"carrel/internal/rmtree"
 )
 
 // workFolder makes a folder for one build and holds a lock on it. Folders of builds that were killed hold none and are
@@ -22,7 +23,7 @@ func workFolder(work string) (dir string, release func(), err error) {
 	old, _ := filepath.Glob(filepath.Join(work, "build-*"))
 	for _, d := range old {
 		if f, ok := lock(d); ok {
-			_ = removeTree(d) // what cannot be removed is tried again by the next build
+			_ = rmtree.Remove(d) // what cannot be removed is tried again by the next build
 			f.Close()
 		}
 	}
@@ -31,7 +32,7 @@ func workFolder(work string) (dir string, release func(), err error) {
 		return "", nil, err
 	}
 	return dir, func() {
-		_ = removeTree(dir)
+		_ = rmtree.Remove(dir)
 		f.Close()
 	}, nil
 }
@@ -67,21 +68,6 @@ func lock(dir string) (*os.File, bool) {
 		return nil, false
 	}
 	return f, true
-}
-
-// removeTree removes a folder with all in it, also folders that their owner made unwritable.
-func removeTree(dir string) error {
-	err := os.RemoveAll(dir)
-	if err == nil {
-		return nil
-	}
-	_ = filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
-		if d != nil && d.IsDir() {
-			_ = os.Chmod(p, 0o700)
-		}
-		return nil
-	})
-	return os.RemoveAll(dir)
 }
 
 func (s *stage) upper() string { return filepath.Join(s.dir, "upper") }

@@ -159,6 +159,9 @@ func (b *builder) container(s *stage, p plan.Process, script []byte) (pl plan.Pl
 		Layers: []plan.Layer{{Folder: s.root}}, Upper: plan.Upper{Kind: plan.UpperDirect},
 		Ops: b.mounts(s.tmp), Process: p,
 	}
+	if b.throwAway {
+		pl.Upper = plan.Upper{Kind: plan.UpperMemory}
+	}
 	for _, bind := range b.spec.Binds {
 		pl.Ops = append(pl.Ops, plan.Op{Kind: plan.OpBind, Source: bind.Source, Dest: bind.Dest, ReadOnly: bind.ReadOnly})
 	}

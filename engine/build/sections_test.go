@@ -64,7 +64,7 @@ From: BASE
 
 %test
     test -f /data/1 || test -f /data/data1.csv
-    echo tested $FROM_SECTION
+    echo tested $FROM_SECTION; echo x > /from-test
 
 %help
     How to use it.
@@ -79,7 +79,7 @@ From: BASE
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
-	for _, name := range []string{"/tmp/leftover", "/.post.script", "/.build.labels"} {
+	for _, name := range []string{"/tmp/leftover", "/.post.script", "/.build.labels", "/from-test"} {
 		if has(t, img, name) {
 			t.Errorf("%s is in the image", name)
 		}
@@ -293,6 +293,9 @@ func TestConversions(t *testing.T) {
 	check(convert("third.sif", "other", true)) // a folder in the place of a folder
 	check(convert("third.sif", "other", false))
 	check(convert("folder", "other", true)) // and of a file
+	if err := k.RemoveImage(t.Context(), filepath.Join(k.cwd, "other")); err != nil {
+		t.Error(err)
+	}
 	k.write("mine/file", "not an image")
 	if _, err := k.Build(t.Context(), engine.BuildSpec{Definition: "folder", Target: "mine", Force: true}, nil); err == nil {
 		t.Error("a folder that is no image was replaced")
@@ -367,6 +370,9 @@ func TestBuildFails(t *testing.T) {
 				log, err := os.ReadFile(be.Log)
 				if err != nil || !strings.Contains(string(log), tt.log) || !strings.Contains(string(log), "failed: ") {
 					t.Errorf("log %q, %v", log, err)
+				}
+				if tt.log != "" && tt.section != "" && !strings.Contains(strings.Join(be.Lines, "\n"), tt.log) {
+					t.Errorf("the last lines are %q", be.Lines)
 				}
 				if last := ev.all[len(ev.all)-1]; last.Kind != progress.Failed {
 					t.Errorf("the last event is %+v", last)

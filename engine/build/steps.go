@@ -98,6 +98,8 @@ func (b *builder) test(ctx context.Context, s *stage) error {
 		return nil
 	}
 	b.start(progress.StepTest, "")
+	b.throwAway = s.overlay // what a test writes is no part of the image
+	defer func() { b.throwAway = false }()
 	status, err := b.run(ctx, s, progress.StepTest, plan.Process{
 		Env: b.environment(), Dir: "/", Umask: postUmask, Action: &plan.Action{Name: "test"},
 	}, nil)

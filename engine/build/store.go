@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"carrel/internal/rmtree"
 )
 
 // The cache below Spec.Cache:
@@ -127,7 +129,7 @@ func putEntry(part, dir string, info entryInfo) (*entry, error) {
 		}
 		other, oerr := openEntry(dir)
 		if oerr == nil && other.info.Key == info.Key {
-			return other, removeTree(part)
+			return other, rmtree.Remove(part)
 		}
 		if oerr == nil {
 			other.close()
@@ -151,7 +153,7 @@ func removeEntry(dir string) (bool, error) {
 	if err := os.Rename(dir, away); err != nil {
 		return false, ignoreMissing(err)
 	}
-	return true, removeTree(away)
+	return true, rmtree.Remove(away)
 }
 
 // diskUsage is what a folder takes on disk in bytes; what cannot be read counts nothing.
