@@ -34,8 +34,8 @@ type BuildError struct {
 	Line           int
 	Log            string // path of the whole log
 	// Lines are the last lines of output of the step that failed, oldest first.
-	Lines []string
-	Exists         bool
+	Lines  []string
+	Exists bool
 	// Kept: the tree is kept as it was when the step failed; Debug opens a shell in it, BuildSpec.Resume goes on with it.
 	Kept   bool
 	Target string
