@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 
+	"carrel/engine/ext"
 	"carrel/engine/fuse"
 	"carrel/engine/image"
 	"carrel/engine/launch"
@@ -37,9 +38,6 @@ func (e *Engine) layers(_ context.Context, p *prepared, o *launch.Options) error
 		return nil
 	}
 	for _, part := range append([]image.Partition{system}, img.Overlays()...) {
-		if part.FS != "squashfs" {
-			return fmt.Errorf("run %s: a partition is %s, which cannot be run; `carrel build NEW.sif %s` converts it", img.Path, part.FS, img.Path)
-		}
 		l, err := e.layer(p, o, part)
 		if err != nil {
 			return err
@@ -51,6 +49,12 @@ func (e *Engine) layers(_ context.Context, p *prepared, o *launch.Options) error
 
 // layer makes one partition mountable: by the kernel for root, where it can, otherwise by our own server.
 func (e *Engine) layer(p *prepared, o *launch.Options, part image.Partition) (launch.Layer, error) {
+	if part.FS == fsExt3 {
+		return e.ext3Layer(p, o, part)
+	}
+	if part.FS != "squashfs" {
+		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "which cannot be run"}
+	}
 	if e.c.User.UID == 0 && !o.IDs.Namespace && kernelHas("squashfs") {
 		device, hold, err := launch.Loop(p.image.Path, part.Offset, part.Size)
 		if err == nil {
@@ -73,6 +77,56 @@ func (e *Engine) layer(p *prepared, o *launch.Options, part image.Partition) (la
 	// Layers of other writers may mark replaced folders by attributes; without layers nobody asks for any.
 	opt := fuse.Options{OneOwner: len(o.IDs.UID) == 1, UID: uid, GID: gid, HideXattrs: len(p.image.Overlays()) == 0}
 	return launch.Layer{Image: func(fd int) error { return fuse.Serve(context.Background(), fd, r, opt) }}, nil
+}
+
+// fsExt3 is how partitions of images before 2.4 are called.
+const fsExt3 = "ext3"
+
+// ext3Layer makes an image of 2016 mountable, which only the kernel can, and only for root. A file system that was not
+// unmounted cleanly would have to be written to first; it is converted instead, which reads its journal.
+func (e *Engine) ext3Layer(p *prepared, o *launch.Options, part image.Partition) (launch.Layer, error) {
+	if p.image.Kind != image.Ext3 {
+		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "which is mounted only as the whole of an image"}
+	}
+	if e.c.User.UID != 0 || o.IDs.Namespace {
+		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "a form of 2016 that the kernel mounts for root only"}
+	}
+	fs := ""
+	for _, name := range []string{"ext3", "ext4"} {
+		if fs == "" && kernelHas(name) {
+			fs = name
+		}
+	}
+	clean, err := ext.IsClean(io.NewSectionReader(p.image.File(), part.Offset, part.Size))
+	switch {
+	case err != nil:
+		return launch.Layer{}, fmt.Errorf("open %s: %w", p.image.Path, err)
+	case fs == "":
+		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "which this computer's kernel does not know"}
+	case !clean:
+		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "with changes that were not finished when it was last used"}
+	}
+	device, hold, err := launch.Loop(p.image.Path, part.Offset, part.Size/sector*sector)
+	if err != nil {
+		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "which cannot be mounted here: " + err.Error()}
+	}
+	p.closers = append(p.closers, func() { hold.Close() })
+	return launch.Layer{Device: device, FSType: fs}, nil
+}
+
+// sector is the unit of block devices, bytes.
+const sector = 512
+
+// partitionError is a file system that cannot be made the root of a container.
+type partitionError struct{ path, fs, why string }
+
+func (e *partitionError) Error() string {
+	return fmt.Sprintf("run %s: it holds an %s file system, %s", e.path, e.fs, e.why)
+}
+
+// Hint offers what always works: it is read without being mounted.
+func (e *partitionError) Hint() string {
+	return "make a SIF of it once: carrel build NEW.sif " + quote(e.path)
 }
 
 // kernelHas tells whether the running kernel knows a file system by now (proc_filesystems(5)); one that is a module not yet

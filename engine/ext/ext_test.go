@@ -282,6 +282,9 @@ func TestReplaysJournal(t *testing.T) {
 	if r.sb.incompat&incompatRecover == 0 {
 		t.Skip("missing: debugfs that writes journals")
 	}
+	if clean, err := IsClean(r.r); clean || err != nil {
+		t.Errorf("clean: %v, %v", clean, err)
+	}
 	b, err := fs.ReadFile(r.FS(), "singularity")
 	if err != nil || string(b) != newer {
 		t.Errorf("got %q, %v; want %q", b, err, newer)

@@ -125,6 +125,16 @@ func Open(r io.ReaderAt, size int64) (*Reader, error) {
 	return f, nil
 }
 
+// IsClean tells whether a file system can be mounted without its journal being applied, which needs to write to it.
+func IsClean(r io.ReaderAt) (bool, error) {
+	b := make([]byte, superSize)
+	if _, err := r.ReadAt(b, superOffset); err != nil {
+		return false, err
+	}
+	sb, err := parseSuper(b)
+	return sb.incompat&incompatRecover == 0, err
+}
+
 func parseSuper(b []byte) (superblock, error) {
 	if le.Uint16(b[56:]) != magic {
 		return superblock{}, ErrNotExt

@@ -112,10 +112,11 @@ type Options struct {
 	Resolv, Hosts []byte
 }
 
-// Layer is one tree of the image, lowest first: a folder, or a part of a file that holds a SquashFS.
+// Layer is one tree of the image, lowest first: a folder, or a part of a file that holds a file system.
 type Layer struct {
 	Folder string
-	Device string // a prepared block device with a SquashFS
+	Device string // a prepared block device
+	FSType string // what is on the device; empty for a SquashFS
 	Image  func(fd int) error
 }
 
@@ -150,10 +151,13 @@ func Config(o Options) (sandbox.Config, error) {
 }
 
 func fsType(l Layer) string {
-	if l.Device != "" {
-		return "squashfs"
+	switch {
+	case l.Device == "":
+		return ""
+	case l.FSType != "":
+		return l.FSType
 	}
-	return ""
+	return "squashfs"
 }
 
 // user is who the process is inside.

@@ -15,7 +15,8 @@ const maxLoopTries = 64
 const sector = 512
 
 // Loop makes a block device of a part of a file, read-only, for root (loop(4), LOOP_CONFIGURE, Linux 5.8). It frees itself
-// when it is no longer mounted and the returned file, which the caller closes after the mount, is closed.
+// when it is no longer mounted and the returned file, which the caller closes after the mount, is closed. The offset may be
+// any: images of 2016 begin after a line of 31 bytes.
 // errors.ErrUnsupported: the part does not fill whole sectors.
 func Loop(image string, offset, size int64) (device string, hold *os.File, err error) {
 	backing, err := os.Open(image)
@@ -29,7 +30,7 @@ func Loop(image string, offset, size int64) (device string, hold *os.File, err e
 		return "", nil, err
 	}
 	size = (size + sector - 1) / sector * sector
-	if offset%sector != 0 || offset+size > st.Size() {
+	if offset+size > st.Size() {
 		return "", nil, fmt.Errorf("%s is not padded to whole sectors: %w", image, errors.ErrUnsupported)
 	}
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
