@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -119,38 +121,49 @@ func TestFailedBase(t *testing.T) {
 	}
 }
 
-// TestDebugOnTerminal has a shell that reads from a terminal.
+// TestDebugOnTerminal has a shell on a terminal of its own, with the worker in between in another process group.
 func TestDebugOnTerminal(t *testing.T) {
 	k := newKit(t)
 	k.write("note.txt", "noted")
 	if _, _, err := k.try(broken, engine.BuildSpec{}); err == nil {
 		t.Fatal("the build succeeded")
 	}
-	master, slave, err := pty.Open()
+	cmd := exec.Command("/proc/self/exe", "debug-on-terminal")
+	cmd.Env = append(os.Environ(), "BUILD_FOR_SIGNALS="+k.dir)
+	terminal, err := pty.Start(cmd)
 	if err != nil {
 		t.Skip("missing: pseudo terminals")
 	}
-	defer master.Close()
-	type result struct {
-		status int
-		err    error
-	}
-	ended := make(chan result, 1)
-	go func() {
-		status, err := k.Debug(t.Context(), engine.DebugSpec{Target: "image.sif", Term: "dumb"}, engine.Stdio{In: slave, Out: slave, Err: slave})
-		slave.Close()
-		ended <- result{status, err}
-	}()
-	if _, err := io.WriteString(master, "cat /trace; echo term=$TERM; exit 5\n"); err != nil {
+	defer terminal.Close()
+	if _, err := io.WriteString(terminal, "cat /trace; echo term=$TERM; exit 5\n"); err != nil {
 		t.Fatal(err)
 	}
-	out, _ := io.ReadAll(master) // EIO at the end
-	if r := <-ended; r.err != nil || r.status != 5 {
-		t.Errorf("status %d, %v", r.status, r.err)
+	out, _ := io.ReadAll(terminal) // EIO at the end
+	err = cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 5 {
+		t.Errorf("it ended with %v", err)
 	}
-	if text := string(out); !strings.Contains(text, "was here") || !strings.Contains(text, "term=dumb") {
+	if text := string(out); !strings.Contains(text, "was here") || !strings.Contains(text, "term=dumb") || !strings.Contains(text, "the terminal is ours again") {
 		t.Errorf("the terminal shows %q", text)
 	}
+}
+
+// debugOnTerminal is the process that TestDebugOnTerminal starts.
+func debugOnTerminal() int {
+	e, err := engineFor(os.Getenv("BUILD_FOR_SIGNALS"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 255
+	}
+	status, err := e.Debug(context.Background(), engine.DebugSpec{Target: "image.sif", Term: "dumb"}, engine.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 255
+	}
+	if group, err := unix.IoctlGetInt(0, unix.TIOCGPGRP); err == nil && group == unix.Getpgrp() {
+		fmt.Println("the terminal is ours again")
+	}
+	return status
 }
 
 func TestReproducible(t *testing.T) {

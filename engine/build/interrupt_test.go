@@ -135,11 +135,7 @@ func TestSignals(t *testing.T) {
 func buildForSignals() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT)
 	defer stop()
-	dir := os.Getenv("BUILD_FOR_SIGNALS")
-	e, err := engine.New(engine.Config{
-		DataDir: filepath.Join(dir, "data"), CacheDir: filepath.Join(dir, "cache"), StateDir: filepath.Join(dir, "state"),
-		User: engine.User{UID: os.Getuid(), GID: os.Getgid(), Home: dir, Cwd: filepath.Join(dir, "cwd")}, Self: "/bin/true", Version: "test",
-	})
+	e, err := engineFor(os.Getenv("BUILD_FOR_SIGNALS"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 255
@@ -151,6 +147,14 @@ func buildForSignals() int {
 		return 1
 	}
 	return 0
+}
+
+// engineFor is an engine on the folders of a kit in another process.
+func engineFor(dir string) (*engine.Engine, error) {
+	return engine.New(engine.Config{
+		DataDir: filepath.Join(dir, "data"), CacheDir: filepath.Join(dir, "cache"), StateDir: filepath.Join(dir, "state"),
+		User: engine.User{UID: os.Getuid(), GID: os.Getgid(), Home: dir, Cwd: filepath.Join(dir, "cwd")}, Self: "/bin/true", Version: "test",
+	})
 }
 
 // gone waits until no process has the needle any more: ends of processes that are not ours can only be looked for.

@@ -42,8 +42,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(engine.WorkerMain(args, os.Stdin, os.Stdout, os.Stderr))
 	}
-	if len(os.Args) == 2 && os.Args[1] == "build-for-signals" {
-		os.Exit(buildForSignals())
+	if len(os.Args) == 2 {
+		switch os.Args[1] {
+		case "build-for-signals":
+			os.Exit(buildForSignals())
+		case "debug-on-terminal":
+			os.Exit(debugOnTerminal())
+		}
 	}
 	status := m.Run()
 	if shared.dir != "" {

@@ -37,9 +37,6 @@ type layerFile struct {
 // compared one by one.
 func (b *builder) layerKey(s *stage, d *treeDigest) string {
 	texts := []string{layerFormat, b.spec.IDKind, s.base.key, d.shape}
-	for _, bind := range b.spec.Binds {
-		texts = append(texts, bind.Source, bind.Dest)
-	}
 	for _, sec := range b.executed(s.def) {
 		texts = append(texts, sec.name, sec.Args, sec.Body)
 	}
@@ -225,7 +222,7 @@ func (b *builder) install(ctx context.Context, s *stage) error {
 	if s.last && b.unchanged() {
 		return errUnchanged
 	}
-	if !runs {
+	if !runs || len(b.spec.Binds) > 0 { // what is bound is not known
 		return b.execute(ctx, s)
 	}
 	key := b.layerKey(s, d)

@@ -1,7 +1,9 @@
 package build
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"carrel/engine/progress"
@@ -117,6 +119,9 @@ func (e *StepError) Unwrap() error { return e.Err }
 
 // Hint says what to do about it.
 func (e *StepError) Hint() string {
+	if errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT) {
+		return "the disk is full: free some of it, or remove what the cache holds of earlier builds"
+	}
 	if e.Kept {
 		return "the last lines of the log say what went wrong; `carrel debug` opens a shell in the container as it is now, `carrel build --resume` goes on from there"
 	}
