@@ -341,3 +341,19 @@ func TestPlacesInFoldersOfOthers(t *testing.T) {
 		t.Error("a place was made on the host")
 	}
 }
+
+// TestBindOfTheStage: where the root is made must not be seen in a bind of that place.
+func TestBindOfTheStage(t *testing.T) {
+	f, err := os.CreateTemp("/tmp", "carrel-seen-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	p := newPlan(t, "/bin/ls", f.Name(), "/host"+f.Name())
+	p.Ops = append(p.Ops, plan.Op{Kind: plan.OpBind, Source: "/tmp", Dest: "/tmp"}, plan.Op{Kind: plan.OpBind, Source: "/", Dest: "/host"})
+	status, out, err := run(t, Config{Plan: p, IDs: ids()})
+	if err != nil || status != 0 {
+		t.Errorf("%d, %q, %v", status, out, err)
+	}
+}

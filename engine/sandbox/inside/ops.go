@@ -159,7 +159,7 @@ func (r *rootMaker) mountProc(op *plan.Op) error {
 			return err
 		}
 	}
-	src, err := unix.Open("/proc", unix.O_PATH|unix.O_CLOEXEC, 0)
+	src, err := unix.Open(oldRoot+"/proc", unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (r *rootMaker) file(op *plan.Op, content []byte) error {
 		}
 	}
 	r.files++
-	p := r.at(fmt.Sprintf("files/%d", r.files))
+	p := fmt.Sprintf("/files/%d", r.files)
 	f, err := os.OpenFile(p, os.O_CREATE|os.O_EXCL|os.O_WRONLY, os.FileMode(orDefault(op.Mode, 0o644)))
 	if err != nil {
 		return err

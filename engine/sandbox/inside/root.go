@@ -12,17 +12,23 @@ import (
 	"carrel/engine/sandbox/plan"
 )
 
-// While the root is made, the file system of init has a tmpfs, that only its mount namespace has, on a folder of the host
-// (base), and in it:
+// While the root is made, the file system of init looks like this, in a tmpfs that only its mount namespace has:
 //
-//	layerN          a mounted image, lowest first
-//	upper work*     of an overlay that is thrown away (in a tmpfs of their own when a size is asked for)
-//	files/N         contents of OpFile and OpMerge
-//	root            the overlay: what becomes /
+//	/old            what the host shows
+//	/layerN         a mounted image, lowest first
+//	/upper /work*   of an overlay that is thrown away (in a tmpfs of their own when a size is asked for)
+//	/files/N        contents of OpFile and OpMerge
+//	/root           the overlay: what becomes /
 //
-// Sources on the host are opened before that, so that their paths mean what the caller meant, and nothing is looked up by a
-// path of the host any more, but in /proc.
-const fdDir = "/proc/self/fd/" // where the descriptors of this process appear as paths
+// Sources on the host are opened before that, so that their paths mean what the caller meant. The tmpfs must not stay on a
+// folder of the host: a bind of that folder would show it.
+const (
+	oldRoot = "/old"
+	newRoot = "/root"
+)
+
+// fdDir is where the descriptors of this process appear as paths; it moves with the root.
+var fdDir = "/proc/self/fd/"
 
 func fdPath(fd int) string { return fdDir + strconv.Itoa(fd) }
 
@@ -32,7 +38,6 @@ var stages = []string{"/tmp", "/run", "/var/tmp", "/dev/shm", "/mnt", "/var"}
 type rootMaker struct {
 	plan  *plan.Plan
 	ctl   *control
-	base  string // where the tmpfs is
 	tree  tree
 	files int
 	// sources holds the opened source of each bind, by index in plan.Ops; -1 where an optional one is missing.
@@ -79,15 +84,12 @@ func (r *rootMaker) make() error {
 	return nil
 }
 
-// at is a path in the tmpfs.
-func (r *rootMaker) at(name string) string { return r.base + "/" + name }
-
 // populate stacks the layers and performs every operation on them. It returns what is to be remarked.
 func (r *rootMaker) populate(lowers []string) (notes []string, err error) {
 	if err := r.mountRoot(lowers); err != nil {
 		return nil, err
 	}
-	fd, err := unix.Open(r.at("root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(newRoot, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, opError{op: "open root", err: err}
 	}
@@ -143,12 +145,12 @@ func (r *rootMaker) preparePlaces() error {
 		folders = append(folders, folder{names, modes})
 	}
 	unix.Close(r.tree.root)
-	if err := unix.Unmount(r.at("root"), unix.MNT_DETACH); err != nil {
+	if err := unix.Unmount(newRoot, unix.MNT_DETACH); err != nil {
 		return opError{op: "take root apart", err: err}
 	}
-	upper := r.at("upper")
+	upper := "/upper"
 	if r.plan.Upper.Size > 0 {
-		upper = r.at("throw") + "/upper"
+		upper = "/throw" + "/upper"
 	}
 	old := unix.Umask(0)
 	defer unix.Umask(old)
@@ -167,9 +169,9 @@ func (r *rootMaker) preparePlaces() error {
 // seal makes the root, but nothing that is mounted on it, read-only.
 func (r *rootMaker) seal() error {
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	err := unix.MountSetattr(unix.AT_FDCWD, r.at("root"), 0, &attr)
+	err := unix.MountSetattr(unix.AT_FDCWD, newRoot, 0, &attr)
 	if err == unix.ENOSYS {
-		err = remount(r.at("root"), attr.Attr_set)
+		err = remount(newRoot, attr.Attr_set)
 	}
 	if err != nil {
 		return opError{op: "make the root read-only", err: err}
@@ -232,25 +234,36 @@ func (r *rootMaker) openSources() error {
 	return nil
 }
 
-// stage mounts the tmpfs in which the root is made.
+// stage mounts the tmpfs in which the root is made and turns the host's tree into /old.
 func (r *rootMaker) stage() error {
+	var base string
 	var err error = unix.ENOENT
-	for _, r.base = range stages {
+	for _, base = range stages {
 		// A small file system for mount points; what containers write goes to mounts of their own.
-		if err = unix.Mount("carrel", r.base, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err == nil {
+		if err = unix.Mount("carrel", base, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err == nil {
 			break
 		}
 	}
 	if err != nil {
-		return opError{op: "mount tmpfs", target: r.base, err: err}
+		return opError{op: "mount tmpfs", target: base, err: err}
+	}
+	if err := unix.Chdir(base); err != nil {
+		return opError{op: "enter tmpfs", err: err}
 	}
 	old := unix.Umask(0)
 	defer unix.Umask(old)
-	for _, d := range []string{"root", "upper", "work", "work2", "files"} {
-		if err := unix.Mkdir(r.at(d), 0o755); err != nil {
+	for _, d := range []string{"old", "root", "upper", "work", "work2", "files"} {
+		if err := unix.Mkdir(d, 0o755); err != nil {
 			return opError{op: "make folder", target: d, err: err}
 		}
 	}
+	if err := unix.PivotRoot(".", "old"); err != nil {
+		return opError{op: "change root", err: err}
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return opError{op: "change root", err: err}
+	}
+	fdDir = oldRoot + "/proc/self/fd/"
 	return nil
 }
 
@@ -262,7 +275,7 @@ func (r *rootMaker) mountLayers() ([]string, error) {
 			out = append(out, fdPath(r.layers[i]))
 			continue
 		}
-		at := r.at(fmt.Sprintf("layer%d", i))
+		at := fmt.Sprintf("/layer%d", i)
 		if err := unix.Mkdir(at, 0o755); err != nil {
 			return nil, opError{op: "make folder", target: at, err: err}
 		}
@@ -301,7 +314,6 @@ func (r *rootMaker) mountFUSE(layer int, at string) error {
 
 // mountRoot stacks the layers.
 func (r *rootMaker) mountRoot(lowers []string) error {
-	newRoot := r.at("root")
 	if len(lowers) == 0 {
 		return opError{op: "mount root", err: errors.New("the plan has no layer")}
 	}
@@ -361,9 +373,9 @@ func (r *rootMaker) mountRoot(lowers []string) error {
 // their own with a size in bytes.
 func (r *rootMaker) memory(size int64) (string, error) {
 	if size <= 0 {
-		return r.base, nil
+		return "", nil
 	}
-	dir := r.at("throw")
+	dir := "/throw"
 	if err := unix.Mkdir(dir, 0o755); err == unix.EEXIST {
 		return dir, nil // a second try
 	} else if err != nil {
@@ -382,7 +394,7 @@ func (r *rootMaker) memory(size int64) (string, error) {
 
 // enter makes what was made the root and lets go of everything else.
 func (r *rootMaker) enter() error {
-	if err := unix.Chdir(r.at("root")); err != nil {
+	if err := unix.Chdir(newRoot); err != nil {
 		return opError{op: "enter root", err: err}
 	}
 	// pivot_root(2), "pivot_root(".", ".")": the old root is stacked over the new one and then taken away.
@@ -395,6 +407,7 @@ func (r *rootMaker) enter() error {
 	if err := unix.Chdir("/"); err != nil {
 		return opError{op: "enter root", err: err}
 	}
+	fdDir = "/proc/self/fd/"
 	for _, fds := range [][]int{r.sources, r.layers, {r.tree.root}} {
 		for _, fd := range fds {
 			if fd >= 0 {
