@@ -48,6 +48,17 @@ var views = []struct {
 	{name: "running-none", keys: []string{"3"}, change: func(o *Options, _ *tuitest.Engine) { o.Engine = tuitest.NewEngine(o.Now) }},
 	{name: "inspect", keys: []string{"down", "down", "i"}},
 	{name: "inspect-definition", keys: []string{"2", "v"}},
+	{name: "share", keys: []string{"down", "down", "x"}},
+	{name: "inspect-runs", keys: inside("right")},
+	{name: "inspect-files", keys: inside("shift+tab", "shift+tab", "shift+tab", "shift+tab", "shift+tab")},
+	{name: "inspect-table", keys: inside("shift+tab", "shift+tab", "shift+tab", "shift+tab", "shift+tab", "enter", "G", "enter")},
+	{name: "inspect-notebook", keys: inside("shift+tab", "shift+tab", "shift+tab", "shift+tab", "shift+tab", "enter", "/", ":ipynb", "enter", "enter")},
+	{name: "inspect-picture", keys: inside("shift+tab", "shift+tab", "shift+tab", "shift+tab", "shift+tab", "enter", "/", ":stripes", "enter", "enter"),
+		change: func(o *Options, _ *tuitest.Engine) { o.Theme.NoColor = true }},
+	{name: "inspect-software", keys: inside("shift+tab", "shift+tab", "shift+tab", "shift+tab", "/", ":py")},
+	{name: "inspect-size", keys: inside("shift+tab", "shift+tab", "shift+tab")},
+	{name: "inspect-changes", keys: inside("shift+tab", "shift+tab", "c", ":old.sif", "enter")},
+	{name: "inspect-trust", keys: inside("shift+tab", "v")},
 	{name: "doctor", keys: []string{"down"}, change: func(o *Options, _ *tuitest.Engine) { o.Start = StartDoctor }},
 	{name: "welcome-1", change: func(o *Options, e *tuitest.Engine) { o.Start = StartWelcome; e.Taken[8888] = "python3 (pid 4711)" }},
 	{name: "welcome-2", keys: []string{"enter"}, change: func(o *Options, _ *tuitest.Engine) { o.Start = StartWelcome }},
@@ -61,6 +72,9 @@ var views = []struct {
 		e.Unsaved = &engine.Unsaved{Since: tuitest.Noon.Add(-26 * time.Hour), Files: 12, Deleted: 1, Bytes: 3_400_000}
 	}},
 }
+
+// inside are the keys that look inside an image, and then some.
+func inside(keys ...string) []string { return append([]string{"down", "down", "i"}, keys...) }
 
 // TestGolden draws every screen in three sizes, without colours.
 func TestGolden(t *testing.T) {

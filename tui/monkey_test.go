@@ -16,11 +16,12 @@ import (
 // but q or ctrl+c. A failure names its seed.
 func TestMonkey(t *testing.T) {
 	keys := []string{"up", "down", "left", "right", "enter", "enter", "esc", "tab", "shift+tab", "pgup", "pgdown", "home", "end", "space", "backspace",
-		"1", "2", "3", "/", "?", "ctrl+p", "ctrl+u", "ctrl+n", "ctrl+y", "y", "n", "s", "r", "d", "i", "t", "v", "b", "w", "f", "z", "T", "g", "G", "j", "k", "宽", "e", "~", "x", "ctrl+o"}
+		"1", "2", "3", "/", "?", "ctrl+p", "ctrl+u", "ctrl+n", "ctrl+y", "y", "n", "s", "r", "d", "i", "t", "v", "b", "w", "f", "z", "T", "g", "G", "j", "k", "宽", "e", "~", "x", "ctrl+o", "c", "Q", "l", "h", "W"}
 	sizes := [][2]int{{0, 0}, {1, 1}, {20, 5}, {50, 14}, {61, 17}, {80, 24}, {100, 30}, {200, 60}}
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			home := t.TempDir()
+			t.Chdir(home) // a folder of any name may be made here
 			drive(t, 80, 24, func(o *Options, e *tuitest.Engine) {
 				o.Home, e.Answers = home, true
 				if seed%2 == 1 {

@@ -12,6 +12,7 @@ import (
 	"carrel/tui/screen/doctor"
 	"carrel/tui/screen/inspect"
 	"carrel/tui/screen/launch"
+	"carrel/tui/screen/share"
 	"carrel/tui/screen/welcome"
 	"carrel/tui/task"
 	"carrel/tui/widget"
@@ -36,6 +37,8 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 		return m.push(launch.New(m.d, w)), true
 	case screen.OpenInspect:
 		return m.push(inspect.New(m.d, w)), true
+	case screen.OpenShare:
+		return m.push(share.New(m.d, w)), true
 	case screen.OpenDoctor:
 		return m.push(doctor.New(m.d)), true
 	case screen.OpenWelcome:

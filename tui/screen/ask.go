@@ -25,6 +25,8 @@ type (
 	}
 	// OpenInspect looks inside an image.
 	OpenInspect struct{ Name, Title, Tab string }
+	// OpenShare shows how an image can be handed to somebody else.
+	OpenShare struct{ Name, Title string }
 	// OpenDoctor shows what this computer can do.
 	OpenDoctor struct{}
 	// OpenWelcome begins the three screens for newcomers.

@@ -15,6 +15,15 @@ type Engine interface {
 	Card(ctx context.Context, name string) (Card, error)
 	Definition(ctx context.Context, name string) (string, error)
 
+	Inspect(ctx context.Context, name string) (engine.Inspection, error)
+	Files(ctx context.Context, name, at string) ([]engine.ImageFile, error)
+	ReadFile(ctx context.Context, name, at string, limit int64) ([]byte, error)
+	Packages(ctx context.Context, name string) (engine.Installed, error)
+	Sizes(ctx context.Context, name, at string) (engine.Sizes, error)
+	CopyOut(ctx context.Context, name, at, dest string) (engine.Copied, error)
+	Diff(ctx context.Context, before, after string) (engine.Difference, error)
+	Parts(ctx context.Context, name string, verify bool) (engine.Parts, error)
+
 	Build(ctx context.Context, spec engine.BuildSpec, sink engine.Sink) (engine.ImageInfo, error)
 	Start(ctx context.Context, spec engine.RunSpec) (engine.Instance, error)
 	Instances(ctx context.Context) ([]engine.Instance, error)

@@ -330,6 +330,9 @@ func (s *Screen) appActions(a *engine.Instance) []screen.Action {
 		screen.Do(screen.On("i"), "look inside", "Look inside "+show, func() tea.Cmd {
 			return screen.Ask(screen.OpenInspect{Name: a.Image, Title: a.Title})
 		}),
+		screen.Do(screen.On("x"), "share", "Share "+show, func() tea.Cmd {
+			return screen.Ask(screen.OpenShare{Name: a.Image, Title: a.Title})
+		}),
 	}
 }
 
@@ -346,6 +349,9 @@ func (s *Screen) imageActions(m *engine.ImageInfo) []screen.Action {
 		}),
 		screen.Do(screen.On("t"), "terminal", "Open a terminal in a new container of "+name, func() tea.Cmd {
 			return screen.Ask(screen.RunInside{Args: []string{"shell", path}, What: "the terminal in " + name})
+		}).Unless(widget.Clean(m.Problem)),
+		screen.Do(screen.On("x"), "share", "Share "+name, func() tea.Cmd {
+			return screen.Ask(screen.OpenShare{Name: path, Title: m.Name})
 		}).Unless(widget.Clean(m.Problem)),
 		screen.Do(screen.On("d"), "delete", "Delete "+name, func() tea.Cmd { return s.remove(m) }).Unless(used),
 		screen.Do(screen.On("y"), "copy path", "Copy the path of "+name, func() tea.Cmd {

@@ -475,6 +475,9 @@ func (s *Screen) Actions() []screen.Action {
 		screen.Do(screen.On("i"), "look inside", "Look inside "+name, func() tea.Cmd {
 			return screen.Ask(screen.OpenInspect{Name: a.Image, Title: title(a)})
 		}),
+		screen.Do(screen.On("x"), "share", "Share "+name, func() tea.Cmd {
+			return screen.Ask(screen.OpenShare{Name: a.Image, Title: title(a)})
+		}).Quietly(),
 		screen.Do(screen.On("w"), "save log", "Save the log of "+name+" to a file", func() tea.Cmd {
 			return screen.Ask(screen.SaveText{Name: name + ".log", Text: s.log.Log.Text()})
 		}).Quietly(),

@@ -1,0 +1,156 @@
+package inspect
+
+import (
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"carrel/tui/screen"
+	"carrel/tui/theme"
+	"carrel/tui/widget"
+)
+
+// page is one tab: what it shows, and what can be done there. It is given the screen's body, without the line of tabs.
+type page interface {
+	// show is called when the tab comes into sight; it begins to read what it needs.
+	show() tea.Cmd
+	update(tea.Msg) tea.Cmd
+	key(tea.KeyPressMsg) (cmd tea.Cmd, used bool)
+	mouse(screen.Mouse) tea.Cmd
+	actions() []screen.Action
+	typing() bool
+	resize(w, h int)
+	view(w, h int) string
+	// waits says since when the page waits for an answer, and for what; zero: it does not.
+	waits() (since time.Time, what string)
+}
+
+// reading is a page without keys of its own: a text that scrolls.
+type reading struct {
+	text func(w int) []string
+	off  int
+	w, h int
+}
+
+func (p *reading) show() tea.Cmd              { return nil }
+func (p *reading) update(tea.Msg) tea.Cmd     { return nil }
+func (p *reading) actions() []screen.Action   { return nil }
+func (p *reading) typing() bool               { return false }
+func (p *reading) waits() (time.Time, string) { return time.Time{}, "" }
+
+func (p *reading) resize(w, h int) {
+	p.w, p.h = w, h
+	p.scroll(0)
+}
+
+func (p *reading) scroll(n int) {
+	p.off = min(max(0, p.off+n), max(0, len(p.text(max(0, p.w-6)))-max(1, p.h)))
+}
+
+func (p *reading) key(k tea.KeyPressMsg) (tea.Cmd, bool) {
+	n, ok := scrolling(k.String(), p.h)
+	p.scroll(n)
+	return nil, ok
+}
+
+// scrolling says by how many lines a key moves in a text of h visible lines.
+func scrolling(k string, h int) (n int, ok bool) {
+	switch k {
+	case "up", "k":
+		return -1, true
+	case "down", "j":
+		return 1, true
+	case "pgup", "ctrl+b":
+		return -max(1, h-2), true
+	case "pgdown", "ctrl+f", "space":
+		return max(1, h-2), true
+	case "home", "g":
+		return -1 << 30, true
+	case "end", "G":
+		return 1 << 30, true
+	}
+	return 0, false
+}
+
+func (p *reading) mouse(m screen.Mouse) tea.Cmd {
+	p.scroll(m.Wheel * 3)
+	return nil
+}
+
+func (p *reading) view(w, h int) string {
+	lines := p.text(max(0, w-6))
+	return widget.Rows(widget.Indent(lines[min(p.off, max(0, len(lines)-h)):], 2), w, h)
+}
+
+// finder narrows a list by words that are typed.
+type finder struct {
+	text   widget.Text
+	typing bool
+}
+
+// key takes a key while words are typed, or Esc while there are any. changed tells that the list is another.
+func (f *finder) key(k tea.KeyPressMsg, l *widget.List) (used, changed bool) {
+	name := k.String()
+	if !f.typing {
+		if name == "esc" && f.text.Value() != "" {
+			f.text.Set("")
+			return true, true
+		}
+		return false, false
+	}
+	switch name {
+	case "esc":
+		f.typing = false
+		f.text.Set("")
+		return true, true
+	case "enter", "tab":
+		f.typing = false
+		return true, false
+	case "up", "down", "pgup", "pgdown":
+		return l.Key(name), false
+	}
+	was := f.text.Value()
+	f.text.Update(k)
+	return k.Text != "" || was != f.text.Value(), was != f.text.Value()
+}
+
+// fits tells whether a text holds all words.
+func (f *finder) fits(text string) bool {
+	text = strings.ToLower(text)
+	for w := range strings.FieldsSeq(strings.ToLower(f.text.Value())) {
+		if !strings.Contains(text, w) {
+			return false
+		}
+	}
+	return true
+}
+
+// line draws the words, with a remark at the right end.
+func (f *finder) line(t *theme.Theme, w int, hint, right string) string {
+	left := "  " + t.Muted.Render("/ "+hint)
+	if f.text.Value() != "" {
+		hint = ""
+	}
+	switch {
+	case f.typing:
+		left = "  " + t.Accent.Render("/ ") + f.text.View(t, max(0, w-8-widget.Width(right)), true, hint)
+	case f.text.Value() != "":
+		left = "  " + t.Accent.Render("/ ") + t.Strong.Render(f.text.Value()) + t.Muted.Render("   esc shows all")
+	}
+	return widget.Spread(left, t.Muted.Render(right)+"  ", w)
+}
+
+// finding are the actions while words are typed.
+func finding() []screen.Action {
+	return []screen.Action{screen.Tell("enter", "done"), screen.Tell("↑↓", "choose"), screen.Tell("esc", "show all")}
+}
+
+// sentence is a remark that fills a page.
+func sentence(t *theme.Theme, w int, text string) []string {
+	var out []string
+	for _, l := range widget.Wrap(text, max(1, min(w-4, 80))) {
+		out = append(out, "  "+t.Muted.Render(l))
+	}
+	return out
+}
