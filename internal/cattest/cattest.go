@@ -34,6 +34,7 @@ var checks = map[string]Check{
 	"nginx-jupyter": {Bind: "/opt/notebooks", Use: notebook},
 	"nginx-pages":   {Use: hello},
 	"nginx-basic":   {Use: hello},
+	"r-shiny":       {Use: shiny},
 }
 
 // For is the check of a catalog entry.
@@ -60,6 +61,25 @@ func hello(ctx context.Context, b *browser.Browser, app App) error {
 		return err
 	}
 	return waitFor(ctx, b, 10*time.Second, `document.querySelector("h2").innerText === "Hello World!"`)
+}
+
+// shiny moves a slider of the example and wants the other number and new plots.
+func shiny(ctx context.Context, b *browser.Browser, app App) error {
+	if err := b.Open(ctx, app.URL); err != nil {
+		return err
+	}
+	const plots = ` && document.querySelectorAll(".shiny-plot-output img").length === 2 && !document.querySelector(".recalculating")`
+	if err := waitFor(ctx, b, time.Minute, `document.querySelector("#power")?.innerText === "Power: 60 %"`+plots); err != nil {
+		return err
+	}
+	// The size at which a medium effect is found four times out of five (Cohen 1992).
+	if err := b.Run(ctx, `Shiny.setInputValue("n", 64)`, nil); err != nil {
+		return err
+	}
+	if err := waitFor(ctx, b, time.Minute, `document.querySelector("#power").innerText === "Power: 80 %"`+plots); err != nil {
+		return err
+	}
+	return picture(ctx, b, app, "page")
 }
 
 func picture(ctx context.Context, b *browser.Browser, app App, name string) error {
