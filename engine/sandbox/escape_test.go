@@ -1,0 +1,165 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/sandbox/plan"
+	"carrel/internal/testroot"
+)
+
+// TestEscapes tries, from the inside, what must not work. Each script says what it managed, so that an empty output is good.
+func TestEscapes(t *testing.T) {
+	outside := t.TempDir()
+	if err := os.WriteFile(filepath.Join(outside, "kept"), []byte("kept\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// An address in the abstract namespace belongs to the network, which is shared; a path is not visible.
+	l, err := net.Listen("unix", filepath.Join(outside, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := os.Chmod(outside, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := strconv.Itoa(os.Getpid())
+	for _, tc := range []struct{ name, script string }{
+		{"mount something", "mount -t tmpfs none /mnt && echo mounted"},
+		{"mount in a namespace of its own", "unshare -Urm sh -c 'mount -o remount,bind,rw /ro && touch /ro/new && echo written'"},
+		{"uncover what a mount hides", "unshare -Urm sh -c 'umount /covered && cat /covered/secret'"},
+		{"write to a read-only bind", "touch /ro/new && echo written; rm /ro/kept && echo removed; chmod 777 /ro/kept && echo changed"},
+		{"leave a bind", "ls /ro/../../../../../../.." + outside + " && echo left"},
+		{"overwrite the program", "for p in 1 self; do dd if=/bin/true of=/proc/$p/exe && test $p = 1 && echo overwritten; done"},
+		{"the old root", "ls /old /proc/1/root/old /proc/1/cwd/old && echo seen"},
+		{"look into init", "cat /proc/1/environ /proc/1/mem && echo read; for f in /proc/1/fd/*; do readlink $f; done; cat /proc/1/maps | grep . && echo mapped"},
+		{"processes of the host", "grep -h . /proc/" + host + "/comm | grep -F " + strings.TrimSpace(comm(t)) + " && echo seen; kill -0 " + host + " && echo signalled"},
+		{"see the host's folders", "ls " + outside + " && echo seen"},
+		{"make a device", "mknod /mnt/null c 1 3 && echo made"},
+		{"descriptors", "for f in /proc/self/fd/*; do case ${f##*/} in 0|1|2|3|255) ;; *) test -e $f && echo $f;; esac; done"},
+		{"set-user-ID", "cp /bin/id /tmp/id && chmod u+s /tmp/id && /tmp/id | grep euid"},
+		{"mounts that honour set-user-ID", "while read -r a b c d e opts rest; do case $opts in *nosuid*) ;; *) echo $e;; esac; done < /proc/self/mountinfo"},
+		{"mounts that honour devices", "while read -r a b c d e opts rest; do case $e in /dev|/dev/*) continue;; esac; case $opts in *nodev*) ;; *) echo $e;; esac; done < /proc/self/mountinfo"},
+		{"gain capabilities", "grep -E 'Cap(Prm|Eff|Bnd|Amb)' /proc/self/status | grep -v 0000000000000000"},
+		{"trace", "test -x /bin/strace && strace -p 1 -e none 2>&1 | grep attached"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPlan(t, "/bin/sh", "-c", "exec 2>/dev/null\n"+tc.script)
+			root := testroot.Make(t)
+			if path, err := exec.LookPath("unshare"); err == nil && strings.Contains(tc.script, "unshare") {
+				root = testroot.Make(t, path)
+			}
+			if err := os.MkdirAll(filepath.Join(root, "covered"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(root, "covered/secret"), []byte("secret\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			p.Layers = []plan.Layer{{Folder: root}}
+			p.Ops = append(p.Ops,
+				plan.Op{Kind: plan.OpBind, Source: outside, Dest: "/ro", ReadOnly: true},
+				plan.Op{Kind: plan.OpTmpfs, Dest: "/covered"},
+				plan.Op{Kind: plan.OpDir, Dest: "/mnt"},
+			)
+			_, out, err := run(t, Config{Plan: p, IDs: ids()})
+			if err != nil || out != "" {
+				t.Errorf("it managed %q (%v)", out, err)
+			}
+		})
+	}
+	names, err := os.ReadDir(outside)
+	if err != nil || len(names) != 2 {
+		t.Errorf("outside there is %v, %v", names, err)
+	}
+	if now, err := os.ReadFile("/proc/self/exe"); err != nil || !bytes.Equal(now, binary) {
+		t.Error("the program was changed")
+	}
+}
+
+func comm(t *testing.T) string {
+	b, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestDescriptorsOfTheCaller: what the caller has open without close-on-exec is not the container's.
+func TestDescriptorsOfTheCaller(t *testing.T) {
+	f, err := os.Open("/etc/passwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	leak, err := unix.Dup(int(f.Fd())) // without close-on-exec
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(leak)
+	p := newPlan(t, "/bin/sh", "-c", "for f in /proc/self/fd/*; do readlink $f; done | grep passwd")
+	if _, out, err := run(t, Config{Plan: p, IDs: ids()}); err != nil || out != "" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// TestSwappedDestination: a link that is swapped for a folder while a bind's destination is looked up leads nowhere else.
+func TestSwappedDestination(t *testing.T) {
+	image, outside := testroot.Make(t), t.TempDir()
+	if err := os.MkdirAll(filepath.Join(image, "real/in"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		at := filepath.Join(image, "swap")
+		for ctx.Err() == nil {
+			_ = os.Symlink(outside, at) // one of the two is there at any time, or nothing
+			_ = os.Remove(at)
+			_ = os.Symlink("real", at)
+			_ = os.Remove(at)
+		}
+	}()
+	for range 30 {
+		p := newPlan(t, "/bin/true")
+		p.Layers = []plan.Layer{{Folder: image}}
+		p.Ops = append(p.Ops, plan.Op{Kind: plan.OpTmpfs, Dest: "/swap/made"})
+		_, _, err := run(t, Config{Plan: p, IDs: ids()})
+		var e *Error
+		if err != nil && !errors.As(err, &e) {
+			t.Error(err)
+		}
+	}
+	cancel()
+	<-done
+	if names, _ := os.ReadDir(outside); len(names) > 0 {
+		t.Errorf("%s was made outside", names[0].Name())
+	}
+}
+
+// TestDeviceOfTheImage: a device file that an image brings is not a device.
+func TestDeviceOfTheImage(t *testing.T) {
+	image := testroot.Make(t)
+	if err := unix.Mknod(filepath.Join(image, "zero"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))); err != nil {
+		t.Skip("missing: the right to make device files")
+	}
+	p := newPlan(t, "/bin/sh", "-c", "head -c 1 /zero 2>/dev/null | wc -c")
+	p.Layers = []plan.Layer{{Folder: image}}
+	if _, out, err := run(t, Config{Plan: p, IDs: ids()}); err != nil || out != "0\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
