@@ -22,8 +22,10 @@ FORCE:
 test:
 	@$(GO) run ./internal/testrun
 
+# The benchmarks of the packages, then Carrel beside its peers (docs/benchmarks.md); BENCH=quick or BENCH=start,pack: a part of the latter.
 bench: build
-	@CGO_ENABLED=0 $(GO) test -run '^$$' -bench . -benchtime 3x ./...
+	@$(if $(BENCH),,CGO_ENABLED=0 $(GO) test -run '^$$' -bench . -benchtime 3x ./...)
+	@CGO_ENABLED=0 $(GO) run ./internal/bench
 
 lint:
 	@./.ci/lint
