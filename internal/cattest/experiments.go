@@ -176,14 +176,14 @@ func compare(folder, who, name string, notes []note) error {
 			rows = append(rows, row)
 		}
 	}
-	// A trial that an interruption hit is done twice: the last time counts. A survey numbers the statements of each page.
+	// A trial that an interruption hit is done twice: the last time counts.
 	var mine []note
 	at := map[int]int{}
 	for _, n := range notes {
 		if n.Experiment != name || n.Phase != "main" {
 			continue
 		}
-		if i, known := at[n.Trial]; known && name != "likert" {
+		if i, known := at[n.Trial]; known {
 			mine[i] = n
 			continue
 		}

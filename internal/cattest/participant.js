@@ -62,7 +62,7 @@
     questions.forEach((q, i) => {
       const value = (at.number + i) % 5;
       q.querySelectorAll("input[type=radio]")[value].click();
-      note({ experiment: at.experiment, phase: at.phase, trial: i + 1, response: String(value + 1), condition: at.spec.items[i].scale, correct: "" });
+      note({ experiment: at.experiment, phase: at.phase, trial: (at.number - 1) * at.trial.questions.length + i + 1, response: String(value + 1), condition: at.spec.items[i].scale, correct: "" });
     });
     document.querySelector("#jspsych-survey-likert-next").click();
   }

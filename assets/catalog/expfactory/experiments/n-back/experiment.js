@@ -1,0 +1,58 @@
+import { dPrime, mean, rate, times, where } from "/web/measure.js";
+
+const letters = [..."BCDFGHJKLMNPQRSTVWXZ"];
+
+function list(ctx, count) {
+  const n = ctx.parameters.n;
+  const kinds = ctx.random.balanced(["target", "other", "other"], Math.max(0, count - n));
+  const shown = [];
+  for (let i = 0; i < count; i++) {
+    const condition = i < n ? "other" : kinds[i - n];
+    const back = shown[i - n];
+    shown.push(condition === "target" ? back : ctx.random.pick(letters.filter((l) => l !== back)));
+  }
+  return shown.map((stimulus, i) => ({ stimulus, condition: i >= n && stimulus === shown[i - n] ? "target" : "other", n }));
+}
+
+export default {
+  parameters: { trials: 90, practice: 20, n: 2, pace: 2500, rest: 0 },
+  practice: (ctx) => list(ctx, ctx.parameters.practice),
+  trials: (ctx) => list(ctx, ctx.parameters.trials),
+  trial: (spec, ctx) => ctx.keys({
+    stimulus: `<span class="letter">${spec.stimulus}</span>`, fixation: 0, duration: 500, deadline: ctx.parameters.pace, paced: true, pause: 0,
+    keys: { " ": "same" }, correct: spec.condition === "target" ? "same" : null,
+  }),
+  row: (data, spec) => ({ n: spec.n }),
+  summary(rows, t) {
+    const targets = where(rows, "target"), others = where(rows, "other");
+    const hits = targets.filter((r) => r.response === "same"), alarms = others.filter((r) => r.response === "same");
+    return {
+      measures: [
+        { key: "accuracy", label: t.accuracy, value: rate(rows), unit: "%", digits: 0 },
+        { key: "hits", label: t.hits, value: targets.length ? hits.length / targets.length : null, unit: "%", digits: 0 },
+        { key: "false_alarms", label: t.alarms, value: others.length ? alarms.length / others.length : null, unit: "%", digits: 0 },
+        { key: "d_prime", label: t.dprime, value: dPrime(hits.length, targets.length, alarms.length, others.length), digits: 2 },
+        { key: "rt_hits", label: t.meanRT, value: mean(times(hits)), unit: "ms", digits: 0 },
+      ],
+      plot: { kind: "groups", unit: "ms", groups: [{ label: t.hits, values: times(hits) }] },
+    };
+  },
+  texts: {
+    en: {
+      title: "Letters in a row",
+      pages: [
+        "<p>Letters appear one after the other. Press the <kbd>space bar</kbd> whenever a letter is the same as the one <b>two steps ago</b>. Otherwise press nothing.</p><p class='series'>K <b>T</b> R <b>T</b> ← press here</p><p>The letters go on at their own pace.</p>",
+      ],
+      labels: { same: "same as two steps ago" }, hits: "Found", alarms: "Pressed wrongly", dprime: "Sensitivity d′",
+      debrief: "<p>This task keeps your working memory busy: the last letters must be held, compared, and replaced with every step. It is used wherever the load of memory is to be varied while everything else stays the same.</p>",
+    },
+    de: {
+      title: "Buchstaben in einer Reihe",
+      pages: [
+        "<p>Buchstaben erscheinen einer nach dem anderen. Drücken Sie die <kbd>Leertaste</kbd>, wenn ein Buchstabe derselbe ist wie <b>vor zwei Schritten</b>. Sonst drücken Sie nichts.</p><p class='series'>K <b>T</b> R <b>T</b> ← hier drücken</p><p>Die Buchstaben gehen in ihrem eigenen Takt weiter.</p>",
+      ],
+      labels: { same: "wie vor zwei Schritten" }, hits: "Gefunden", alarms: "Falsch gedrückt", dprime: "Empfindlichkeit d′",
+      debrief: "<p>Diese Aufgabe hält Ihr Arbeitsgedächtnis in Bewegung: Die letzten Buchstaben müssen behalten, verglichen und mit jedem Schritt ersetzt werden. Sie wird benutzt, wo die Last des Gedächtnisses verändert werden soll, während alles andere gleich bleibt.</p>",
+    },
+  },
+};
