@@ -12,8 +12,7 @@ import (
 	"carrel/tui/widget"
 )
 
-// View draws the program. It changes nothing.
-func (m *model) View() tea.View {
+func (m *model) view() tea.View {
 	v := tea.NewView(m.draw(m.w, m.h))
 	v.AltScreen = true
 	if !m.freeMouse {

@@ -55,6 +55,9 @@ type model struct {
 	tickNo  int           // number of the tick that counts
 	tickIn  time.Duration // its pace; 0: none is on its way
 	quitMsg string
+
+	crash *crash // a panic that was caught
+	abort func() // ends the loop from outside of Update
 }
 
 type flash struct {
@@ -193,12 +196,6 @@ func (m *model) onStack(s screen.Screen) bool {
 		}
 	}
 	return false
-}
-
-// Update takes every message.
-func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	cmd := m.update(msg)
-	return m, tea.Batch(cmd, m.settle())
 }
 
 func (m *model) update(msg tea.Msg) tea.Cmd {

@@ -37,13 +37,14 @@ type Options struct {
 	Start     Start
 	StartName string // with StartRunning: the app
 
-	Home     string                                  // the person's home folder
-	Self     string                                  // path of this program, for terminals inside containers
-	Opener   func(url string) error                  // opens a browser; nil: there is none here
-	SaveFile func(name, text string) (string, error) // writes a text to a new file for the person and returns its path; nil: cannot
-	Welcomed func()                                  // called when the screens for newcomers were seen or skipped; may be nil
-	Writable bool                                    // the engine can keep what changes inside a container
-	Remote   *screen.Remote                          // the person came over SSH
+	Home     string                                   // the person's home folder
+	Self     string                                   // path of this program, for terminals inside containers
+	Opener   func(url string) error                   // opens a browser; nil: there is none here
+	SaveFile func(name, text string) (string, error)  // writes a text to a new file for the person and returns its path; nil: cannot
+	Welcomed func()                                   // called when the screens for newcomers were seen or skipped; may be nil
+	Writable bool                                     // the engine can keep what changes inside a container
+	Remote   *screen.Remote                           // the person came over SSH
+	Report   func(text string) (path string, _ error) // keeps what is known of a panic; nil: it is only named
 
 	Now func() time.Time // nil: time.Now
 
@@ -60,11 +61,17 @@ type Result struct {
 }
 
 // Run shows the program until the person leaves it or ctx ends. The terminal is as before when it returns, also after a
-// panic, which it returns as an error.
-func Run(ctx context.Context, o Options) (Result, error) {
+// panic, which it returns as a *CrashError.
+func Run(ctx context.Context, o Options) (Result, error) { return runModel(ctx, o, nil) }
+
+// runModel is Run; prepare may change the model before it starts.
+func runModel(ctx context.Context, o Options, prepare func(*model)) (Result, error) {
 	life, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := newModel(life, o)
+	if prepare != nil {
+		prepare(m)
+	}
 	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(30)}
 	switch {
 	case o.Theme.NoColor:
@@ -84,9 +91,14 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if o.Width > 0 {
 		opts = append(opts, tea.WithWindowSize(o.Width, o.Height))
 	}
-	_, err := tea.NewProgram(m, opts...).Run()
+	p := tea.NewProgram(m, opts...)
+	m.abort = func() { go p.Quit() } // it waits for the loop, which is waiting for us
+	_, err := p.Run()
 	cancel()
 	m.close()
+	if crash := m.crashed(); crash != nil {
+		return Result{}, crash
+	}
 	if errors.Is(err, tea.ErrInterrupted) || errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
 		err = nil
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"carrel/catalog"
 	"carrel/internal/atomicfile"
@@ -47,6 +48,12 @@ func (a *app) openScreens(ctx context.Context) error {
 		Welcomed: func() { _ = atomicfile.WriteFile(welcomed, nil, 0o600) },
 		Remote:   remote(os.Getenv, s.user.Name),
 		Writable: true,
+		Report: func(text string) (string, error) {
+			if err := os.MkdirAll(s.dirs.State, 0o700); err != nil {
+				return "", err
+			}
+			return saveFile(s.dirs.State, "crash-"+time.Now().Format("2006-01-02")+".txt", text)
+		},
 	})
 	if err != nil {
 		return err

@@ -209,7 +209,7 @@ func (p *sizes) view(w, h int) string {
 			if most > 0 {
 				n = int(float64(bw)*float64(u.Size)/float64(most) + 0.5)
 			}
-			line += t.Accent.Render(strings.Repeat(string(theme.Sparks[len(theme.Sparks)-1]), n)) + strings.Repeat(" ", bw-n) + "  "
+			line += t.Accent.Render(strings.Repeat(theme.Full, n)) + strings.Repeat(" ", bw-n) + "  "
 		}
 		files := ""
 		if u.Dir && w >= 70 {

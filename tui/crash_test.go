@@ -1,0 +1,71 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"carrel/engine"
+	"carrel/tui/screen"
+	"carrel/tui/tuitest"
+)
+
+// brittle is an engine that panics where the loop itself asks it.
+type brittle struct{ *tuitest.Engine }
+
+func (brittle) CommandLine(engine.RunSpec) string { panic("no words\x1b[31m") }
+
+// fragile is a screen that cannot be drawn.
+type fragile struct{ screen.Base }
+
+func (fragile) Title() string        { return "Fragile" }
+func (fragile) View(int, int) string { panic("no colours") }
+
+// A panic ends the program in good order: a report is written, one sentence names it.
+func TestCrashIsReported(t *testing.T) {
+	for _, test := range []struct {
+		name, cause string
+		keys        []string
+		screen      screen.Screen
+	}{
+		{"update", "no words", []string{"2", "\r"}, nil},
+		{"view", "no colours", nil, fragile{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			clock := func() time.Time { return tuitest.Noon }
+			e, c := tuitest.World(clock)
+			term := tuitest.NewTerminal(t, 80, 24)
+			report := ""
+			o := Options{Engine: brittle{e}, Catalog: c, Home: tuitest.Home, Now: clock, Input: term.Input, Output: term, Environ: []string{"TERM=xterm-256color"},
+				Width: 80, Height: 24, Report: func(text string) (string, error) { report = text; return "/state/crash.txt", nil }}
+			ended := make(chan error, 1)
+			go func() {
+				_, err := runModel(context.Background(), o, func(m *model) {
+					if test.screen != nil {
+						m.stack = append(m.stack, test.screen)
+					}
+				})
+				ended <- err
+			}()
+			for _, k := range test.keys {
+				term.Until("Desk")
+				term.Type(k)
+			}
+			select {
+			case err := <-ended:
+				var crash *CrashError
+				if !errors.As(err, &crash) || crash.Report != "/state/crash.txt" || !strings.Contains(err.Error(), "/state/crash.txt") {
+					t.Errorf("ended with %v", err)
+				}
+			case <-time.After(30 * time.Second):
+				t.Fatal("it does not end")
+			}
+			if !strings.Contains(report, test.cause) || !strings.Contains(report, "crash_test.go") {
+				t.Errorf("the report does not tell what happened:\n%s", report)
+			}
+			e.Wait()
+		})
+	}
+}
