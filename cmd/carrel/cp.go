@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,11 +34,7 @@ started, and nothing is written outside of DEST.`,
 			return a.printJSON(done)
 		}
 		if !a.quiet {
-			what := fmt.Sprintf("%d files", done.Files)
-			if done.Files == 1 {
-				what = "1 file"
-			}
-			a.say("copied %s (%s) to %s", what, bytes(done.Bytes), tilde(done.Path, a.home()))
+			a.say("copied %s (%s) to %s", countFiles(done.Files), bytes(done.Bytes), tilde(done.Path, a.home()))
 		}
 		for _, p := range done.Skipped {
 			a.say("left out, because it is a device or socket: %s", clean(p))

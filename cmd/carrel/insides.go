@@ -141,7 +141,7 @@ func changeRow(c engine.FileChange) []string {
 			mark, size = "-", c.OldSize
 		}
 		if c.Files > 0 {
-			name += fmt.Sprintf("/ (%d files)", c.Files)
+			name += "/ (" + countFiles(c.Files) + ")"
 		}
 		return []string{mark, bytes(size), name}
 	}
@@ -150,4 +150,12 @@ func changeRow(c engine.FileChange) []string {
 		size = fmt.Sprintf("%+d", c.NewSize-c.OldSize)
 	}
 	return []string{"~", size, name + " (" + strings.Join(c.What, ", ") + ")"}
+}
+
+// countFiles is a number of files in words.
+func countFiles(n int64) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
 }

@@ -171,6 +171,27 @@ func indent(text string) string {
 	return b.String()
 }
 
+// dedent takes away the blanks that all lines begin with.
+func dedent(text string) string {
+	least := -1
+	for line := range strings.Lines(text) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if n := len(line) - len(strings.TrimLeft(line, " ")); least < 0 || n < least {
+			least = n
+		}
+	}
+	if least <= 0 {
+		return text
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(line[min(least, len(line)-len(strings.TrimLeft(line, " "))):])
+	}
+	return b.String()
+}
+
 // overview is what a person wants to know first.
 func (a *app) overview(in engine.Inspection) string {
 	var b strings.Builder
@@ -206,7 +227,7 @@ func (a *app) overview(in engine.Inspection) string {
 	} {
 		if strings.TrimSpace(s.text) != "" {
 			head(s.name)
-			b.WriteString(indent(s.text))
+			b.WriteString(indent(dedent(s.text)))
 		}
 	}
 	return b.String()

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/x/exp/golden"
+)
+
+// boxes makes two sandbox folders that differ, with times that do not.
+func boxes(t *testing.T) (before, after string) {
+	t.Helper()
+	base := t.TempDir()
+	dpkg := "Package: libc6\nStatus: install ok installed\nVersion: 2.36\n\nPackage: zlib1g\nStatus: install ok installed\nVersion: 1.2\n"
+	for name, files := range map[string]map[string]string{
+		"before": {"etc/hosts": "127.0.0.1\n", "opt/old": strings.Repeat("o", 3000), "var/lib/dpkg/status": dpkg, ".singularity.d/runscript": "#!/bin/sh\n\x1b[2Jecho hello\n", ".singularity.d/labels.json": `{"Author": "Grace"}`},
+		"after":  {"etc/hosts": "127.0.0.2\n", "opt/new": strings.Repeat("n", 5_000_000), "var/lib/dpkg/status": strings.Replace(dpkg, "1.2\n", "1.3\n", 1)},
+	} {
+		for file, text := range files {
+			p := filepath.Join(base, name, file)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte(text), 0o644), os.Chmod(p, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	_ = filepath.Walk(base, func(p string, _ os.FileInfo, _ error) error { return os.Chtimes(p, at, at) })
+	return filepath.Join(base, "before"), filepath.Join(base, "after")
+}
+
+func TestInspectOutputs(t *testing.T) {
+	before, after := boxes(t)
+	var all strings.Builder
+	for _, args := range [][]string{
+		{"--files", before}, {"--files", "--json", before, "/etc"}, {"--cat", "/etc/hosts", before}, {"--size", before}, {"--size", after, "opt"},
+		{"--packages", before}, {"--diff", before, after}, {"--diff", before, before}, {"--diff", "--json", before, after},
+		{"--labels", before}, {"--runscript", "--labels", before}, {"--json", before}, {"--all", before}, {"--list-apps", before}, {"--test", before},
+	} {
+		status, out, errs := call(t, append([]string{"inspect"}, args...)...)
+		if status != 0 {
+			t.Errorf("%q: status %d: %s", args, status, errs)
+		}
+		all.WriteString("$ carrel inspect " + strings.Join(args, " ") + "\n" + out + errs)
+	}
+	text := strings.NewReplacer(filepath.Dir(before)+"/", "", " "+owner()+" ", " 0:0 ", `"uid": `+uid(), `"uid": 0`, `"gid": `+gid(), `"gid": 0`).Replace(all.String())
+	golden.RequireEqual(t, []byte(text))
+}
+
+func TestInspectRefuses(t *testing.T) {
+	before, _ := boxes(t)
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--diff", before}, "OTHER is missing"},
+		{[]string{"--files", "--size", before}, "exclude each other"},
+		{[]string{"--files", "--labels", before}, "exclude each other"},
+		{[]string{before, "/etc"}, "one argument too many"},
+	} {
+		if status, _, errs := call(t, append([]string{"inspect"}, tt.args...)...); status != exitUsage || !strings.Contains(errs, tt.want) {
+			t.Errorf("%q: status %d: %s", tt.args, status, errs)
+		}
+	}
+	if status, _, errs := call(t, "inspect", "--files", before, "/nothing"); status != exitFailure || !strings.Contains(errs, "/nothing") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+}
+
+func TestCp(t *testing.T) {
+	before, _ := boxes(t)
+	dest := t.TempDir()
+	status, out, errs := call(t, "cp", before+":/etc/hosts", dest)
+	if status != 0 || out != "" || !strings.Contains(errs, "copied 1 file (10 B) to") {
+		t.Errorf("status %d: %q %q", status, out, errs)
+	}
+	if b, err := os.ReadFile(filepath.Join(dest, "hosts")); err != nil || string(b) != "127.0.0.1\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if status, _, errs := call(t, "cp", before, dest); status != exitUsage {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	for in, want := range map[string][2]string{
+		"a.sif:/etc": {"a.sif", "/etc"}, "a.sif:etc": {"a.sif", "etc"}, "docker://alpine:/etc/x": {"docker://alpine", "/etc/x"},
+		"docker://h:5000/a:v1:/etc": {"docker://h:5000/a:v1", "/etc"}, "oci:dir:tag:/x": {"oci:dir:tag", "/x"},
+	} {
+		if image, at, ok := cutInside(in); !ok || image != want[0] || at != want[1] {
+			t.Errorf("%q: %q, %q, %v", in, image, at, ok)
+		}
+	}
+	for _, in := range []string{"a.sif", ":/x", "a.sif:", "/a/b"} {
+		if _, _, ok := cutInside(in); ok {
+			t.Errorf("%q names a path in an image", in)
+		}
+	}
+}
+
+func TestBuildFormats(t *testing.T) {
+	before, _ := boxes(t)
+	target := filepath.Join(t.TempDir(), "image")
+	if status, _, errs := call(t, "build", "--format", "zip", target, before); status != exitUsage || !strings.Contains(errs, "zip") {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	if status, _, errs := call(t, "build", "--format", "oci", before); status != exitUsage {
+		t.Errorf("status %d: %s", status, errs)
+	}
+	if status, _, errs := call(t, "build", "-q", "--format", "docker-archive", target, before); status != 0 {
+		t.Fatalf("status %d: %s", status, errs)
+	}
+	if status, out, errs := call(t, "inspect", "--labels", target); status != 0 || out != "Author: Grace\n" {
+		t.Errorf("status %d: %q %s", status, out, errs)
+	}
+}
+
+func uid() string   { return strconv.Itoa(os.Getuid()) }
+func gid() string   { return strconv.Itoa(os.Getgid()) }
+func owner() string { return uid() + ":" + gid() }
