@@ -52,6 +52,9 @@ func (e *UnsupportedError) Error() string {
 
 // Hint names what can.
 func (e *UnsupportedError) Hint() string {
+	if e.Agent == "shub" {
+		return "Singularity Hub takes no new images since 2021 and its old ones are often gone: look for the project's definition file or Docker image, and use that"
+	}
 	return "use one of these as Bootstrap: " + strings.Join(agents(), ", ")
 }
 
@@ -62,7 +65,10 @@ var fetchers = map[string]func(*builder, context.Context, *definition.Stage) (ba
 	"oci":            (*builder).fetchOCI,
 	"oci-archive":    (*builder).fetchOCI,
 	"docker-archive": (*builder).fetchOCI,
+	"docker-daemon":  (*builder).fetchDaemon,
 	"localimage":     (*builder).fetchLocal,
+	"http":           (*builder).fetchWeb,
+	"https":          (*builder).fetchWeb,
 }
 
 func agents() []string {
@@ -268,6 +274,15 @@ func (b *builder) fetchLocal(ctx context.Context, def *definition.Stage) (base, 
 		from = filepath.Join(b.spec.Folders[0], from)
 	}
 	from = filepath.Clean(from)
+	state, err := statDigest(from)
+	if err != nil {
+		return base{}, err
+	}
+	return b.imageBase(from, "local "+state)
+}
+
+// imageBase is the base that an image at a path makes. The key names its contents.
+func (b *builder) imageBase(from, key string) (base, error) {
 	img, err := image.Open(from)
 	if err != nil {
 		return base{}, err
@@ -278,11 +293,7 @@ func (b *builder) fetchLocal(ctx context.Context, def *definition.Stage) (base, 
 		out.describe = filepath.Base(from)
 		return out, nil
 	}
-	state, err := statDigest(from)
-	if err != nil {
-		return base{}, err
-	}
-	out := base{key: "local " + state, describe: filepath.Base(from), source: img, reference: from}
+	out := base{key: key, describe: filepath.Base(from), source: img, reference: from}
 	out.fill = func(ctx context.Context, dir string) (string, error) {
 		u, err := b.unpacker(dir)
 		if err != nil {

@@ -62,6 +62,9 @@ type Spec struct {
 	// Insecure lists registries that are spoken to without TLS.
 	Insecure []string `json:"insecure,omitempty"`
 
+	// DockerSocket is where the Docker daemon listens; empty for the usual place.
+	DockerSocket string `json:"docker_socket,omitempty"`
+
 	// Resolv and Hosts are the host's name resolution; Proxies variables that are passed to sections.
 	Resolv  []byte   `json:"resolv,omitempty"`
 	Hosts   []byte   `json:"hosts,omitempty"`
