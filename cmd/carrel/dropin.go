@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 
@@ -14,8 +15,14 @@ import (
 	"carrel/engine"
 )
 
+// memoryGoal is how much memory may be used before garbage is collected all the same, in bytes.
+const memoryGoal = 64 << 20
+
 // dropIn is the program under the names singularity, apptainer and run-singularity.
 func dropIn(arg0 string, args []string) int {
+	// Most calls end soon, or wait for a container: collecting garbage while one starts would only delay it.
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(memoryGoal)
 	a := newApp()
 	ctx := context.Background()
 	// Jobs and `sudo -u` bring the HOME of somebody else along; images run all the same.

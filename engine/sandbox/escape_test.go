@@ -134,7 +134,7 @@ func TestSwappedDestination(t *testing.T) {
 			_ = os.Remove(at)
 		}
 	}()
-	for range 30 {
+	for range 8 {
 		p := newPlan(t, "/bin/true")
 		p.Layers = []plan.Layer{{Folder: image}}
 		p.Ops = append(p.Ops, plan.Op{Kind: plan.OpTmpfs, Dest: "/swap/made"})

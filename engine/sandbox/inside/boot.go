@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -55,7 +56,11 @@ func readPlan() (*plan.Plan, error) {
 	return p, nil
 }
 
+var initName = []byte(plan.Arg0 + "\x00")
+
 func run(p *plan.Plan, ctl *control) (int, error) {
+	// What ps(1) shows of it: the kernel would call it exe, after the link it was started by. A name is worth no error.
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&initName[0])), 0, 0, 0)
 	// When the supervisor is killed in any way, so is everything here (prctl(2)).
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGKILL), 0, 0, 0); err != nil {
 		return 0, opError{op: "set parent death signal", err: err}
