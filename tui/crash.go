@@ -84,5 +84,6 @@ func (m *model) View() (v tea.View) {
 			v.AltScreen = true
 		}
 	}()
+	m.pace.woken()
 	return m.view()
 }

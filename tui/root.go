@@ -56,6 +56,7 @@ type model struct {
 	tickIn  time.Duration // its pace; 0: none is on its way
 	quitMsg string
 
+	pace  pacer
 	crash *crash // a panic that was caught
 	abort func() // ends the loop from outside of Update
 }

@@ -72,7 +72,10 @@ func runModel(ctx context.Context, o Options, prepare func(*model)) (Result, err
 	if prepare != nil {
 		prepare(m)
 	}
-	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(30)}
+	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(fixedFPS)}
+	if canPace() {
+		opts[1] = tea.WithFPS(fastFPS)
+	}
 	switch {
 	case o.Theme.NoColor:
 		opts = append(opts, tea.WithColorProfile(colorprofile.ASCII))
@@ -92,8 +95,12 @@ func runModel(ctx context.Context, o Options, prepare func(*model)) (Result, err
 		opts = append(opts, tea.WithWindowSize(o.Width, o.Height))
 	}
 	p := tea.NewProgram(m, opts...)
+	if canPace() {
+		m.pace.program = p
+	}
 	m.abort = func() { go p.Quit() } // it waits for the loop, which is waiting for us
 	_, err := p.Run()
+	m.pace.end()
 	cancel()
 	m.close()
 	if crash := m.crashed(); crash != nil {
