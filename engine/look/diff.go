@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"carrel/engine/image"
+	"carrel/engine/squashfs"
 )
 
 // Change is how a path differs between two images.
@@ -73,7 +74,13 @@ type differ struct {
 	ctx           context.Context
 	before, after fs.FS
 	out           Difference
-	doubtful      []Change // regular files of equal size
+	doubtful      []doubt
+}
+
+// doubt is a regular file that has the same size in both images.
+type doubt struct {
+	Change
+	old, now fs.FileInfo
 }
 
 func (d *differ) dirs(name string, depth int) error {
@@ -166,7 +173,7 @@ func (d *differ) both(name string, a, b fs.DirEntry, depth int) error {
 	case regular:
 		c.OldSize, c.NewSize = before.Size(), after.Size()
 		if c.OldSize == c.NewSize && c.OldSize > 0 {
-			d.doubtful = append(d.doubtful, c)
+			d.doubtful = append(d.doubtful, doubt{c, before, after})
 			return nil
 		}
 		if c.OldSize != c.NewSize {
@@ -202,7 +209,7 @@ func (d *differ) compareContents() error {
 	defer cancel(nil)
 	var group sync.WaitGroup
 	var mu sync.Mutex
-	work := make(chan Change)
+	work := make(chan doubt)
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		group.Go(func() {
 			defer func() {
@@ -212,7 +219,7 @@ func (d *differ) compareContents() error {
 			}()
 			buf := make([]byte, 256<<10)
 			for c := range work {
-				same, err := d.same(ctx, c.Path[1:], buf)
+				same, err := d.same(ctx, c, buf)
 				if err != nil {
 					cancel(err)
 				}
@@ -221,7 +228,7 @@ func (d *differ) compareContents() error {
 				}
 				if len(c.What) > 0 {
 					mu.Lock()
-					d.out.Files = append(d.out.Files, c)
+					d.out.Files = append(d.out.Files, c.Change)
 					mu.Unlock()
 				}
 			}
@@ -243,7 +250,11 @@ func (d *differ) compareContents() error {
 	return nil
 }
 
-func (d *differ) same(ctx context.Context, name string, buf []byte) (bool, error) {
+func (d *differ) same(ctx context.Context, c doubt, buf []byte) (bool, error) {
+	if squashfs.Same(d.before, c.old, d.after, c.now) {
+		return true, nil
+	}
+	name := c.Path[1:]
 	a, err := digest(ctx, d.before, name, buf)
 	if err != nil {
 		return false, err
