@@ -30,16 +30,17 @@ type Check struct {
 
 // checks are the entries that more can be said of than that they show a page.
 var checks = map[string]Check{
-	"expfactory":    {Bind: "/data", Args: []string{"--trials", "14", "--set", "practice=4"}, Use: experiments},
-	"nginx-jupyter": {Bind: "/opt/notebooks", Use: notebook},
-	"nginx-pages":   {Use: hello},
-	"nginx-basic":   {Use: hello},
-	"r-shiny":       {Use: shiny},
+	"expfactory":      {Bind: "/data", Args: []string{"--trials", "14", "--set", "practice=4"}, Use: experiments},
+	"nginx-jupyter":   {Bind: "/opt/notebooks", Use: inPython.use},
+	"nginx-jupyter:r": {Bind: "/opt/notebooks", Use: inR.use},
+	"nginx-pages":     {Use: hello},
+	"nginx-basic":     {Use: hello},
+	"r-shiny":         {Use: shiny},
 }
 
-// For is the check of a catalog entry.
-func For(name string) Check {
-	if c, ok := checks[name]; ok {
+// For is the check of a catalog entry, by its ID.
+func For(id string) Check {
+	if c, ok := checks[id]; ok {
 		return c
 	}
 	return Check{Use: page}

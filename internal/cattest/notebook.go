@@ -12,9 +12,27 @@ import (
 	"carrel/internal/browser"
 )
 
-// notebook makes a notebook, runs a cell that plots, saves, and finds the file in the bound folder. Everything goes the way
-// of a user: the address with its token, the interface for files, the kernel's web socket.
-func notebook(ctx context.Context, b *browser.Browser, app App) error {
+// A notebook is a language to compute in: a cell that plots and prints, and what it prints.
+type notebook struct {
+	kernel, cell, prints string
+}
+
+var (
+	inPython = notebook{"python3", `import numpy as np, pandas as pd, scipy.stats as stats
+import matplotlib.pyplot as plt
+%matplotlib inline
+x = np.linspace(0, 1, 11)
+plt.plot(x, x ** 2)
+print("sum", round(pd.Series(x).sum(), 1), "p", round(stats.norm.cdf(0), 1))`, "sum 5.5 p 0.5"}
+	inR = notebook{"ir", `library(ggplot2)
+x <- seq(0, 1, 0.1)
+print(ggplot(data.frame(x, y = x^2), aes(x, y)) + geom_line())
+cat("sum", sum(x), "p", pnorm(0))`, "sum 5.5 p 0.5"}
+)
+
+// use makes a notebook, runs a cell, saves, and finds the file in the bound folder. Everything goes the way of a user: the
+// address with its token, the interface for files, the kernel's web socket.
+func (n notebook) use(ctx context.Context, b *browser.Browser, app App) error {
 	if strings.Count(app.URL, "token=") != 1 {
 		return fmt.Errorf("the address %s has not one token", app.URL)
 	}
@@ -27,22 +45,15 @@ func notebook(ctx context.Context, b *browser.Browser, app App) error {
 	if err := picture(ctx, b, app, "tree"); err != nil {
 		return err
 	}
-	const cell = `
-import numpy as np, pandas as pd, scipy.stats as stats
-import matplotlib.pyplot as plt
-%matplotlib inline
-x = np.linspace(0, 1, 11)
-plt.plot(x, x ** 2)
-print("sum", round(pd.Series(x).sum(), 1), "p", round(stats.norm.cdf(0), 1))`
 	var path string
 	err := b.Run(ctx, `
 		const cookie = Object.fromEntries(document.cookie.split("; ").map((c) => c.split("=")));
 		const headers = {"Content-Type": "application/json", "X-XSRFToken": cookie._xsrf};
 		return fetch("/api/contents", {method: "POST", headers, body: JSON.stringify({type: "notebook"})}).then((r) => r.json()).then((made) => {
-			const content = {nbformat: 4, nbformat_minor: 4, metadata: {kernelspec: {name: "python3", display_name: "Python 3", language: "python"}},
+			const content = {nbformat: 4, nbformat_minor: 4, metadata: {kernelspec: {name: arguments[1], display_name: arguments[1]}},
 				cells: [{cell_type: "code", metadata: {}, source: arguments[0], outputs: [], execution_count: null}]};
 			return fetch("/api/contents/" + made.path, {method: "PUT", headers, body: JSON.stringify({type: "notebook", content})}).then(() => made.path);
-		})`, &path, strings.TrimSpace(cell))
+		})`, &path, n.cell, n.kernel)
 	if err != nil {
 		return err
 	}
@@ -58,7 +69,7 @@ print("sum", round(pd.Series(x).sum(), 1), "p", round(stats.norm.cdf(0), 1))`
 	if err := b.Run(ctx, `Jupyter.notebook.execute_all_cells()`, nil); err != nil {
 		return err
 	}
-	if err := waitFor(ctx, b, time.Minute, `document.querySelector(".output img") && document.querySelector(".output_subarea").innerText.includes("sum 5.5 p 0.5")`); err != nil {
+	if err := waitFor(ctx, b, time.Minute, fmt.Sprintf(`document.querySelector(".output img") && document.querySelector(".output_wrapper").innerText.includes(%q)`, n.prints)); err != nil {
 		return err
 	}
 	if err := picture(ctx, b, app, "notebook"); err != nil {
@@ -74,7 +85,7 @@ print("sum", round(pd.Series(x).sum(), 1), "p", round(stats.norm.cdf(0), 1))`
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(string(text), "sum 5.5 p 0.5") || !strings.Contains(string(text), "image/png") {
+	if !strings.Contains(string(text), n.prints) || !strings.Contains(string(text), "image/png") {
 		return fmt.Errorf("%s was saved without what it computed", path)
 	}
 	return nil

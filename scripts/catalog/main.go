@@ -156,10 +156,11 @@ func (r *runner) try(ctx context.Context, e *catalog.Entry) (one row) {
 		one.err = errors.New("it has no port that could be tried")
 		return one
 	}
-	image := filepath.Join(r.images, strings.ReplaceAll(e.ID(), ":", "-")+".sif")
+	file := strings.ReplaceAll(e.ID(), ":", "-")
+	image := filepath.Join(r.images, file+".sif")
 	if _, err := os.Stat(image); err != nil {
 		start := time.Now()
-		if _, err := r.command(ctx, "build", "--log", filepath.Join(r.images, e.Name+".log"), image, e.ID()); err != nil {
+		if _, err := r.command(ctx, "build", "--log", strings.TrimSuffix(image, ".sif")+".log", image, e.ID()); err != nil {
 			one.err = err
 			return one
 		}
@@ -168,20 +169,20 @@ func (r *runner) try(ctx context.Context, e *catalog.Entry) (one row) {
 	if info, err := os.Stat(image); err == nil {
 		one.size = info.Size()
 	}
-	check := cattest.For(e.Name)
+	check := cattest.For(e.ID())
 	app := cattest.App{}
 	if r.pictures != "" {
 		app.Picture = func(name string, png []byte) error {
-			return os.WriteFile(filepath.Join(r.pictures, e.Name+"-"+name+".png"), png, 0o644)
+			return os.WriteFile(filepath.Join(r.pictures, file+"-"+name+".png"), png, 0o644)
 		}
 	}
-	instance := fmt.Sprintf("catalog-%s-%d", e.Name, os.Getpid())
+	instance := fmt.Sprintf("catalog-%s-%d", file, os.Getpid())
 	args := []string{"run", "-d", "--name", instance, "--wait", "120s", "-p", strconv.Itoa(port.Container)}
 	if r.safe {
 		args = append(args, "--safe")
 	}
 	if check.Bind != "" {
-		app.Folder = filepath.Join(r.work, e.Name)
+		app.Folder = filepath.Join(r.work, file)
 		if err := os.Mkdir(app.Folder, 0o755); err != nil {
 			one.err = err
 			return one
