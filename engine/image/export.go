@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -22,8 +23,8 @@ import (
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // Export is the image as programs for OCI images take it: its contents as one layer, and a configuration. What came from
-// an OCI image unchanged keeps its entrypoint and command; other images start with /.singularity.d/actions/run, which
-// sources the environment and starts the runscript. Labels are kept, ports that they name are exposed, and variables
+// an OCI image unchanged keeps its entrypoint and command; other images start with /.singularity.d/entrypoint, which is
+// added, sources the environment and starts the runscript. Labels are kept, ports that they name are exposed, and variables
 // that the environment sets to texts which can be known without running anything are in the configuration too. The
 // contents get what PrepareRoot gives, new entries with the time now. They are valid until Close.
 func (m *Image) Export(now time.Time) (tree.Source, oci.Config, error) {
@@ -39,8 +40,13 @@ func (m *Image) Export(now time.Time) (tree.Source, oci.Config, error) {
 		return nil, oci.Config{}, err
 	}
 	config := m.originalConfig()
+	var own map[string]string
 	if len(config.Entrypoint)+len(config.Cmd) == 0 || !fromOCI(meta.Runscript, config) || hasOwnEnvironment(meta) {
 		config.Entrypoint, config.Cmd = []string{entry}, nil
+		own = map[string]string{entry: entryScript("/bin/sh")}
+		if meta.Runscript != "" {
+			own = map[string]string{entry: entryScript(entryRun), entryRun: meta.Runscript}
+		}
 	}
 	config.Env = variables(contents, config.Env)
 	config.Labels = meta.Labels
@@ -51,7 +57,28 @@ func (m *Image) Export(now time.Time) (tree.Source, oci.Config, error) {
 		}
 	}
 	slices.Sort(config.ExposedPorts)
-	return Scaffolded(m, Metadata{}, now), config, nil
+	return &extended{Scaffolded(m, Metadata{}, now), own, now}, config, nil
+}
+
+// extended is a source with further programs, by their absolute paths.
+type extended struct {
+	source   tree.Source
+	programs map[string]string
+	now      time.Time
+}
+
+func (s *extended) WriteTo(ctx context.Context, sink tree.Sink) error {
+	if err := s.source.WriteTo(ctx, sink); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.programs)) {
+		text := s.programs[name]
+		e := tree.Entry{Path: strings.TrimPrefix(name, "/"), Mode: tree.TypeRegular | 0o755, Size: int64(len(text)), ModTime: s.now}
+		if err := sink.Add(e, strings.NewReader(text)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // originalConfig is that of the OCI image from which a SIF was made.

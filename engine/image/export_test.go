@@ -1,12 +1,15 @@
 package image
 
 import (
+	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"carrel/engine/oci"
+	"carrel/internal/apptainertest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -39,7 +42,7 @@ func TestExportAndBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(config.Entrypoint, []string{"/.singularity.d/actions/run"}) || !slices.Equal(config.ExposedPorts, []string{"8888/tcp"}) {
+	if !slices.Equal(config.Entrypoint, []string{"/.singularity.d/entrypoint"}) || !slices.Equal(config.ExposedPorts, []string{"8888/tcp"}) {
 		t.Errorf("%+v", config)
 	}
 	if !slices.Contains(config.Env, "FOO=bar") {
@@ -70,5 +73,34 @@ func TestExportAndBack(t *testing.T) {
 	}
 	if b, err := fs.ReadFile(fsys, "bin/sh"); err != nil || string(b) != "shell" {
 		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// TestApptainerRunsWhatIsExported lets Apptainer make a SIF of a docker archive that was made of ours.
+func TestApptainerRunsWhatIsExported(t *testing.T) {
+	apptainertest.Command(t)
+	root := shellRoot(t)
+	scaffolded(t, root, full())
+	source, config, err := open(t, sifOf(t, root, "")).Export(testTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "image.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(oci.WriteDockerArchive(t.Context(), f, source, oci.Output{Config: config, Created: testTime}), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	made := filepath.Join(dir, "image.sif")
+	apptainertest.Run(t, "build", made, "docker-archive:"+f.Name())
+	if got := apptainertest.Run(t, "run", made, "a", "b c"); got != "run bar a b c\n" {
+		t.Errorf("got %q", got)
+	}
+	// And back once more: what Apptainer made starts the same.
+	_, again, err := open(t, made).Export(testTime)
+	if err != nil || !slices.Equal(again.Entrypoint, config.Entrypoint) {
+		t.Errorf("%q, %v", again.Entrypoint, err)
 	}
 }

@@ -18,8 +18,19 @@ func OCIMetadata(env, entrypoint, cmd []string, labels map[string]string) Metada
 	return m
 }
 
-// entry is the program that images made of a SIF start with: it sources the environment, then starts the runscript.
-const entry = "/" + dotd + "/actions/run"
+// entry is the program that images made of a SIF start with, and entryRun the runscript that it starts: a copy, because
+// Apptainer writes a runscript of its own, which calls the entrypoint, when it makes a SIF of such an image.
+const (
+	entry    = "/" + dotd + "/entrypoint"
+	entryRun = "/" + dotd + "/entrypoint.runscript"
+)
+
+// entryScript starts a program after the image's environment files.
+func entryScript(program string) string {
+	return "#!/bin/sh\n# Starts this image where its OCI configuration is followed, as its runscript does elsewhere.\n\n" +
+		"for file in /.singularity.d/env/*.sh; do\n    if [ -f \"$file\" ]; then\n        . \"$file\"\n    fi\ndone\n" +
+		"exec " + program + " \"$@\"\n"
+}
 
 func isEntry(entrypoint []string) bool { return len(entrypoint) > 0 && entrypoint[0] == entry }
 
