@@ -303,7 +303,9 @@ func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tt
 		}
 		spec.Env[k] = v
 	}
-	c, err := launch.Config(e.options(spec, Target{Path: in.Image}))
+	o := e.options(spec, Target{Path: in.Image})
+	o.Shell, o.Prompt, o.NoPrivs, o.Umask = s.Details.Shell, s.Details.Prompt, spec.Details.NoPrivs, spec.Details.Umask
+	c, err := launch.Config(o)
 	if err != nil {
 		return 0, err
 	}

@@ -248,6 +248,11 @@ func TestInstance(t *testing.T) {
 	if status, out, _ := call(t, d, "exec", "instance://one", "sh", "-c", "exit 5"); status != 5 || out != "" {
 		t.Errorf("%d, %q", status, out)
 	}
+	d.stdin = "echo $0\n"
+	if status, out, errs := call(t, d, "shell", "-s", "/bin/sh", "instance://one"); status != 0 || out != "/bin/sh\n" {
+		t.Errorf("shell: %d, %q, %q", status, out, errs)
+	}
+	d.stdin = ""
 	if status, out, errs := call(t, d, "instance", "stats", "--json", "one"); status != 0 || !strings.Contains(out, "memory_bytes") {
 		t.Errorf("%d, %q, %q", status, out, errs)
 	}
