@@ -72,7 +72,8 @@ func (d *device) SetOnCloseAction(f func()) {
 	d.onClose = f
 }
 
-// Attach implements stack.LinkEndpoint: it starts the reader, or with nil ends it.
+// Attach implements stack.LinkEndpoint: it starts the reader, or with nil ends it. It does not wait for the reader: the stack
+// calls it with a lock held that a packet just being delivered may want, and calls Wait afterwards without.
 func (d *device) Attach(dispatcher stack.NetworkDispatcher) {
 	d.mu.Lock()
 	start := dispatcher != nil && d.dispatcher == nil
@@ -83,7 +84,6 @@ func (d *device) Attach(dispatcher stack.NetworkDispatcher) {
 		d.wg.Go(d.read)
 	case dispatcher == nil:
 		_ = d.file.Close()
-		d.wg.Wait()
 	}
 }
 

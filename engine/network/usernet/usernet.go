@@ -111,6 +111,7 @@ func Start(ctx context.Context, fd int, config Config) (*Net, error) {
 		n.cancel()
 		n.stack.RemoveNIC(nicID)
 		n.stack.Close() // ends handshakes that still wait for the other side
+		dev.Wait()
 		n.wg.Wait()
 		n.stack.Wait()
 	})
