@@ -67,6 +67,7 @@ var views = []struct {
 	{name: "help", keys: []string{"?"}},
 	{name: "palette", keys: []string{"ctrl+p", ":stop"}},
 	{name: "confirm", keys: []string{"s"}},
+	{name: "code", keys: []string{"3", "Q"}},
 	{name: "prompt", keys: []string{"n"}},
 	{name: "unsaved", keys: []string{"down", "down", "enter", "tab", "tab", "tab", "right", "enter"}, change: func(_ *Options, e *tuitest.Engine) {
 		e.Unsaved = &engine.Unsaved{Since: tuitest.Noon.Add(-26 * time.Hour), Files: 12, Deleted: 1, Bytes: 3_400_000}

@@ -477,3 +477,22 @@ func TestBusyImage(t *testing.T) {
 		})
 	}
 }
+
+// The form says what of the image a folder hides, and what else of the person's files the app sees.
+func TestLaunchSaysWhatIsSeen(t *testing.T) {
+	drive(t, 100, 30, nil, func(d *driver) {
+		d.send(screen.OpenLaunch{Name: tuitest.Home + "/.local/share/carrel/images/nginx-basic.img"})
+		d.idle()
+		d.sees("It sees none of your files.")
+		d.press(":~/papers/2026/stroop")
+		d.sees("14 files, 3 notebooks")
+		d.sees("It takes the place of what the image holds there:")
+		d.sees("and 7 more.")
+		if strings.Count(d.screen(), "takes the place") != 1 {
+			t.Errorf("said more than once:\n%s", d.screen())
+		}
+		d.sees("Of your files it sees this folder, and nothing else.")
+		d.press("ctrl+u", ":~")
+		d.sees("your whole home folder")
+	})
+}

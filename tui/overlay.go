@@ -25,10 +25,11 @@ type overlay struct {
 	choose  func(id string) tea.Cmd
 
 	help *widget.Help
+	code *widget.Code
 }
 
 func (o *overlay) open() bool {
-	return o.dialog != nil || o.prompt != nil || o.browser != nil || o.palette != nil || o.help != nil
+	return o.dialog != nil || o.prompt != nil || o.browser != nil || o.palette != nil || o.help != nil || o.code != nil
 }
 
 func (o *overlay) ask(c screen.Confirm) {
@@ -138,6 +139,10 @@ func (o *overlay) take(m *model, msg tea.Msg) tea.Cmd {
 		if isKey && o.help.Key(k.String()) {
 			*o = overlay{}
 		}
+	case o.code != nil:
+		if isKey {
+			*o = overlay{}
+		}
 	}
 	return nil
 }
@@ -177,6 +182,8 @@ func (o *overlay) box(t *theme.Theme, w, h int) (box string, x, y int) {
 		box = o.palette.View(t, aw, ah)
 	case o.help != nil:
 		box = o.help.View(t, aw, ah)
+	case o.code != nil:
+		box = o.code.View(t, aw, ah)
 	default:
 		return "", 0, 0
 	}
@@ -242,6 +249,10 @@ func (o *overlay) click(m *model, x, y, wheel int) tea.Cmd {
 				*o = overlay{}
 				return f(id)
 			}
+		}
+	case o.code != nil:
+		if wheel == 0 {
+			*o = overlay{}
 		}
 	case o.help != nil:
 		switch {

@@ -59,6 +59,9 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 		return tea.Batch(tea.SetClipboard(w.Text), m.say(widget.Good, "Copied "+w.What+": "+w.Text)), true
 	case screen.Browse:
 		return m.browse(w.URL), true
+	case screen.ShowCode:
+		m.over = overlay{code: widget.NewCode(w.Title, w.Text, w.Note)}
+		return nil, true
 	case screen.Confirm:
 		m.over.ask(w)
 		return nil, true

@@ -54,6 +54,8 @@ type (
 	Copy struct{ Text, What string }
 	// Browse opens an address in the browser.
 	Browse struct{ URL string }
+	// ShowCode shows a text as a QR code.
+	ShowCode struct{ Title, Text, Note string }
 	// Confirm asks a question over the screen. Answer gets the ID of the button; it is not called after Esc.
 	Confirm struct {
 		Dialog *widget.Dialog

@@ -47,6 +47,7 @@ type Theme struct {
 	Plain    lipgloss.Style // a button that Enter does not press
 	Match    lipgloss.Style // what a search found
 	Cursor   lipgloss.Style // the cell of a text field where typing goes
+	Code     lipgloss.Style // black on white, whatever the terminal's colours: cameras want it so
 	Command  lipgloss.Style // a command line to be copied
 }
 
@@ -143,7 +144,11 @@ func New(o Options) *Theme {
 		Plain:    fg(p.muted),
 		Match:    lipgloss.NewStyle().Reverse(true),
 		Cursor:   lipgloss.NewStyle().Reverse(true),
+		Code:     lipgloss.NewStyle(),
 		Command:  fg(p.muted),
+	}
+	if !o.NoColor {
+		t.Code = t.Code.Foreground(hex("#000000")).Background(hex("#ffffff"))
 	}
 	if p.selected != nil {
 		t.Selected = t.Selected.Background(p.selected)

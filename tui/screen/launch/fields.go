@@ -113,6 +113,7 @@ func (s *Screen) fill(memory map[string]string) tea.Cmd {
 	for _, f := range s.form.Fields {
 		switch {
 		case f.Kind == widget.FolderKind:
+			cmds = append(cmds, s.lookUnder(s.bind(f).Dest))
 			s.remark(f)
 			cmds = append(cmds, s.d.FolderNow(screen.FolderDue{Form: s.id, Field: f.ID, Text: f.Text.Value()}))
 		case f.Kind == widget.NumberKind:
@@ -189,8 +190,50 @@ func (s *Screen) readOnly(b task.CardBind) bool {
 	return b.Mode == task.BindReadOnly || s.form.Value(idMode+b.Dest) == "ro"
 }
 
-// remark says what a folder means.
+// lookUnder finds what the image has at the place of a folder: the folder hides it.
+func (s *Screen) lookUnder(dest string) tea.Cmd {
+	if !s.target.Built {
+		return nil
+	}
+	id, eng, life, name := s.id, s.d.Engine, s.d.Life, s.name
+	return task.Call(func() ([]engine.ImageFile, error) { return eng.Files(life, name, dest) }, func(list []engine.ImageFile, err error) tea.Msg {
+		if err != nil || len(list) == 1 && list[0].Type != "dir" && list[0].Name == filepath.Base(dest) {
+			return nil // nothing is there, or no folder
+		}
+		return hidesMsg{id, dest, list}
+	})
+}
+
+// hidden names what is in a folder of the image: "example.ipynb, data and 2 more".
+func hidden(list []engine.ImageFile) string {
+	var names []string
+	for _, f := range list {
+		if len(names) < 2 {
+			names = append(names, widget.CutMiddle(widget.Clean(f.Name), 28))
+		}
+	}
+	if more := len(list) - len(names); more > 0 {
+		return strings.Join(names, ", ") + " and " + itoa(more) + " more"
+	}
+	return strings.Join(names, " and ")
+}
+
+// remark says what a folder means, and what it hides.
 func (s *Screen) remark(f *widget.Field) {
+	if n := len(f.Remarks); n > 0 && strings.HasPrefix(f.Remarks[n-1].Text, takesPlace) {
+		f.Remarks = f.Remarks[:n-1]
+	}
+	s.meaning(f)
+	if what := s.hides[s.bind(f).Dest]; what != "" && f.Value() != "" {
+		f.Remarks = append(f.Remarks[:len(f.Remarks):len(f.Remarks)], widget.Remark{
+			Text: takesPlace + what + ".",
+		})
+	}
+}
+
+const takesPlace = "It takes the place of what the image holds there: "
+
+func (s *Screen) meaning(f *widget.Field) {
 	b := s.bind(f)
 	st, checked := s.folders[f.ID]
 	switch {
@@ -260,8 +303,22 @@ func (s *Screen) answers() map[string]string {
 	return out
 }
 
-// compose keeps the equivalent command up to date.
-func (s *Screen) compose() { s.command = s.d.Engine.CommandLine(s.spec()) }
+// compose keeps the equivalent command up to date, and what the app will see.
+func (s *Screen) compose() {
+	spec := s.spec()
+	s.command = s.d.Engine.CommandLine(spec)
+	switch n := len(spec.Binds); n {
+	case 0:
+		s.sees = "It sees none of your files."
+	case 1:
+		s.sees = "Of your files it sees this folder, and nothing else."
+		if spec.Binds[0].Source == s.d.Home {
+			s.sees = "It sees your whole home folder: keys and passwords that lie there, too."
+		}
+	default:
+		s.sees = "Of your files it sees these " + itoa(n) + " folders, and nothing else."
+	}
+}
 
 // spec is what the form asks the engine to start.
 func (s *Screen) spec() engine.RunSpec {

@@ -33,8 +33,10 @@ type Screen struct {
 	form    widget.Form
 	folders map[string]engine.FolderState // by field
 	ports   map[string]engine.PortState
-	pending string // folder field whose completion tab waits for
+	hides   map[string]string // what of the image a folder takes the place of, by the place inside
+	pending string            // folder field whose completion tab waits for
 	command string
+	sees    string // what of the person's files the app can see
 
 	starting bool
 	from     time.Time
@@ -63,6 +65,11 @@ type (
 		text  string
 		state engine.PortState
 	}
+	hidesMsg struct {
+		id   task.ID
+		dest string
+		list []engine.ImageFile
+	}
 	startedMsg struct {
 		id   task.ID
 		inst engine.Instance
@@ -79,6 +86,7 @@ func New(d screen.Deps, o screen.OpenLaunch) *Screen {
 	return &Screen{
 		d: d, id: task.NewID(), name: o.Name, give: o.Answers, now: d.Now(),
 		folders: map[string]engine.FolderState{}, ports: map[string]engine.PortState{},
+		hides: map[string]string{},
 	}
 }
 
@@ -174,6 +182,13 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	case portMsg:
 		if msg.id == s.id {
 			s.portAnswer(msg)
+		}
+	case hidesMsg:
+		if msg.id == s.id && len(msg.list) > 0 {
+			s.hides[msg.dest] = hidden(msg.list)
+			if f := s.form.Field(idFolder + msg.dest); f != nil {
+				s.remark(f)
+			}
 		}
 	case again:
 		if msg.id == s.id && !s.starting {

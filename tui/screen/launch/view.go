@@ -82,7 +82,14 @@ func (s *Screen) foot(w, h int) []string {
 	if len(lines) > limit {
 		lines = append(lines[:limit-1], widget.Cut(lines[limit-1]+" "+theme.Ellipsis, w-2))
 	}
-	out := []string{"", t.Muted.Render("The same as a command")}
+	out := []string{""}
+	if h >= 18 && s.sees != "" {
+		out = append(out, widget.Cut(s.sees, w))
+		if h >= 26 {
+			out = append(out, "")
+		}
+	}
+	out = append(out, t.Muted.Render("The same as a command"))
 	for _, l := range lines {
 		out = append(out, t.Accent.Render(theme.Wall)+" "+t.Command.Render(l))
 	}

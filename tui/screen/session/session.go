@@ -451,6 +451,9 @@ func (s *Screen) Actions() []screen.Action {
 		screen.Do(screen.On("o"), "open browser", "Open "+name+" in the browser", func() tea.Cmd { return screen.Ask(screen.Browse{URL: url}) }).Unless(noURL),
 		screen.Do(screen.On("c"), "copy address", "Copy the address of "+name, func() tea.Cmd { return screen.Ask(screen.Copy{Text: url, What: "the address"}) }).Unless(noURL),
 	}
+	reach = append(reach, screen.Do(screen.On("Q"), "QR code", "Show the address of "+name+" as a QR code", func() tea.Cmd {
+		return screen.Ask(screen.ShowCode{Title: "The address of " + name, Text: url, Note: "Only this computer answers at this address."})
+	}).Unless(noURL).Quietly())
 	if t := s.tunnel(a); t != "" && a.State.Live() {
 		reach = append(reach, screen.Do(screen.On("C"), "copy ssh line", "Copy the ssh line for your own computer", func() tea.Cmd {
 			return screen.Ask(screen.Copy{Text: t, What: "the ssh line"})
@@ -488,7 +491,7 @@ func (s *Screen) Actions() []screen.Action {
 	if a.State.Live() {
 		acts = append(acts, forget.Quietly())
 	} else {
-		acts = append(acts, reach[0].Quietly(), reach[1].Quietly(), stop.Quietly())
+		acts = append(acts, reach[0].Quietly(), reach[1].Quietly(), reach[2], stop.Quietly())
 	}
 	acts = append(acts,
 		screen.Tell("f", "follow the log, or hold it still").Quietly(),
