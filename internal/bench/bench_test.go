@@ -277,7 +277,7 @@ func TestRunTellsWhy(t *testing.T) {
 	me.UID, me.Dir = os.Getuid(), t.TempDir()
 	me.Args = []string{"sh", "-c", "echo out; echo first >&2; echo last >&2; exit 3"}
 	o := me.run(t.Context())
-	if o.Out != "out\n" || o.Error != "exit status 3: last" || o.Took <= 0 || o.Memory <= 0 {
+	if o.Out != "out\n" || o.Error != "exit status 3: first; last" || o.Took <= 0 || o.Memory <= 0 {
 		t.Errorf("got %+v", o)
 	}
 	me.Args = []string{"sh", "-c", "true"}

@@ -19,6 +19,7 @@ import (
 // A person is somebody as whom things are measured.
 type person struct {
 	name     string // "root", or "an ordinary user"
+	account  string // name on this computer
 	uid, gid int
 	home     string // of their own, empty at first
 }
@@ -101,9 +102,9 @@ func newLab(ctx context.Context, binary string, quick bool, say func(string)) (l
 			return nil, err
 		}
 	}
-	l.people = []person{{name: "an ordinary user", uid: os.Getuid(), gid: os.Getgid()}}
+	l.people = []person{{name: "an ordinary user", account: os.Getenv("USER"), uid: os.Getuid(), gid: os.Getgid()}}
 	if os.Getuid() == 0 {
-		l.people = []person{{name: "an ordinary user", uid: nobody, gid: nobody}, {name: "root"}}
+		l.people = []person{{name: "an ordinary user", account: "nobody", uid: nobody, gid: nobody}, {name: "root", account: "root"}}
 	}
 	for i := range l.people {
 		if l.people[i].home, err = l.home(l.people[i]); err != nil {
@@ -178,7 +179,7 @@ func (l *lab) home(p person) (string, error) {
 // call is a call of a program by a person, with a small environment.
 func (l *lab) call(p person, args ...string) call {
 	env := []string{
-		"HOME=" + p.home, "PATH=" + searchPath, "LANG=C.UTF-8", "TERM=xterm-256color", "APPTAINER_SILENT=1",
+		"HOME=" + p.home, "USER=" + p.account, "LOGNAME=" + p.account, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "TERM=xterm-256color", "APPTAINER_SILENT=1",
 		"APPTAINER_CONFIGDIR=" + filepath.Join(p.home, ".apptainer"), "APPTAINER_CACHEDIR=" + filepath.Join(p.home, ".apptainer-cache"),
 	}
 	if p.uid == 0 && !mayRaiseLimits() {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/charmbracelet/x/ansi"
 )
 
 // A call is a process to start.
@@ -103,18 +104,18 @@ func content(f *os.File) string {
 	return string(b)
 }
 
-// failure is the reason why a process failed, with the last line it wrote.
+// failure is the reason why a process failed, with the last two lines it wrote.
 func failure(err error, text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	last := lines[len(lines)-1]
-	last = string(bytes.ToValidUTF8([]byte(last), []byte("?")))
-	if len(last) > 300 {
-		last = last[:300]
+	var lines []string
+	for line := range strings.Lines(ansi.Strip(strings.ToValidUTF8(text, "?"))) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
 	}
-	if last == "" {
+	if len(lines) == 0 {
 		return err.Error()
 	}
-	return fmt.Sprintf("%v: %s", err, last)
+	return fmt.Sprintf("%v: %s", err, shorten(strings.Join(lines[max(0, len(lines)-2):], "; "), 300))
 }
 
 // A job is a process that goes on until it is ended.

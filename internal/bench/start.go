@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -159,10 +160,35 @@ func (l *lab) makeBundle(ctx context.Context, p person, tree, program string) (s
 	}
 	process["terminal"], process["args"] = false, []string{"true"}
 	delete(process, "rlimits") // a machine may withhold the right to raise them
+	if linux, ok := spec["linux"].(map[string]any); ok {
+		withoutCgroups(spec, linux)
+		if p.uid != 0 {
+			linux["uidMappings"] = []map[string]int{{"containerID": 0, "hostID": p.uid, "size": 1}}
+			linux["gidMappings"] = []map[string]int{{"containerID": 0, "hostID": p.gid, "size": 1}}
+		}
+	}
 	if text, err = json.Marshal(spec); err != nil {
 		return "", err
 	}
 	return dir, os.WriteFile(file, text, 0o644)
+}
+
+// withoutCgroups takes out of the description of a bundle what needs control groups, which many machines do not give in the form
+// that a runtime wants.
+func withoutCgroups(spec, linux map[string]any) {
+	drop := func(in map[string]any, list string) {
+		items, ok := in[list].([]any)
+		if !ok {
+			return
+		}
+		in[list] = slices.DeleteFunc(items, func(item any) bool {
+			m, ok := item.(map[string]any)
+			return ok && (m["type"] == "cgroup" || m["type"] == "cgroup2")
+		})
+	}
+	drop(spec, "mounts")
+	drop(linux, "namespaces")
+	delete(linux, "resources")
 }
 
 // plainImage is the SquashFS of a SIF as a file of its own.
