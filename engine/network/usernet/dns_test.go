@@ -2,6 +2,7 @@ package usernet_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,27 +11,42 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"carrel/engine/network/usernet"
 )
 
+// pair listens on the same port over UDP and TCP. The number that is free for one may be in use for the other.
+func pair(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams, err := net.Listen("tcp", packets.LocalAddr().String())
+		if errors.Is(err, syscall.EADDRINUSE) {
+			packets.Close()
+			continue
+		}
+		if err != nil {
+			packets.Close()
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { packets.Close() })
+		t.Cleanup(func() { streams.Close() })
+		return packets, streams
+	}
+}
+
 // resolver answers every question for an IPv4 address with 192.0.2.77, over UDP and TCP; big makes it claim over UDP that
 // the answer does not fit.
 func resolver(t *testing.T, big bool) netip.AddrPort {
 	t.Helper()
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { packets.Close() })
+	packets, streams := pair(t)
 	address := packets.LocalAddr().(*net.UDPAddr).AddrPort()
-	streams, err := net.Listen("tcp", address.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { streams.Close() })
 	go func() {
 		buf := make([]byte, 65536)
 		for {
