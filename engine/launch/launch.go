@@ -1,6 +1,6 @@
 // Package launch decides what a container started from an image looks like: which namespaces and mounts it gets, whose
 // home and environment it sees, which script is started. It turns Options, in the words of Singularity's command line,
-// into the Config of package sandbox, by the rules of FACTS that users of Singularity rely on (userdocs "Bind Paths and
+// into the Config of package sandbox, by the rules that users of Singularity rely on (userdocs "Bind Paths and
 // Mounts", "Environment and Metadata") or by the safe profile of Carrel's screens.
 //
 // It starts nothing and reads no environment: what it knows of the caller is in Host.

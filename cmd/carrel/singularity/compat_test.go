@@ -96,7 +96,7 @@ have their reason beside them. Every flag that is not there is known: using it s
 
 ## Environment variables
 Each flag has its twins: ` + "`CARREL_BIND`, `APPTAINER_BIND`, `SINGULARITY_BIND`" + `; of several the first one counts, and a flag on the command line
-before them. Binds and mounts of both add up. ` + "`CARRELENV_X`, `APPTAINERENV_X`, `SINGULARITYENV_X`" + ` set X inside.
+before them. Binds and mounts of both add up. Only CARREL_HOME is none: it is the folder of Carrel's own files. ` + "`CARRELENV_X`, `APPTAINERENV_X`, `SINGULARITYENV_X`" + ` set X inside.
 
 ## Deliberate differences in what a container sees
 - HOME that does not exist on this computer (/nonexistent) becomes an empty folder in memory at /home/USER.

@@ -161,6 +161,8 @@ func TestActions(t *testing.T) {
 		{name: "CARREL before APPTAINER", env: []string{"CARREL_CWD=/opt", "APPTAINER_CWD=/etc"}, args: []string{"exec", "IMAGE", "pwd"}, out: "/opt\n"},
 		{name: "pwd", args: []string{"exec", "--pwd", "/opt", "IMAGE", "pwd"}, out: "/opt\n"},
 		{name: "home", args: []string{"exec", "-H", "data:/home/you", "IMAGE", "sh", "-c", "cat ~/file; echo $HOME"}, out: "data\n/home/you\n"},
+		{name: "home by variable", env: []string{"SINGULARITY_HOME=data:/home/you"}, args: []string{"exec", "IMAGE", "sh", "-c", "cat ~/file"}, out: "data\n"},
+		{name: "Carrel's own folder is no home", env: []string{"CARREL_HOME=data:/home/you"}, args: []string{"exec", "IMAGE", "ls", "/home"}},
 		{name: "pid", args: []string{"exec", "-p", "IMAGE", "sh", "-c", "test $$ -lt 20 && echo own"}, out: "own\n"},
 		{name: "containall", args: []string{"exec", "-C", "IMAGE", "sh", "-c", "ls -A ~ /tmp | grep -c carrel; test $$ -lt 20 && echo own$COLOUR"}, out: "0\nown\n"},
 		{name: "hostname", args: []string{"exec", "--hostname", "desk", "IMAGE", "hostname"}, out: "desk\n"},

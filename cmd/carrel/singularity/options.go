@@ -96,6 +96,9 @@ func register(f *pflag.FlagSet, options []option) {
 // prefixes of the variables that stand for flags: of several the first that is set counts.
 var prefixes = []string{"CARREL_", "APPTAINER_", "SINGULARITY_"}
 
+// ownFolder is a variable of Carrel's own, the folder of its files, and so none that stands for --home.
+const ownFolder = "CARREL_HOME"
+
 // twins gives flags that were not given the values of their variables. A list that adds up (binds) is added to.
 func twins(f *pflag.FlagSet, options []option, lookup func(string) (string, bool)) error {
 	for _, o := range options {
@@ -110,6 +113,9 @@ func twins(f *pflag.FlagSet, options []option, lookup func(string) (string, bool
 		for _, name := range o.env {
 			value, ok := "", false
 			for _, prefix := range prefixes {
+				if prefix+name == ownFolder {
+					continue
+				}
 				if value, ok = lookup(prefix + name); ok {
 					name = prefix + name
 					break
