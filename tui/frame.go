@@ -109,6 +109,15 @@ func (m *model) header(w int) string {
 		for _, s := range m.stack {
 			crumbs = append(crumbs, s.Title())
 		}
+		room := w - widget.Width(brand) - 10
+		for i := range crumbs { // where there is no room, the way back is cut, not the place
+			if n := widget.Width(strings.Join(crumbs[i:], "")) + 5*len(crumbs[i:]); n <= room || i == len(crumbs)-1 {
+				if i > 0 {
+					crumbs = append([]string{theme.Ellipsis}, crumbs[i:]...)
+				}
+				break
+			}
+		}
 		for i, c := range crumbs {
 			style := t.Muted
 			if i == len(crumbs)-1 {

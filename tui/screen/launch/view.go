@@ -83,13 +83,15 @@ func (s *Screen) foot(w, h int) []string {
 		lines = append(lines[:limit-1], widget.Cut(lines[limit-1]+" "+theme.Ellipsis, w-2))
 	}
 	out := []string{""}
-	if h >= 18 && s.sees != "" {
-		out = append(out, widget.Cut(s.sees, w))
-		if h >= 26 {
-			out = append(out, "")
-		}
+	const title = "The same as a command"
+	switch {
+	case h >= 26:
+		out = append(out, widget.Cut(s.sees, w), "", t.Muted.Render(title))
+	case widget.Width(title)+widget.Width(s.sees)+3 <= w:
+		out = append(out, widget.Spread(t.Muted.Render(title), s.sees, w))
+	default:
+		out = append(out, widget.Cut(s.sees, w), t.Muted.Render(title))
 	}
-	out = append(out, t.Muted.Render("The same as a command"))
 	for _, l := range lines {
 		out = append(out, t.Accent.Render(theme.Wall)+" "+t.Command.Render(l))
 	}

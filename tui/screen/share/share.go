@@ -287,7 +287,7 @@ func (s *Screen) lines(w int) []string {
 		case s.size > 0:
 			sum = widget.Bar(t, min(30, max(0, inner-24)), s.done, s.size) + t.Muted.Render("  "+widget.Bytes(s.done))
 		}
-		for _, l := range widget.Facts(t, inner, [2]string{"file", widget.Clean(widget.Tilde(s.target.Path, s.d.Home))}, [2]string{"size", widget.Bytes(s.size)}, [2]string{"sha256", sum}) {
+		for _, l := range widget.Facts(t, inner, [2]string{"file", widget.CutMiddle(widget.Clean(widget.Tilde(s.target.Path, s.d.Home)), max(0, inner-8))}, [2]string{"size", widget.Bytes(s.size)}, [2]string{"sha256", sum}) {
 			out = append(out, "    "+l)
 		}
 		out = append(out, "")
