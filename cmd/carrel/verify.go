@@ -9,7 +9,7 @@ import (
 func (a *app) verifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "verify IMAGE", Short: "Compare an image with the digests that it carries", GroupID: groupImages,
-		Long: "Tells whether an image arrived as it was sent: cut short, damaged, or changed by something that did not say so.",
+		Long: "Tells whether an image is as it was made, or was cut short, damaged or altered since.",
 		Args: exactly(1, "IMAGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := a.engine()
