@@ -287,6 +287,9 @@ func (l *lab) output(ctx context.Context) (dir string, release func(), err error
 		_ = os.Remove(disk) // it could not be used
 		return dir, remove, nil
 	}
+	if err := os.Chmod(dir, 0o777); err != nil { // for the ordinary user
+		return "", nil, errors.Join(err, unix.Unmount(dir, unix.MNT_DETACH), os.Remove(disk))
+	}
 	return dir, func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 			l.say("unmount " + dir + ": " + err.Error())

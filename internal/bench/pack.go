@@ -113,9 +113,15 @@ func unpackQuestions(ctx context.Context, l *lab) ([]question, error) {
 		return nil, err
 	}
 	p := l.me()
-	folder := func(name string, args func(dir string) []string) contender {
+	folderAs := func(p person, name string, args func(dir string) []string) contender {
 		return l.writes(name, p, writing{args: func(dir string) []string { return args(filepath.Join(dir, "tree")) }})
 	}
+	folder := func(name string, args func(dir string) []string) contender { return folderAs(p, name, args) }
+	who, less := p, ""
+	if p.uid == 0 && !mayRaiseLimits() {
+		who, less = l.user(), "as an ordinary user: it refuses to unpack for a root without CAP_SYS_RESOURCE"
+	}
+	apptainer := withLess(folderAs(who, "Apptainer", func(dir string) []string { return []string{l.apptain, "build", "--sandbox", dir, sif} }), less)
 	return []question{{
 		title: "Image to folder, as " + p.name, unit: seconds, runs: 5,
 		about: "The SIF with zstd of " + t.name + ", to a file system that is new each time.",
@@ -124,7 +130,7 @@ func unpackQuestions(ctx context.Context, l *lab) ([]question, error) {
 			folder("unsquashfs", func(dir string) []string {
 				return []string{"unsquashfs", "-quiet", "-no-progress", "-offset", strconv.FormatInt(offset, 10), "-dest", dir, sif}
 			}),
-			folder("Apptainer", func(dir string) []string { return []string{l.apptain, "build", "--sandbox", dir, sif} }),
+			apptainer,
 			withLess(folder("cp -a of the folder", func(dir string) []string { return []string{"cp", "-a", t.dir, dir} }), "no image"),
 		},
 	}}, nil
