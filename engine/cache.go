@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ const (
 	CacheDownloads = "downloads" // of apt, pip, conda and others
 	CacheOCI       = "oci"       // layers of registries
 	CacheDebian    = "debian"    // packages and indexes of bootstraps
+	CacheHot       = "hot"       // unpacked copies of images that were started lately
 )
 
 // CacheUse is what the cache holds of one kind.
@@ -67,12 +69,41 @@ func (e *Engine) Cache(ctx context.Context) ([]CacheUse, error) {
 		u.Size += it.Size
 		u.Items = append(u.Items, CacheItem{Name: it.Name, Size: it.Size, Used: it.Used})
 	}
-	return uses, nil
+	hot := CacheUse{Kind: CacheHot, Items: []CacheItem{}}
+	for _, c := range hotCopies(e.hotDir()) {
+		hot.Size += c.bytes
+		hot.Items = append(hot.Items, CacheItem{Name: c.image, Size: c.bytes, Used: c.used})
+	}
+	return append(uses, hot), nil
 }
 
 // Prune frees all that the cache holds of some kinds (of all, when none are named) and that nothing uses just now.
 func (e *Engine) Prune(ctx context.Context, kinds ...string) (Pruned, error) {
-	return e.prune(ctx, build.PruneSpec{Cache: e.c.CacheDir, Kinds: kinds})
+	var p Pruned
+	others := slices.DeleteFunc(slices.Clone(kinds), func(k string) bool { return k == CacheHot })
+	if len(kinds) == 0 || len(others) < len(kinds) {
+		before := hotCopies(e.hotDir())
+		if err := coolDown(e.hotDir(), 0); err != nil {
+			return p, fmt.Errorf("prune cache: %w", err)
+		}
+		left := map[string]bool{}
+		for _, c := range hotCopies(e.hotDir()) {
+			left[c.dir] = true
+		}
+		for _, c := range before {
+			if left[c.dir] {
+				p.InUse++
+				continue
+			}
+			p.Items++
+			p.Size += c.bytes
+		}
+		if len(kinds) > 0 && len(others) == 0 {
+			return p, nil
+		}
+	}
+	q, err := e.prune(ctx, build.PruneSpec{Cache: e.c.CacheDir, Kinds: others})
+	return Pruned{Items: p.Items + q.Items, Size: p.Size + q.Size, InUse: p.InUse + q.InUse}, err
 }
 
 // PruneTo frees what was used least recently, until the cache holds no more than limit bytes.

@@ -95,7 +95,7 @@ func (a *app) newEngine() (*engine.Engine, error) {
 		DataDir: s.dirs.Data, CacheDir: s.dirs.Cache, StateDir: s.dirs.State,
 		User: s.user, Self: s.self, Version: version(),
 		Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: s.config.Insecure,
-		Catalog: entries{a.catalog},
+		CacheLimit: s.config.CacheLimit, Catalog: entries{a.catalog},
 	})
 }
 

@@ -2,9 +2,12 @@ package main
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +16,7 @@ import (
 
 func (a *app) buildCommand() *cobra.Command {
 	var spec engine.BuildSpec
-	var args []string
+	var args, binds []string
 	format := ""
 	c := &cobra.Command{
 		Use:     "build [OPTION …] [IMAGE] DEFINITION",
@@ -31,6 +34,12 @@ leaves no image behind.`,
 	f.StringVar(&format, "format", "", "`FORM` to write: sif, squashfs, sandbox, oci (a folder) or docker-archive")
 	f.BoolVarP(&spec.NoTest, "notest", "T", false, "do not run the %test section")
 	f.StringArrayVar(&args, "build-arg", nil, "a `NAME=VALUE` for {{ NAME }} in the definition")
+	f.BoolVar(&spec.Resume, "resume", false, "go on with what the failed build of the same IMAGE left, from the section that failed")
+	f.BoolVar(&spec.NoCache, "no-cache", false, "run every section, also when nothing has changed")
+	f.BoolVarP(&spec.Update, "update", "u", false, "build upon the folder IMAGE instead of the base")
+	f.StringSliceVar(&spec.Sections, "section", nil, "carry out only these sections, as `NAME[,NAME…]`")
+	f.StringArrayVarP(&binds, "bind", "B", nil, "show a folder or file to the sections, as `SRC[:DEST[:ro]]`")
+	f.BoolVar(&spec.Reproducible, "reproducible", false, "the same bytes of the same inputs; SOURCE_DATE_EPOCH is the time in it")
 	f.StringVar(&spec.Compression, "compression", "zstd", "zstd, gzip (read by everything since 2010) or none, as `KIND`")
 	f.IntVar(&spec.Level, "level", 0, "`LEVEL` of the compression; 0 is its usual one")
 	f.StringVar(&spec.LogFile, "log", "", "also keep the whole log in `FILE`")
@@ -46,6 +55,16 @@ leaves no image behind.`,
 			return err
 		}
 		if spec.BuildArgs, err = parseBuildArgs(args); err != nil {
+			return err
+		}
+		s, err := a.settings()
+		if err != nil {
+			return err
+		}
+		if spec.Binds, err = parseBinds(binds, s); err != nil {
+			return err
+		}
+		if err := sourceDate(&spec, os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
 			return err
 		}
 		switch spec.Compression {
@@ -98,6 +117,20 @@ leaves no image behind.`,
 		return nil
 	}
 	return c
+}
+
+// sourceDate takes the time for a reproducible image from the variable that build systems set for it
+// (https://reproducible-builds.org/specs/source-date-epoch/).
+func sourceDate(spec *engine.BuildSpec, value string) error {
+	if value == "" {
+		return nil
+	}
+	seconds, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || seconds < 0 {
+		return usage("it is a number of seconds since 1970", "SOURCE_DATE_EPOCH %q", value)
+	}
+	spec.Reproducible, spec.Time = true, time.Unix(seconds, 0).UTC()
+	return nil
 }
 
 func (a *app) home() string {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -12,18 +13,24 @@ import (
 //
 //	mirror              = http://…            where Debian packages come from, when a definition names no mirror
 //	insecure_registries = lab:5000, box:5000  registries that are spoken to without TLS
+//	cache_limit         = 20                  gigabytes that builds and downloads may keep; 0 for any number
 //	catalog             = ~/recipes           a folder with definition files of one's own; may occur several times
 type config struct {
 	Mirror   string
 	Insecure []string
 	Catalogs []string
+	// CacheLimit is in bytes; 0 for none.
+	CacheLimit int64
 }
+
+// usualCacheLimit is how much builds and downloads may keep, in bytes, unless the file says otherwise.
+const usualCacheLimit = 20e9
 
 // readConfig reads the file; none is an empty one.
 func readConfig(file string) (config, error) {
 	data, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return config{}, nil
+		return config{CacheLimit: usualCacheLimit}, nil
 	}
 	if err != nil {
 		return config{}, fmt.Errorf("read configuration: %w", err)
@@ -32,7 +39,7 @@ func readConfig(file string) (config, error) {
 }
 
 func parseConfig(file, text string) (config, error) {
-	var c config
+	c := config{CacheLimit: usualCacheLimit}
 	number := 0
 	for line := range strings.Lines(text) {
 		number++
@@ -54,6 +61,12 @@ func parseConfig(file, text string) (config, error) {
 					c.Insecure = append(c.Insecure, r)
 				}
 			}
+		case "cache_limit":
+			gigabytes, err := strconv.ParseFloat(value, 64)
+			if err != nil || !(gigabytes >= 0 && gigabytes < 1e6) {
+				return c, hinted(fmt.Errorf("%s: line %d: cache_limit %q is not a number of gigabytes", file, number, value), "write cache_limit = 20")
+			}
+			c.CacheLimit = int64(gigabytes * 1e9)
 		case "catalog":
 			if value != "" {
 				c.Catalogs = append(c.Catalogs, value)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -32,7 +33,7 @@ func (a *app) lintCommand() *cobra.Command {
 		}
 		var err error
 		if a.json {
-			err = a.printJSON(reports)
+			err = a.printLines(reports)
 		} else {
 			err = a.print(a.page.text(a.findings(reports)))
 		}
@@ -42,6 +43,19 @@ func (a *app) lintCommand() *cobra.Command {
 		return err
 	}
 	return c
+}
+
+// printLines prints one JSON object a line.
+func (a *app) printLines(reports []definition.Report) error {
+	var b strings.Builder
+	for _, r := range reports {
+		data, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		b.Write(append(data, '\n'))
+	}
+	return a.print(b.String())
 }
 
 func (a *app) lint(name string) (definition.Report, error) {

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"carrel/engine"
+)
+
+// cacheKinds explains what the cache holds.
+var cacheKinds = []struct{ kind, text string }{
+	{engine.CacheBases, "base systems that builds lie on"},
+	{engine.CacheLayers, "what %post made, so that it need not run again"},
+	{engine.CacheFailed, "containers of builds that failed (carrel debug)"},
+	{engine.CacheDownloads, "what apt, pip, conda and others fetched"},
+	{engine.CacheOCI, "layers of registries"},
+	{engine.CacheDebian, "Debian packages and indexes"},
+	{engine.CacheHot, "unpacked copies of images that were started lately"},
+}
+
+func (a *app) cacheCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "cache [OPTION …]", Short: "Show what the cache holds, and free it", GroupID: groupOther, Args: exactly(0, ""),
+		Long: "Everything in it can be made or fetched again.",
+	}
+	c.Flags().BoolVar(&a.json, "json", false, "print as JSON")
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		e, err := a.engine()
+		if err != nil {
+			return err
+		}
+		uses, err := e.Cache(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(uses)
+		}
+		rows := [][]string{{"KIND", "ITEMS", "SIZE", ""}}
+		var sum int64
+		for _, u := range uses {
+			text := ""
+			for _, k := range cacheKinds {
+				if k.kind == u.Kind {
+					text = k.text
+				}
+			}
+			rows = append(rows, []string{u.Kind, fmt.Sprint(len(u.Items)), bytes(u.Size), text})
+			sum += u.Size
+		}
+		rows = append(rows, []string{"together", "", bytes(sum), ""})
+		return a.print(a.page.text(a.page.columns(rows, map[int]bool{1: true, 2: true})))
+	}
+	c.AddCommand(a.cachePruneCommand())
+	return c
+}
+
+func (a *app) cachePruneCommand() *cobra.Command {
+	var to float64
+	c := &cobra.Command{
+		Use: "prune [OPTION …] [KIND …]", Short: "Free the cache, or some kinds of what it holds", Args: between(0, -1, ""),
+		Long: "What a build or an app uses just now stays.",
+	}
+	c.Flags().Float64Var(&to, "to", 0, "keep the `GIGABYTES` used last")
+	c.RunE = func(cmd *cobra.Command, kinds []string) error {
+		e, err := a.engine()
+		if err != nil {
+			return err
+		}
+		for _, k := range kinds {
+			if !slices.ContainsFunc(cacheKinds, func(c struct{ kind, text string }) bool { return c.kind == k }) {
+				var names []string
+				for _, c := range cacheKinds {
+					names = append(names, c.kind)
+				}
+				return usage("the kinds are "+strings.Join(names, ", "), "kind %q is not known", k)
+			}
+		}
+		var p engine.Pruned
+		switch {
+		case to < 0 || to > 0 && len(kinds) > 0:
+			return usage("write --to GIGABYTES, or name kinds", "--to %v", to)
+		case to > 0:
+			p, err = e.PruneTo(cmd.Context(), int64(to*1e9))
+		default:
+			p, err = e.Prune(cmd.Context(), kinds...)
+		}
+		if err != nil {
+			return err
+		}
+		a.say("freed %s", bytes(p.Size))
+		if p.InUse > 0 {
+			a.say("%d things are in use and stay", p.InUse)
+		}
+		return nil
+	}
+	return c
+}
