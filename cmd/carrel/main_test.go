@@ -88,17 +88,17 @@ func TestParseEnv(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	got, err := parseConfig("config", "# comment\n\nmirror = http://debian.example/debian\ninsecure_registries = lab:5000, box:5000\ncatalog=~/recipes\ncatalog = /srv/recipes\n")
-	want := config{Mirror: "http://debian.example/debian", Insecure: []string{"lab:5000", "box:5000"}, Catalogs: []string{"~/recipes", "/srv/recipes"}}
+	got, err := parseConfig("config", "# comment\n\nmirror = http://debian.example/debian\ninsecure_registries = lab:5000, box:5000\ncatalog=~/recipes\ncatalog = /srv/recipes\ncache_limit = 2.5\n")
+	want := config{Mirror: "http://debian.example/debian", Insecure: []string{"lab:5000", "box:5000"}, Catalogs: []string{"~/recipes", "/srv/recipes"}, CacheLimit: 2_500_000_000}
 	if err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%v %s", err, cmp.Diff(want, got))
 	}
-	for text, message := range map[string]string{"mirror\n": "line 1", "\nmirrors = x\n": `line 2: there is no setting "mirrors"`} {
+	for text, message := range map[string]string{"mirror\n": "line 1", "cache_limit = -1": "gigabytes", "cache_limit = much": "gigabytes", "\nmirrors = x\n": `line 2: there is no setting "mirrors"`} {
 		if _, err := parseConfig("config", text); err == nil || !strings.Contains(err.Error(), message) || engine.Hint(err) == "" {
 			t.Errorf("%q gives %v, want %q", text, err, message)
 		}
 	}
-	if c, err := readConfig(filepath.Join(t.TempDir(), "none")); err != nil || !cmp.Equal(c, config{}) {
+	if c, err := readConfig(filepath.Join(t.TempDir(), "none")); err != nil || !cmp.Equal(c, config{CacheLimit: usualCacheLimit}) {
 		t.Errorf("no file gives %+v, %v", c, err)
 	}
 }
