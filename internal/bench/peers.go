@@ -67,7 +67,9 @@ func (l *lab) versions(ctx context.Context) (there, absent []string) {
 			absent = append(absent, fmt.Sprintf("%s: not installed (%s)", p.name, p.rows))
 			continue
 		}
-		out, _ := exec.CommandContext(ctx, p.program, p.version...).CombinedOutput() // some fail after saying it
+		cmd := exec.CommandContext(ctx, p.program, p.version...)
+		cmd.Env = l.call(l.me(), p.program).Env
+		out, _ := cmd.CombinedOutput() // some fail after saying it
 		there = append(there, p.name+" "+findVersion(string(out)))
 	}
 	return there, absent
