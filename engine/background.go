@@ -100,7 +100,9 @@ func Supervise(ctx context.Context, in io.Reader) error {
 		return err
 	}
 	defer p.close()
-	raw, err := json.Marshal(o.Spec)
+	again := o.Spec
+	again.Leftovers = LeftoversAsk // was an answer about this start; a later one asks anew
+	raw, err := json.Marshal(again)
 	if err != nil {
 		took(err)
 		return err

@@ -242,9 +242,12 @@ func TestKilledWritableRunIsOfferedAgain(t *testing.T) {
 	e := newEngine(t, nil)
 	image := small(t, e, "%runscript\n  echo precious > /kept\n  exec sleep 1000\n")
 	ctx := context.Background()
-	in, err := e.Start(ctx, RunSpec{Image: image, Writable: true})
+	in, err := e.Start(ctx, RunSpec{Image: image, Writable: true, Leftovers: LeftoversDiscard})
 	if err != nil {
 		t.Fatal(err, Hint(err))
+	}
+	if in.Spec.Leftovers != LeftoversAsk {
+		t.Error("a restart would throw away changes without asking")
 	}
 	upper := filepath.Join(e.changesDir(image), "upper", "kept")
 	eventually(t, "the app wrote", func() bool { return exists(upper) })
