@@ -101,14 +101,18 @@ func TestNginxBasic(t *testing.T) {
 		}
 	})
 	t.Run("inspect", func(t *testing.T) {
-		var in struct {
-			Labels     map[string]string `json:"labels"`
-			Definition string            `json:"definition"`
+		var in struct { // Apptainer's document
+			Data struct {
+				Attributes struct {
+					Labels  map[string]string `json:"labels"`
+					Deffile string            `json:"deffile"`
+				} `json:"attributes"`
+			} `json:"data"`
 		}
-		if err := json.Unmarshal([]byte(h.Must("inspect", "--json", "nginx-basic.img").Out), &in); err != nil {
+		if err := json.Unmarshal([]byte(h.Must("inspect", "--all", "--json", "nginx-basic.img").Out), &in); err != nil {
 			t.Fatal(err)
 		}
-		if in.Labels["carrel.port.9999"] == "" || !strings.Contains(in.Definition, "Bootstrap: debootstrap") {
+		if a := in.Data.Attributes; a.Labels["carrel.port.9999"] == "" || !strings.Contains(a.Deffile, "Bootstrap: debootstrap") {
 			t.Errorf("inspect: %+v", in)
 		}
 		if r := h.Must("inspect", "nginx-basic.img"); !strings.Contains(r.Out, "Static pages") {
