@@ -34,6 +34,10 @@ func run(ctx context.Context, patterns []string) error {
 	if _, err := os.Stat("go.mod"); err != nil {
 		return errors.New("run this from the top of the checkout")
 	}
+	// Tests are linked as the program is, which some of them copy into a container.
+	if err := os.Setenv("CGO_ENABLED", "0"); err != nil {
+		return err
+	}
 	work, err := os.MkdirTemp("", "carrel-test-")
 	if err != nil {
 		return err
@@ -54,7 +58,6 @@ func run(ctx context.Context, patterns []string) error {
 	// One static binary, as people get it, for all tests that drive it.
 	binary := filepath.Join(work, "carrel")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/carrel")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build: %w", err)
