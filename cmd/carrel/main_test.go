@@ -19,17 +19,17 @@ import (
 )
 
 func TestParseBinds(t *testing.T) {
-	s := settings{dirs: xdg.Dirs{Home: "/home/anna"}, user: engine.User{Cwd: "/work"}}
+	s := settings{dirs: xdg.Dirs{Home: "/home/anna"}, user: engine.User{Cwd: "/here"}}
 	for _, tt := range []struct {
 		in   []string
 		want []engine.Bind
 		err  string
 	}{
-		{in: []string{".:/data"}, want: []engine.Bind{{Source: "/work", Dest: "/data"}}},
-		{in: []string{"sub/:/data/:ro"}, want: []engine.Bind{{Source: "/work/sub", Dest: "/data", ReadOnly: true}}},
+		{in: []string{".:/data"}, want: []engine.Bind{{Source: "/here", Dest: "/data"}}},
+		{in: []string{"sub/:/data/:ro"}, want: []engine.Bind{{Source: "/here/sub", Dest: "/data", ReadOnly: true}}},
 		{in: []string{"~/papers"}, want: []engine.Bind{{Source: "/home/anna/papers", Dest: "/home/anna/papers"}}},
 		{in: []string{"~"}, want: []engine.Bind{{Source: "/home/anna", Dest: "/home/anna"}}},
-		{in: []string{"~bob:/b"}, want: []engine.Bind{{Source: "/work/~bob", Dest: "/b"}}},
+		{in: []string{"~bob:/b"}, want: []engine.Bind{{Source: "/here/~bob", Dest: "/b"}}},
 		{in: []string{"/a:/b:rw,/c", "/d:/e:ro"}, want: []engine.Bind{{Source: "/a", Dest: "/b"}, {Source: "/c", Dest: "/c"}, {Source: "/d", Dest: "/e", ReadOnly: true}}},
 		{in: []string{`/a\:b\,c:/d`}, want: []engine.Bind{{Source: "/a:b,c", Dest: "/d"}}},
 		{in: []string{"/a:"}, want: []engine.Bind{{Source: "/a", Dest: "/a"}}},
