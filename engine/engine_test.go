@@ -478,7 +478,7 @@ func TestCommandLine(t *testing.T) {
 
 func TestFolderAndPort(t *testing.T) {
 	e := newEngine(t, nil)
-	dir := filepath.Join(e.c.User.Home, "work")
+	dir := filepath.Join(e.c.User.Home, "papers")
 	if err := os.MkdirAll(filepath.Join(dir, "sub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -487,11 +487,11 @@ func TestFolderAndPort(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := e.Folder("~/work")
+	s := e.Folder("~/papers")
 	if s.Path != dir || !s.Readable || !s.Writable || s.Files != 3 || s.ByExt[".ipynb"] != 2 || s.Problem != "" {
 		t.Errorf("folder %+v", s)
 	}
-	for p, want := range map[string]string{"": "choose", "~/none": "no such", "~/work/a.ipynb": "file"} {
+	for p, want := range map[string]string{"": "choose", "~/none": "no such", "~/papers/a.ipynb": "file"} {
 		if s := e.Folder(p); !strings.Contains(s.Problem, want) {
 			t.Errorf("%q: %q does not say %q", p, s.Problem, want)
 		}
