@@ -158,7 +158,7 @@ func app(args []string) int {
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ignoring")
-		select {}
+		time.Sleep(time.Hour) // not select {}, which the runtime of a static program takes for a deadlock
 	case "lines": // how many
 		var n int
 		fmt.Sscan(arg(1), &n)
