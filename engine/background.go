@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -313,7 +314,12 @@ func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tt
 	}
 	process := c.Plan.Process
 	if !tty {
-		return instance.Exec(ctx, in.Dir, process, [3]*os.File{orNull(std.In), orNull(std.Out), orNull(std.Err)}, false)
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0) // for a standard file that the caller does not have
+		if err != nil {
+			return 0, err
+		}
+		defer null.Close()
+		return instance.Exec(ctx, in.Dir, process, [3]*os.File{cmp.Or(std.In, null), cmp.Or(std.Out, null), cmp.Or(std.Err, null)}, false)
 	}
 	return terminal.Run(ctx, std.In, std.Out, func(slave *os.File) (func() int, error) {
 		job, err := instance.Start(ctx, in.Dir, process, [3]*os.File{slave, slave, slave}, true)
@@ -328,16 +334,4 @@ func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tt
 			return status
 		}, nil
 	})
-}
-
-// orNull stands in for a standard file that the caller does not have.
-func orNull(f *os.File) *os.File {
-	if f != nil {
-		return f
-	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return os.Stderr
-	}
-	return null
 }

@@ -191,7 +191,12 @@ func (k *keeper) begin(ops []plan.Op) error {
 // save puts what has changed into the image, as a further layer, and removes it from where it was collected. When it
 // fails the changes stay there and are offered at the next start.
 func (k *keeper) save(ctx context.Context) (*changes.Changes, error) {
-	c, err := k.e.readChanges(k.path, k.dir, k.mounts, k.owner)
+	img, err := image.Open(k.path)
+	if err != nil {
+		return nil, fmt.Errorf("save changes in %s: %w", k.path, err)
+	}
+	defer img.Close()
+	c, err := readChanges(img, k.dir, k.mounts, k.owner)
 	if err != nil {
 		return nil, fmt.Errorf("save changes in %s: %w", k.path, err)
 	}
@@ -221,24 +226,13 @@ func (k *keeper) save(ctx context.Context) (*changes.Changes, error) {
 	return c, nil
 }
 
-// readChanges looks through collected changes.
-func (e *Engine) readChanges(path, dir string, mounts []string, owner func(uid, gid uint32) (uint32, uint32)) (*changes.Changes, error) {
-	img, err := image.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	// The image stays open as long as the changes are used, which is a moment; the file is read by number, not by name.
+// readChanges looks through collected changes of an image, which has to stay open as long as they are used.
+func readChanges(img *image.Image, dir string, mounts []string, owner func(uid, gid uint32) (uint32, uint32)) (*changes.Changes, error) {
 	lower, err := img.FS()
 	if err != nil {
-		img.Close()
 		return nil, err
 	}
-	c, err := changes.Read(filepath.Join(dir, "upper"), changes.Options{Lower: lower, MountPoints: mounts, Owner: owner})
-	if err != nil {
-		img.Close()
-		return nil, err
-	}
-	return c, nil
+	return changes.Read(filepath.Join(dir, "upper"), changes.Options{Lower: lower, MountPoints: mounts, Owner: owner})
 }
 
 // unsaved tells of changes of an image that are still outside of it; nil for none.
@@ -251,7 +245,7 @@ func (e *Engine) unsaved(img *image.Image) (*Unsaved, error) {
 	if data, err := os.ReadFile(filepath.Join(dir, "holder.json")); err == nil {
 		_ = json.Unmarshal(data, &h) // without it everything counts
 	}
-	c, err := e.readChanges(img.Path, dir, h.Mounts, nil)
+	c, err := readChanges(img, dir, h.Mounts, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read unsaved changes: %w", err)
 	}
