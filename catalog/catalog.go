@@ -33,14 +33,23 @@ type Kind string
 // The kinds of sources.
 const (
 	BuiltIn Kind = "built-in"
-	Folder  Kind = "folder"
+	Folder  Kind = "folder"  // a folder of this computer, read as it is
+	Git     Kind = "git"     // a repository that was cloned
+	Archive Kind = "archive" // a packed folder that was downloaded
+	Index   Kind = "index"   // an index served over HTTP that was downloaded with what it names
 )
+
+// Foreign tells whether entries of this kind were written by somebody else: they are shown with what they do before
+// anything of them is built.
+func (k Kind) Foreign() bool { return k == Git || k == Archive || k == Index }
 
 // Source is a place entries come from.
 type Source struct {
 	Kind Kind
-	// Name is how people see it: "built-in", or a folder's path.
+	// Name is how people see it: "built-in", a folder's path, or the name an added one has.
 	Name string
+	// Address is where it was taken from and Commit which state of it; empty for those that are read as they are.
+	Address, Commit string
 	// Path is the folder on disk; empty for the built-in one.
 	Path string
 	// FS is its contents.
@@ -59,7 +68,7 @@ func Dir(folder string) Source {
 
 // Entry is an app of a catalog.
 type Entry struct {
-	// Name is its folder's name, Tag what follows "Singularity." in the file's, or empty.
+	// Name is its folder below the source, Tag what follows "Singularity." in the file's, or empty.
 	Name, Tag string
 	Source    Source
 	// Dir is the entry's folder, for what %files brings in.
@@ -75,8 +84,12 @@ type Entry struct {
 	// Card is how the entry explains itself, and Warnings what of that was skipped.
 	Card     card.Card
 	Warnings []card.Warning
+	// Versions are the versions to choose from, the newest first, where an entry stands for several: NAME:VERSION.
+	Versions []string
 	// Err says why the entry cannot be used; nil for a good one.
 	Err error
+
+	container *container
 }
 
 // ID is NAME, or NAME:TAG.
@@ -129,72 +142,26 @@ func Load(ctx context.Context, sources ...Source) (*Catalog, error) {
 	return c, nil
 }
 
-// load reads one source, as far as it goes.
-func load(ctx context.Context, s Source) ([]*Entry, error) {
-	folders, err := fs.ReadDir(s.FS, ".")
-	if err != nil {
-		return nil, err
-	}
-	var entries []*Entry
-	var errs []error
-	for _, folder := range folders {
-		if strings.HasPrefix(folder.Name(), ".") || !isDir(s.FS, folder) {
-			continue
-		}
-		files, err := fs.ReadDir(s.FS, folder.Name())
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		for _, f := range files {
-			tag, ok := tagOf(f.Name())
-			if !ok {
-				continue
-			}
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			if len(entries) == MaxEntries {
-				errs = append(errs, fmt.Errorf("%w: only the first %d are shown", ErrTooMany, MaxEntries))
-				return entries, errors.Join(errs...)
-			}
-			entries = append(entries, read(s, folder.Name(), f.Name(), tag))
-		}
-	}
-	return entries, errors.Join(errs...)
-}
-
-// isDir tells whether an entry is a folder or a link to one.
-func isDir(fsys fs.FS, e fs.DirEntry) bool {
-	if e.Type()&fs.ModeSymlink == 0 {
-		return e.IsDir()
-	}
-	info, err := fs.Stat(fsys, e.Name())
-	return err == nil && info.IsDir()
-}
-
-// tagOf is the tag of a definition file's name, and whether it is one.
-func tagOf(name string) (string, bool) {
-	if name == "Singularity" {
-		return "", true
-	}
-	tag, ok := strings.CutPrefix(name, "Singularity.")
-	return tag, ok && tag != "" && !strings.HasSuffix(tag, "~")
-}
-
-// read makes an entry of a file, whatever is wrong with it.
-func read(s Source, folder, name, tag string) *Entry {
-	e := &Entry{Name: folder, Tag: tag, Source: s, File: name}
+// newEntry is the entry of a file, not read yet.
+func newEntry(s Source, f found) *Entry {
+	e := &Entry{Name: f.name, Tag: f.tag, Source: s, File: f.file}
 	if s.Path != "" {
-		e.Path = filepath.Join(s.Path, folder, name)
+		e.Path = filepath.Join(s.Path, filepath.FromSlash(f.folder), f.file)
 	}
-	if e.Dir, e.Err = fs.Sub(s.FS, folder); e.Err != nil {
+	e.Dir, e.Err = sub(s.FS, f.folder)
+	return e
+}
+
+// read makes an entry of a definition file, whatever is wrong with it.
+func read(s Source, f found) *Entry {
+	e := newEntry(s, f)
+	if e.Err != nil {
 		return e
 	}
-	if e.Raw, e.Err = readText(s.FS, path.Join(folder, name)); e.Err != nil {
+	if e.Raw, e.Err = readText(s.FS, path.Join(f.folder, f.file)); e.Err != nil {
 		return e
 	}
-	e.Definition, e.Err = definition.ParseString(e.Raw, definition.Options{Name: path.Join(folder, name), AllowUndefined: true})
+	e.Definition, e.Err = definition.ParseString(e.Raw, definition.Options{Name: path.Join(f.folder, f.file), AllowUndefined: true})
 	if e.Err == nil {
 		e.Card, e.Warnings = card.Parse(e.Definition.Final().LabelMap())
 	}

@@ -72,7 +72,7 @@ func TestLoad(t *testing.T) {
 	if len(c.Problems) > 0 {
 		t.Error(c.Problems)
 	}
-	want := "args big broken dotted:1.0.rc1 folder jupyter jupyter:2024 just-fits python-report stroop:v1 stroop:v2"
+	want := "args big broken dotted:1.0.rc1 folder jupyter jupyter:2024 just-fits lab python-report stroop:v1 stroop:v2"
 	if got := ids(c.List()); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -206,7 +206,7 @@ func TestSearch(t *testing.T) {
 	if got, want := ids(c.Search(" ")), ids(c.List()); got != want {
 		t.Errorf("got %s", got)
 	}
-	want := []Category{{"notebook", 2}, {"experiment", 2}, {"", 7}}
+	want := []Category{{"notebook", 2}, {"experiment", 2}, {"", 8}}
 	if diff := cmp.Diff(want, c.Categories()); diff != "" {
 		t.Error(diff)
 	}

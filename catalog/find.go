@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -40,32 +42,69 @@ func (c *Catalog) List() []*Entry { return slices.Clone(c.entries) }
 
 // Find is the entry of a name, NAME or NAME:TAG, in the first source that has it. NAME alone is the entry without a tag,
 // else the one tagged latest, else the last of its tags. Capitals do not matter unless two names differ in nothing else.
+// The last part of a name with slashes is enough where only one has it, and SOURCE/NAME looks in one source only.
 // The error is a *NotFoundError. The entry may be a broken one: see Entry.Err.
 func (c *Catalog) Find(name string) (*Entry, error) {
 	base, tag, tagged := strings.Cut(name, ":")
-	for _, same := range []func(a, b string) bool{func(a, b string) bool { return a == b }, strings.EqualFold} {
-		for i := range c.Sources {
-			var best *Entry
-			for _, e := range c.entries {
-				if e.Source.Name != c.Sources[i].Name || e.Source.Kind != c.Sources[i].Kind || !same(e.Name, base) {
-					continue
-				}
-				if tagged && (e.Tag == tag || e.Tag == "" && tag == "latest" && best == nil) || !tagged && (best == nil || rank(e.Tag) >= rank(best.Tag)) {
-					best = e
-				}
-			}
-			if best != nil {
-				return best, nil
+	exact := func(a, b string) bool { return a == b }
+	for _, same := range []func(a, b string) bool{exact, strings.EqualFold} {
+		if e := c.find(func(e *Entry) bool { return same(e.Name, base) }, tag, tagged); e != nil {
+			return e, nil
+		}
+		if first, rest, ok := strings.Cut(base, "/"); ok {
+			if e := c.find(func(e *Entry) bool { return same(e.Source.Name, first) && same(e.Name, rest) }, tag, tagged); e != nil {
+				return e, nil
 			}
 		}
 	}
-	e := &NotFoundError{Name: name}
+	missing := &NotFoundError{Name: name}
+	if !strings.Contains(base, "/") {
+		names := map[string]bool{}
+		last := func(e *Entry) bool { return strings.EqualFold(path.Base(e.Name), base) }
+		for _, e := range c.entries {
+			if last(e) {
+				names[e.Name] = true
+			}
+		}
+		if len(names) == 1 {
+			if e := c.find(last, tag, tagged); e != nil {
+				return e, nil
+			}
+		}
+		missing.Near = slices.Sorted(maps.Keys(names))
+		missing.Near = missing.Near[:min(3, len(missing.Near))]
+	}
 	for _, near := range c.Search(strings.ReplaceAll(base, "-", " ")) {
-		if len(e.Near) < 3 {
-			e.Near = append(e.Near, near.ID())
+		if len(missing.Near) < 3 {
+			missing.Near = append(missing.Near, near.ID())
 		}
 	}
-	return nil, e
+	return nil, missing
+}
+
+// find is the entry of the wanted ones with a tag, or the best of them, in the first source that has one; nil for none.
+func (c *Catalog) find(want func(*Entry) bool, tag string, tagged bool) *Entry {
+	for i := range c.Sources {
+		var best *Entry
+		for _, e := range c.entries {
+			if e.Source.Name != c.Sources[i].Name || e.Source.Kind != c.Sources[i].Kind || !want(e) {
+				continue
+			}
+			if tagged && e.container != nil && slices.Contains(e.Versions, tag) {
+				version := *e
+				version.Tag = tag
+				version.write(tag)
+				return &version
+			}
+			if tagged && (e.Tag == tag || e.Tag == "" && tag == "latest" && best == nil) || !tagged && (best == nil || rank(e.Tag) >= rank(best.Tag)) {
+				best = e
+			}
+		}
+		if best != nil {
+			return best
+		}
+	}
+	return nil
 }
 
 // rank orders the tags of a name for one who names none.
