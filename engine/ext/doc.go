@@ -1,4 +1,4 @@
-// Package ext reads ext2, ext3 and ext4 file systems without mounting them: the images that Singularity made before
+// Package ext reads ext2, ext3 and ext4 file systems without mounting them, and writes ext3 anew (Write): the images that Singularity made before
 // version 2.4 are such a file system behind a launch line, and overlay images of Singularity and Apptainer are one too.
 //
 // A Reader gives its contents as an fs.FS and as a tree.Source. It never writes, and it replays a journal that was not
