@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -90,22 +91,14 @@ func (e *AddressMissing) Hint() string {
 // wishes is how many ports above the wished one are tried before any free one is taken.
 const wishes = 100
 
-// listen opens the host's side of a mapping. The errors are *PortTaken, *PortForbidden and *AddressMissing.
-func listen(ctx context.Context, m Mapping) (*net.TCPListener, error) {
+// taking is an attempt to take one port of the host.
+type taking[L io.Closer] func(port uint16) (L, error)
+
+// take opens the host's side of a mapping, under the wished number or by the rules of Mapping.Wish. The errors are
+// *PortTaken, *PortForbidden and *AddressMissing. number is the port of what was opened.
+func take[L io.Closer](m Mapping, try taking[L], number func(L) uint16) (L, error) {
+	var none L
 	addr := netip.AddrPortFrom(m.Host(), m.HostPort)
-	var config net.ListenConfig
-	// An unspecified address is bound in its own family only: "0.0.0.0" asks for IPv4.
-	network := "tcp4"
-	if addr.Addr().Is6() {
-		network = "tcp6"
-	}
-	try := func(port uint16) (*net.TCPListener, error) {
-		l, err := config.Listen(ctx, network, netip.AddrPortFrom(addr.Addr(), port).String())
-		if err != nil {
-			return nil, err
-		}
-		return l.(*net.TCPListener), nil
-	}
 	l, err := try(m.HostPort)
 	if err == nil {
 		return l, nil
@@ -118,22 +111,109 @@ func listen(ctx context.Context, m Mapping) (*net.TCPListener, error) {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		taken := &PortTaken{Addr: addr, UID: -1, Err: err}
-		taken.PID, taken.Command, taken.UID = holder(addr)
+		if !m.UDP {
+			taken.PID, taken.Command, taken.UID = holder(addr)
+		}
 		if l, err := tryNext(m.HostPort, try); err == nil {
-			taken.Free = uint16(l.Addr().(*net.TCPAddr).Port)
+			taken.Free = number(l)
 			_ = l.Close()
 		}
-		return nil, taken
+		return none, taken
 	case errors.Is(err, syscall.EACCES):
-		return nil, &PortForbidden{Addr: addr, First: firstPort(), Err: err}
+		return none, &PortForbidden{Addr: addr, First: firstPort(), Err: err}
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, &AddressMissing{Addr: addr, Err: err}
+		return none, &AddressMissing{Addr: addr, Err: err}
 	}
-	return nil, fmt.Errorf("publish port %s: %w", addr, err)
+	return none, fmt.Errorf("publish port %s: %w", addr, err)
+}
+
+// family is the network of an address by its own family only: "0.0.0.0" asks for IPv4.
+func family(protocol string, ip netip.Addr) string {
+	if ip.Is6() {
+		return protocol + "6"
+	}
+	return protocol + "4"
+}
+
+func listenAt(ctx context.Context, ip netip.Addr, port uint16) (*net.TCPListener, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, family("tcp", ip), netip.AddrPortFrom(ip, port).String())
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil
+}
+
+func tcpPort(l *net.TCPListener) uint16 { return uint16(l.Addr().(*net.TCPAddr).Port) }
+
+// listen opens a TCP port. The errors are *PortTaken, *PortForbidden and *AddressMissing.
+func listen(ctx context.Context, m Mapping) (*net.TCPListener, error) {
+	return take(m, func(port uint16) (*net.TCPListener, error) { return listenAt(ctx, m.Host(), port) }, tcpPort)
+}
+
+// listenPacket opens a UDP port. The errors are *PortTaken, *PortForbidden and *AddressMissing.
+func listenPacket(ctx context.Context, m Mapping) (*net.UDPConn, error) {
+	var config net.ListenConfig
+	return take(m, func(port uint16) (*net.UDPConn, error) {
+		c, err := config.ListenPacket(ctx, family("udp", m.Host()), netip.AddrPortFrom(m.Host(), port).String())
+		if err != nil {
+			return nil, err
+		}
+		return c.(*net.UDPConn), nil
+	}, func(c *net.UDPConn) uint16 { return uint16(c.LocalAddr().(*net.UDPAddr).Port) })
+}
+
+// listenBoth opens a TCP port, and one of the same number on ::1 where the address is 127.0.0.1: a browser that is told
+// localhost goes to ::1 first, and whoever listens there would get what was meant for this port. A number that somebody
+// has on ::1 is therefore none to wish for; where it is demanded it is served on 127.0.0.1 alone.
+func listenBoth(ctx context.Context, m Mapping) ([]*net.TCPListener, error) {
+	four := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if m.Host() != four {
+		l, err := listen(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		return []*net.TCPListener{l}, nil
+	}
+	var six *net.TCPListener
+	elsewhere := m.Wish || m.HostPort == 0
+	const attempts = 20 // for a free port, which may not be free on ::1
+	try := func(port uint16) (*net.TCPListener, error) {
+		for attempt := 1; ; attempt++ {
+			l, err := listenAt(ctx, four, port)
+			if err != nil {
+				return nil, err
+			}
+			six, err = listenAt(ctx, netip.IPv6Loopback(), tcpPort(l))
+			if err != nil {
+				six = nil // no IPv6 here, unless it is taken
+			}
+			if !elsewhere || !errors.Is(err, syscall.EADDRINUSE) {
+				return l, nil
+			}
+			_ = l.Close()
+			if port != 0 || attempt == attempts {
+				return nil, err
+			}
+		}
+	}
+	l, err := take(m, try, func(l *net.TCPListener) uint16 {
+		if six != nil { // of a port that is only looked at
+			_ = six.Close()
+		}
+		return tcpPort(l)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if six == nil {
+		return []*net.TCPListener{l}, nil
+	}
+	return []*net.TCPListener{l, six}, nil
 }
 
 // tryNext tries the ports after a wished one, in the part of the range users may use, and then any.
-func tryNext(wish uint16, try func(uint16) (*net.TCPListener, error)) (*net.TCPListener, error) {
+func tryNext[L io.Closer](wish uint16, try taking[L]) (L, error) {
 	first := int(wish) + 1
 	if first <= 1024 {
 		first = int(wish) + 8000 // 80 → 8080, as people do
@@ -149,12 +229,14 @@ func tryNext(wish uint16, try func(uint16) (*net.TCPListener, error)) (*net.TCPL
 // FreePort returns preferred where it can be listened on at ip, else the next port above that can, else any free one. The
 // port is not reserved: somebody may take it before it is used. Publish with Mapping.Wish has no such gap.
 func FreePort(ctx context.Context, ip netip.Addr, preferred uint16) (uint16, error) {
-	l, err := listen(ctx, Mapping{HostIP: ip, HostPort: preferred, ContainerPort: 1, Wish: true})
+	all, err := listenBoth(ctx, Mapping{HostIP: ip, HostPort: preferred, ContainerPort: 1, Wish: true})
 	if err != nil {
 		return 0, err
 	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port), nil
+	for _, l := range all {
+		defer l.Close()
+	}
+	return tcpPort(all[0]), nil
 }
 
 // firstPort reads the lowest port that users may listen on (ip(7)).

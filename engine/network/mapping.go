@@ -18,6 +18,8 @@ type Mapping struct {
 	ContainerPort uint16
 	// Wish says that another port is taken where HostPort is not to be had: nobody asked for that very number.
 	Wish bool
+	// UDP: datagrams are carried, not connections.
+	UDP bool
 }
 
 // maxRange bounds how many ports one text may name; each published port is a listening socket.
@@ -37,6 +39,9 @@ func (m Mapping) Open() bool { return !m.Host().IsLoopback() }
 // String is the text that ParseMapping reads as this mapping.
 func (m Mapping) String() string {
 	container := strconv.Itoa(int(m.ContainerPort))
+	if m.UDP {
+		container += "/udp"
+	}
 	if m.Wish && !m.HostIP.IsValid() && m.HostPort == m.ContainerPort {
 		return container
 	}
@@ -61,10 +66,10 @@ func (e *MappingError) Error() string { return fmt.Sprintf("port %q: %s", e.Text
 
 // Hint shows the forms a mapping can have.
 func (e *MappingError) Hint() string {
-	return "write 8888, 8080:80 (host:container), 0:8888 for any free port, 127.0.0.1:8080:80, or a range such as 8000-8003:8000-8003"
+	return "write 8888, 8080:80 (host:container), 0:8888 for any free port, 127.0.0.1:8080:80, 5353:53/udp, or a range such as 8000-8003:8000-8003"
 }
 
-// ParseMapping reads [[IP:]HOST:]CONTAINER[/tcp], where HOST and CONTAINER are ports or ranges FIRST-LAST of the same
+// ParseMapping reads [[IP:]HOST:]CONTAINER[/tcp|/udp], where HOST and CONTAINER are ports or ranges FIRST-LAST of the same
 // length, HOST may be 0 or empty for any free port, and an IPv6 address stands in brackets. A range gives as many
 // mappings. Where only the container's port is named its number is a wish for the host's. Errors are *MappingError.
 func ParseMapping(text string) ([]Mapping, error) {
@@ -81,8 +86,9 @@ func ParseMapping(text string) ([]Mapping, error) {
 		if protocol == "" && strings.HasSuffix(text, "/") {
 			return fail("no protocol after the slash")
 		}
-	case "udp", "sctp":
-		return fail("only tcp ports can be published, not %s", protocol)
+	case "udp":
+	case "sctp":
+		return fail("only tcp and udp ports can be published, not %s", protocol)
 	default:
 		return fail("unknown protocol %q", protocol)
 	}
@@ -140,7 +146,7 @@ func ParseMapping(text string) ([]Mapping, error) {
 	}
 	mappings := make([]Mapping, 0, inside.size())
 	for i := range inside.size() {
-		m := Mapping{HostIP: ip, ContainerPort: inside.first + uint16(i), Wish: wish}
+		m := Mapping{HostIP: ip, ContainerPort: inside.first + uint16(i), Wish: wish, UDP: strings.EqualFold(protocol, "udp")}
 		if !anyPort {
 			m.HostPort = host.first + uint16(i)
 		}

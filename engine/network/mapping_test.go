@@ -22,6 +22,8 @@ func TestParseMapping(t *testing.T) {
 		{"[::]:0:80", "[::]:0>80"},
 		{"::80", "127.0.0.1:0>80"},
 		{"8080:80/tcp", "127.0.0.1:8080>80"},
+		{"5353:53/udp", "127.0.0.1:5353>53/udp"},
+		{"53/UDP", "127.0.0.1:53>53?/udp"},
 		{"9999/TCP", "127.0.0.1:9999>9999?"},
 		{" 9999 ", "127.0.0.1:9999>9999?"},
 		{"8000-8002:9000-9002", "127.0.0.1:8000>9000 127.0.0.1:8001>9001 127.0.0.1:8002>9002"},
@@ -37,7 +39,7 @@ func TestParseMapping(t *testing.T) {
 		{"80:", "a port is missing"},
 		{"65536", "above 65535"},
 		{"99999999999999999999999", "not a port number"},
-		{"80/udp", "only tcp"},
+		{"80/sctp", "only tcp and udp"},
 		{"80/icmp", "unknown protocol"},
 		{"80/", "no protocol"},
 		{"8003-8000", "backwards"},
@@ -73,6 +75,9 @@ func TestParseMapping(t *testing.T) {
 				text := fmt.Sprintf("%s:%d>%d", host, m.HostPort, m.ContainerPort)
 				if m.Wish {
 					text += "?"
+				}
+				if m.UDP {
+					text += "/udp"
 				}
 				got = append(got, text)
 			}

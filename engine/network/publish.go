@@ -19,11 +19,26 @@ import (
 const (
 	// DefaultPatience is how long a published port holds a connection while nothing listens inside yet.
 	DefaultPatience = 2 * time.Minute
-	firstRetry      = 5 * time.Millisecond
-	lastRetry       = 250 * time.Millisecond
 	// acceptRetry is the pause after the process ran out of descriptors.
 	acceptRetry = 50 * time.Millisecond
 )
+
+// Gate is asked about each connection of a published TCP port, before anything is carried. Package guard has one.
+type Gate interface {
+	// Handle looks after one connection until it has ended, and closes it. connect makes a connection to the app, waiting
+	// until it listens; pass carries the client's connection to the app as it is, and returns at its end.
+	Handle(ctx context.Context, client *net.TCPConn, connect func(context.Context) (net.Conn, error), pass func())
+	// Close ends what Handle has left waiting, such as idle connections to the app.
+	Close()
+}
+
+// Options are what can be said of a published port beside its numbers.
+type Options struct {
+	// Patience is how long a connection is held while nothing listens inside; 0 for DefaultPatience.
+	Patience time.Duration
+	// Gate is asked about each TCP connection; nil lets all pass. The Published closes it.
+	Gate Gate
+}
 
 // DialFunc makes a new connection to the container's port. While nobody listens there it returns an error soon; the
 // attempt is then repeated. An error that wraps net.ErrClosed or a context's error says that there is nothing to connect to
@@ -37,12 +52,13 @@ type Published struct {
 	// Addr is where it is served; its port is the real one, also where any or a wished one was asked for.
 	Addr netip.AddrPort
 
-	dial     DialFunc
-	patience time.Duration
-	listener *net.TCPListener
-	ctx      context.Context
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
+	dial      DialFunc
+	options   Options
+	listeners []*net.TCPListener
+	packets   *net.UDPConn // of a UDP port
+	ctx       context.Context
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
 
 	leader  chan struct{} // holds a token while one connection tries on behalf of all that wait
 	mu      sync.Mutex
@@ -53,51 +69,73 @@ type Published struct {
 
 // Publish opens a mapping's port on the host at once and serves it until ctx ends or Close is called: each connection is
 // carried to a connection of dial's. As long as dial fails, because the app does not listen yet, a connection is held, for
-// DefaultPatience at most, so that a browser waits instead of failing. The errors are *PortTaken, *PortForbidden and
+// DefaultPatience at most, so that a browser waits instead of failing. A port on 127.0.0.1 is served on ::1 too, where
+// the host has IPv6, because browsers try that first for the name localhost. The errors are *PortTaken, *PortForbidden and
 // *AddressMissing, or tell of an invalid mapping.
 func Publish(ctx context.Context, m Mapping, dial DialFunc) (*Published, error) {
-	return PublishPatiently(ctx, m, DefaultPatience, dial)
+	return PublishWith(ctx, m, Options{}, dial)
 }
 
-// PublishPatiently is Publish with a time of one's own for how long a connection is held.
-func PublishPatiently(ctx context.Context, m Mapping, patience time.Duration, dial DialFunc) (*Published, error) {
+// PublishWith is Publish with options.
+func PublishWith(ctx context.Context, m Mapping, o Options, dial DialFunc) (*Published, error) {
 	if m.ContainerPort == 0 {
 		return nil, fmt.Errorf("publish port %s: no port of the container", m)
 	}
-	l, err := listen(ctx, m)
-	if err != nil {
-		return nil, err
+	if o.Patience == 0 {
+		o.Patience = DefaultPatience
 	}
-	p := &Published{
-		Mapping:  m,
-		Addr:     l.Addr().(*net.TCPAddr).AddrPort(),
-		dial:     dial,
-		patience: patience,
-		listener: l,
-		leader:   make(chan struct{}, 1),
-		answers:  make(chan struct{}),
+	p := &Published{Mapping: m, dial: dial, options: o, leader: make(chan struct{}, 1), answers: make(chan struct{})}
+	if m.UDP {
+		conn, err := listenPacket(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		p.packets, p.Addr = conn, conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	} else {
+		listeners, err := listenBoth(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		p.listeners, p.Addr = listeners, listeners[0].Addr().(*net.TCPAddr).AddrPort()
 	}
 	p.Addr = netip.AddrPortFrom(p.Addr.Addr().Unmap(), p.Addr.Port())
 	p.ctx, p.cancel = context.WithCancel(ctx)
-	context.AfterFunc(p.ctx, func() { _ = l.Close() })
-	p.wg.Go(p.accept)
+	context.AfterFunc(p.ctx, p.unlisten)
+	for _, l := range p.listeners {
+		p.wg.Go(func() { p.accept(l) })
+	}
+	if p.packets != nil {
+		p.wg.Go(p.carryPackets)
+	}
 	return p, nil
+}
+
+func (p *Published) unlisten() {
+	for _, l := range p.listeners {
+		_ = l.Close()
+	}
+	if p.packets != nil {
+		_ = p.packets.Close()
+	}
 }
 
 // Close closes the port and its connections, and returns when no goroutine is left. It may be called more than once.
 func (p *Published) Close() error {
 	p.cancel()
-	_ = p.listener.Close()
+	p.unlisten()
 	p.wg.Wait()
+	if p.options.Gate != nil {
+		p.options.Gate.Close()
+	}
 	return nil
 }
 
 // Connections returns how many connections are open now, and how many there have been.
 func (p *Published) Connections() (open, total int64) { return p.open.Load(), p.total.Load() }
 
-func (p *Published) accept() {
+func (p *Published) accept(l *net.TCPListener) {
 	for {
-		conn, err := p.listener.AcceptTCP()
+		conn, err := l.AcceptTCP()
 		if err != nil {
 			if p.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
@@ -120,8 +158,21 @@ func (p *Published) accept() {
 }
 
 func (p *Published) serve(client *net.TCPConn) {
+	if p.options.Gate == nil {
+		p.pass(client)
+		return
+	}
 	stop := context.AfterFunc(p.ctx, func() { relay.Abort(client) })
-	inside, err := p.connect(client)
+	defer stop()
+	p.options.Gate.Handle(p.ctx, client,
+		func(ctx context.Context) (net.Conn, error) { return p.connect(ctx, nil) },
+		func() { p.pass(client) })
+}
+
+// pass carries a connection inside and returns when it has ended.
+func (p *Published) pass(client *net.TCPConn) {
+	stop := context.AfterFunc(p.ctx, func() { relay.Abort(client) })
+	inside, err := p.connect(p.ctx, client)
 	stop()
 	if err != nil {
 		relay.Abort(client)
@@ -135,10 +186,10 @@ func (p *Published) serve(client *net.TCPConn) {
 	relay.Run(client, inside)
 }
 
-// connect makes the connection inside, waiting until something listens there. Of all connections that wait only one tries,
-// so that a hundred held ones cost no more than one.
-func (p *Published) connect(client *net.TCPConn) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, p.patience)
+// connect makes the connection inside, waiting until something listens there or the client, where there is one, has gone.
+// Of all connections that wait only one tries, so that a hundred held ones cost no more than one.
+func (p *Published) connect(ctx context.Context, client *net.TCPConn) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.options.Patience)
 	defer cancel()
 	answers := p.answer() // before the attempt, so that a success in between is not missed
 	conn, err := p.dial(ctx)
@@ -153,8 +204,8 @@ func (p *Published) connect(client *net.TCPConn) (net.Conn, error) {
 			conn, err = p.dial(ctx)
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(lastRetry):
-			if gone(client) {
+		case <-time.After(lastPause):
+			if client != nil && gone(client) {
 				return nil, net.ErrClosed
 			}
 		}
@@ -164,14 +215,14 @@ func (p *Published) connect(client *net.TCPConn) (net.Conn, error) {
 
 // lead tries until there is a connection and then wakes everybody who waits.
 func (p *Published) lead(ctx context.Context, client *net.TCPConn) (net.Conn, error) {
-	pause := firstRetry
+	start := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(pause):
+		case <-time.After(Pause(time.Since(start))):
 		}
-		if gone(client) {
+		if client != nil && gone(client) {
 			return nil, net.ErrClosed
 		}
 		conn, err := p.dial(ctx)
@@ -185,8 +236,19 @@ func (p *Published) lead(ctx context.Context, client *net.TCPConn) (net.Conn, er
 		if final(err) {
 			return nil, err
 		}
-		pause = min(2*pause, lastRetry)
 	}
+}
+
+const (
+	firstPause = 2 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+)
+
+// Pause is how long to wait before looking again for something that was waited for so long already: a fiftieth of that, so
+// that what is looked for is found late by no more than a fiftieth of the time it took, and hundreds of looks last for a
+// minute. It is at least 2 ms and at most a quarter of a second.
+func Pause(waited time.Duration) time.Duration {
+	return min(max(waited/50, firstPause), lastPause)
 }
 
 func (p *Published) answer() <-chan struct{} {

@@ -278,7 +278,7 @@ func TestPublishWaitsForTheApp(t *testing.T) {
 
 func TestPublishLosesPatience(t *testing.T) {
 	a := &app{t: t}
-	p, err := network.PublishPatiently(context.Background(), network.Mapping{ContainerPort: 80}, 20*time.Millisecond, a.dial)
+	p, err := network.PublishWith(context.Background(), network.Mapping{ContainerPort: 80}, network.Options{Patience: 20 * time.Millisecond}, a.dial)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,8 +96,8 @@ type errorStatus int
 func (s errorStatus) Error() string { return fmt.Sprintf("HTTP status %d", int(s)) }
 
 // Ready waits until an address answers: over HTTP any status below 500, redirections and refusals included; otherwise a
-// connection that is accepted and not reset at once. It tries first at once, then after 5 ms and ever longer pauses up to a
-// quarter of a second. When the time is over the error is *NotReady, which also wraps the context's error.
+// connection that is accepted and not reset at once. It tries first at once, then after ever longer pauses (see
+// Pause). When the time is over the error is *NotReady, which also wraps the context's error.
 func Ready(ctx context.Context, t Target) (Answer, error) {
 	start := time.Now()
 	if t.Timeout > 0 {
@@ -113,7 +113,7 @@ func Ready(ctx context.Context, t Target) (Answer, error) {
 	}
 	var answer Answer
 	var failure NotReady
-	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
+	for {
 		scheme, status, accepted, err := t.attempt(ctx)
 		if accepted && answer.Listening == 0 {
 			answer.Listening = time.Since(start)
@@ -138,7 +138,7 @@ func Ready(ctx context.Context, t Target) (Answer, error) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause):
+		case <-time.After(Pause(time.Since(start))):
 			if !errors.Is(err, net.ErrClosed) || accepted {
 				continue
 			}

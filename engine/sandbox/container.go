@@ -146,12 +146,22 @@ func (k *Container) forget(id int) {
 
 // Dial connects to a TCP port inside the container's own network, wherever on it something listens.
 func (k *Container) Dial(ctx context.Context, port int) (net.Conn, error) {
-	r, err := k.ask(ctx, plan.Message{Op: "dial", Addr: strconv.Itoa(port)})
+	return k.dial(ctx, plan.Message{Op: "dial", Addr: strconv.Itoa(port)})
+}
+
+// DialUDP makes a socket whose datagrams go to a UDP port inside the container's own network. The error of a port that
+// nothing is bound to is that of a refused connection.
+func (k *Container) DialUDP(ctx context.Context, port int) (net.Conn, error) {
+	return k.dial(ctx, plan.Message{Op: "dial", Proto: "udp", Addr: strconv.Itoa(port)})
+}
+
+func (k *Container) dial(ctx context.Context, m plan.Message) (net.Conn, error) {
+	r, err := k.ask(ctx, m)
 	if err != nil {
 		return nil, err
 	}
 	if r.file == nil {
-		return nil, &Error{Op: "connect", Target: strconv.Itoa(port), Err: errors.New("no connection came back")}
+		return nil, &Error{Op: "connect", Target: m.Addr, Err: errors.New("no connection came back")}
 	}
 	defer r.file.Close()
 	return net.FileConn(r.file)

@@ -111,16 +111,8 @@ func parseListeners(all []Listener, table []byte) []Listener {
 		if len(fields) < 10 || string(fields[3]) != listen {
 			continue
 		}
-		address, port, ok := bytes.Cut(fields[1], []byte(":"))
+		ip, number, ok := parseEndpoint(fields[1])
 		if !ok {
-			continue
-		}
-		ip, ok := parseAddress(address)
-		if !ok {
-			continue
-		}
-		number, err := strconv.ParseUint(string(port), 16, 16)
-		if err != nil {
 			continue
 		}
 		uid, err := strconv.ParseUint(string(fields[7]), 10, 32)
@@ -131,9 +123,20 @@ func parseListeners(all []Listener, table []byte) []Listener {
 		if err != nil {
 			continue
 		}
-		all = append(all, Listener{Addr: ip, Port: uint16(number), UID: uint32(uid), Inode: inode})
+		all = append(all, Listener{Addr: ip, Port: number, UID: uint32(uid), Inode: inode})
 	}
 	return all
+}
+
+// parseEndpoint reads ADDRESS:PORT as /proc prints it.
+func parseEndpoint(text []byte) (netip.Addr, uint16, bool) {
+	address, port, ok := bytes.Cut(text, []byte(":"))
+	if !ok {
+		return netip.Addr{}, 0, false
+	}
+	ip, ok := parseAddress(address)
+	number, err := strconv.ParseUint(string(port), 16, 16)
+	return ip, uint16(number), ok && err == nil
 }
 
 // parseAddress reads 8 or 32 hexadecimal digits as /proc prints an address.

@@ -169,7 +169,7 @@ func (k *keeper) handle(in incoming) {
 
 func (k *keeper) dial(m plan.Message) {
 	reply := plan.Message{Kind: plan.MsgReply, ID: m.ID}
-	fd, err := k.connect(m.Addr)
+	fd, err := k.connect(m.Proto, m.Addr)
 	if err != nil {
 		reply.Error = failure(opError{op: "connect", target: m.Addr, err: err})
 		k.ctl.send(reply)
@@ -179,8 +179,8 @@ func (k *keeper) dial(m plan.Message) {
 	unix.Close(fd)
 }
 
-// connect connects to a port of the container: ":8888", wherever on it something listens.
-func (k *keeper) connect(addr string) (int, error) {
+// connect connects to a port of the container, wherever on it something listens; protocol is "udp", or else TCP is meant.
+func (k *keeper) connect(protocol, addr string) (int, error) {
 	port, err := strconv.ParseUint(addr, 10, 16)
 	if err != nil {
 		return -1, fmt.Errorf("port %q: %w", addr, err)
@@ -206,6 +206,9 @@ func (k *keeper) exec(m plan.Message, fds []int) (int, error) {
 	}
 	if l == nil {
 		return 0, errors.New("the image has nothing to start there")
+	if protocol == "udp" {
+		return netns.DialUDP(uint16(port))
+	}
 	}
 	pid, err := start(l, m.Exec, fds[:3], m.TTY)
 	if err != nil {

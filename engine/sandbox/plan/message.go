@@ -60,8 +60,8 @@ type Message struct {
 
 	Signal int      `json:"signal,omitempty"`
 	Op     string   `json:"op,omitempty"`      // of a request: "dial", "listeners", "exec", "signal"
-	Addr   string   `json:"addr,omitempty"`    // dial: host:port
-	Proto  string   `json:"proto,omitempty"`   // dial: "tcp"
+	Addr   string   `json:"addr,omitempty"`    // dial: the port
+	Proto  string   `json:"proto,omitempty"`   // dial: "udp"; empty for TCP
 	Exec   *Process `json:"process,omitempty"` // exec: the descriptors are its stdin, stdout and stderr
 	TTY    bool     `json:"tty,omitempty"`     // exec: the first descriptor becomes the controlling terminal
 	Status int      `json:"status,omitempty"`  // MsgEnded: exit status as a shell gives it
