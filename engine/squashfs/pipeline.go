@@ -2,7 +2,6 @@ package squashfs
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -14,7 +13,7 @@ import (
 // that depends on order (places, duplicates) is decided by its one writing goroutine, so the result does not depend on the
 // number of workers.
 //
-//	Add → free job ← …      work → workers (compress, digest)      order → writing goroutine → free
+//	Add → free job ← …      work → workers (compress, key)         order → writing goroutine → free
 //
 // The number of jobs is fixed, which bounds the memory.
 type pipeline struct {
@@ -32,10 +31,10 @@ type pipeline struct {
 	pos        int64 // where the next block goes, from base
 	high       int64 // end of what was ever written, from base
 	fragments  []fragmentEntry
-	seen       map[[sha256.Size]byte]*fileData
+	seen       map[contentKey]*fileData
 	duplicates int64
 	saved      int64
-	digest     []byte // sizes and sums of the blocks of the current file
+	digest     []byte // sizes and keys of the blocks of the current file
 }
 
 // A job is one block on its way. buf is filled by Add, the rest by a worker.
@@ -50,7 +49,7 @@ type job struct {
 	out    []byte
 	stored []byte // what is written: buf[:n] or out
 	size   uint32 // as the block list or the fragment table has it
-	sum    [sha256.Size]byte
+	sum    contentKey
 	ready  chan struct{} // capacity 1
 }
 
@@ -85,7 +84,7 @@ func newPipeline(w io.WriterAt, base, pos int64, blockSize, workers int, c Compr
 		work:  make(chan *job, jobs),
 		order: make(chan *job, jobs),
 		done:  make(chan struct{}),
-		seen:  make(map[[sha256.Size]byte]*fileData),
+		seen:  make(map[contentKey]*fileData),
 	}
 	compressors := make([]compressor, workers)
 	for i := range compressors {
@@ -165,9 +164,9 @@ func (j *job) compress(comp compressor) error {
 			j.out, j.stored, j.size = out, out, uint32(len(out))
 		}
 	}
-	// Equal contents give equal stored bytes, so the digest of these, being fewer, finds duplicates as well.
+	// Equal contents give equal stored bytes, so the key of these, being fewer, finds duplicates as well.
 	if !j.frag {
-		j.sum = sha256.Sum256(j.stored)
+		j.sum = keys.of(j.stored)
 	}
 	return nil
 }
@@ -213,14 +212,13 @@ func (p *pipeline) write(j *job) error {
 	if j.sparse {
 		f.sparse += int64(j.n)
 	} else {
-		p.digest = append(p.digest, j.sum[:]...)
+		p.digest = j.sum.append(p.digest)
 		if err := p.append(j.stored); err != nil {
 			return err
 		}
 	}
-	if len(p.digest) > 64<<10 { // of a large file keep a digest of digests
-		sum := sha256.Sum256(p.digest)
-		p.digest = append(p.digest[:0], sum[:]...)
+	if len(p.digest) > 64<<10 { // of a large file keep a key of keys
+		p.digest = keys.of(p.digest).append(p.digest[:0])
 	}
 	if j.last {
 		p.endFile(f)
@@ -234,7 +232,7 @@ func (p *pipeline) endFile(f *fileData) {
 		f.start = 0
 		return
 	}
-	key := sha256.Sum256(p.digest)
+	key := keys.of(p.digest)
 	if old, ok := p.seen[key]; ok {
 		p.duplicates++
 		p.saved += p.pos - f.start

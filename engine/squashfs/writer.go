@@ -1,7 +1,6 @@
 package squashfs
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -61,7 +60,7 @@ type Writer struct {
 
 	frag      *job // the fragment block being filled
 	fragments uint32
-	small     map[smallKey]fragmentPlace
+	small     map[contentKey]fragmentPlace
 	scratch   []byte
 	newest    uint32
 	stats     Stats
@@ -71,9 +70,6 @@ type Writer struct {
 }
 
 type fragmentPlace struct{ fragment, offset uint32 }
-
-// smallKey is half of the SHA-256 of a small file: nobody finds two files with the same, and there may be millions in memory.
-type smallKey [sha256.Size / 2]byte
 
 var errClosed = errors.New("squashfs: writer is closed")
 
@@ -119,7 +115,7 @@ func NewWriter(w io.WriterAt, opt Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	wr := &Writer{w: w, opt: opt, pipe: pipe, small: make(map[smallKey]fragmentPlace)}
+	wr := &Writer{w: w, opt: opt, pipe: pipe, small: make(map[contentKey]fragmentPlace)}
 	wr.root = newImplicitDir("", 0)
 	wr.root.inode.implicit = true
 	wr.lastDir, wr.lastPath = wr.root, "."
@@ -385,8 +381,7 @@ func (w *Writer) addSmall(fileSize uint32, body io.Reader) (*smallFile, error) {
 	if err := expectEnd(body, int64(size)); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(buf)
-	key := smallKey(sum[:len(smallKey{})])
+	key := keys.of(buf)
 	place, ok := w.small[key]
 	if ok {
 		w.stats.Duplicates++
