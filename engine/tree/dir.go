@@ -301,7 +301,8 @@ func readlinkat(dirfd int, name string) (string, error) {
 	}
 }
 
-// fileBody reads a file from start to end; over holes it gives zeros without asking for them.
+// fileBody reads a file from start to the end that it had when it was opened: whether it has grown, its new size tells
+// afterwards (changed). Over holes it gives zeros without asking for them.
 type fileBody struct {
 	ctx    context.Context
 	fd     int
@@ -319,7 +320,10 @@ func (f *fileBody) Read(p []byte) (int, error) {
 	if err := f.ctx.Err(); err != nil {
 		return 0, err
 	}
-	if f.sparse && f.pos < f.size {
+	if f.pos >= f.size {
+		return 0, io.EOF
+	}
+	if f.sparse {
 		if f.pos >= f.hole && f.pos >= f.data {
 			f.seek()
 		}
@@ -333,6 +337,7 @@ func (f *fileBody) Read(p []byte) (int, error) {
 			p = p[:min(int64(len(p)), f.data-f.pos)]
 		}
 	}
+	p = p[:min(int64(len(p)), f.size-f.pos)]
 	for {
 		n, err := unix.Pread(f.fd, p, f.pos)
 		if err == unix.EINTR {
