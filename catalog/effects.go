@@ -1,0 +1,93 @@
+package catalog
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"carrel/engine/definition"
+)
+
+// Effects is what building an entry does, for a person who decides whether to build what somebody else wrote.
+type Effects struct {
+	// Bases are where the stages come from, one line each.
+	Bases []string
+	// Inside are the scripts that run in the container, as its own root, without a view of the person's files.
+	Inside []string
+	// Outside are the scripts that run on this computer, as the person: they can do all that the person can.
+	Outside []string
+	// Takes are files of this computer, not of the catalog, that are copied into the image.
+	Takes []string
+}
+
+// Effects reads what building does from the definition; nil when the entry cannot be used. Nothing is executed.
+func (e *Entry) Effects() *Effects {
+	if e.Definition == nil {
+		return nil
+	}
+	var x Effects
+	for _, s := range e.Definition.Stages {
+		x.Bases = append(x.Bases, base(s))
+		for _, name := range []string{"pre", "setup"} {
+			if sec := s.Section(name); !sec.IsEmpty() {
+				x.Outside = append(x.Outside, scriptLine("%"+name, sec))
+			}
+		}
+		for _, name := range []string{"post", "test"} {
+			if sec := s.Section(name); !sec.IsEmpty() {
+				x.Inside = append(x.Inside, scriptLine("%"+name, sec))
+			}
+		}
+		for _, a := range s.Apps {
+			if sec := a.Section("install"); !sec.IsEmpty() {
+				x.Inside = append(x.Inside, scriptLine("%appinstall "+a.Name, sec))
+			}
+		}
+		for _, f := range s.Files {
+			if f.From == "" && (path.IsAbs(f.Src) || strings.HasPrefix(f.Src, "~") || leaves(f.Src)) {
+				x.Takes = append(x.Takes, f.Src)
+			}
+		}
+	}
+	return &x
+}
+
+// leaves tells whether a relative path leads out of its folder.
+func leaves(p string) bool {
+	clean := path.Clean(p)
+	return clean == ".." || strings.HasPrefix(clean, "../")
+}
+
+// base is where a stage comes from, in words.
+func base(s *definition.Stage) string {
+	agent := strings.ToLower(s.Bootstrap())
+	switch agent {
+	case "docker", "oras", "library", "shub", "docker-daemon":
+		return agent + "://" + strings.TrimPrefix(strings.TrimPrefix(s.From(), agent+"://"), "//")
+	case "debootstrap", "yum", "dnf", "zypper", "arch", "busybox":
+		text := agent
+		if v := s.Header.Get("OSVersion"); v != "" {
+			text += " " + v
+		}
+		if m := s.Header.Get("MirrorURL"); m != "" {
+			text += " from " + m
+		}
+		return text
+	case "":
+		return "an image that " + s.From() + " names"
+	}
+	return strings.TrimSpace(agent + " " + s.From())
+}
+
+func scriptLine(name string, sec *definition.Section) string {
+	lines := 0
+	for l := range strings.Lines(sec.Body) {
+		if l = strings.TrimSpace(l); l != "" && l[0] != '#' {
+			lines++
+		}
+	}
+	if lines == 1 {
+		return name + ", 1 line"
+	}
+	return fmt.Sprintf("%s, %d lines", name, lines)
+}
