@@ -168,6 +168,7 @@ func (e *Engine) buildSpec(s BuildSpec) (build.Spec, *CatalogEntry, func(), erro
 	spec.Resolv, _ = os.ReadFile("/etc/resolv.conf") // without one there is no network to speak of
 	spec.Hosts, _ = os.ReadFile("/etc/hosts")
 	spec.Proxies = proxies(e.c.User.Env)
+	spec.Variables = variables(e.c.User.Env)
 	name := s.Definition
 	switch path := e.expand(name); {
 	case isRemote(name):
@@ -291,6 +292,17 @@ func readDefinition(path string) (string, error) {
 		return "", fmt.Errorf("read definition: %w", err)
 	}
 	return string(data), nil
+}
+
+// variables are those by which the caller's environment takes part in a build.
+func variables(env []string) map[string]string {
+	out := map[string]string{}
+	for _, kv := range env {
+		if k, v, _ := strings.Cut(kv, "="); k == "INCLUDE" || k == "GPG" {
+			out[k] = v
+		}
+	}
+	return out
 }
 
 func proxies(env []string) []string {

@@ -61,6 +61,11 @@ func (e *UnsupportedError) Hint() string {
 var fetchers = map[string]func(*builder, context.Context, *definition.Stage) (base, error){
 	"scratch":        (*builder).fetchScratch,
 	"debootstrap":    (*builder).fetchDebian,
+	"yum":            (*builder).fetchYum,
+	"dnf":            (*builder).fetchYum,
+	"zypper":         (*builder).fetchZypper,
+	"arch":           (*builder).fetchArch,
+	"busybox":        (*builder).fetchBusybox,
 	"docker":         (*builder).fetchOCI,
 	"oci":            (*builder).fetchOCI,
 	"oci-archive":    (*builder).fetchOCI,

@@ -62,6 +62,10 @@ type Spec struct {
 	// Insecure lists registries that are spoken to without TLS.
 	Insecure []string `json:"insecure,omitempty"`
 
+	// Variables are INCLUDE (further packages for a base) and GPG (address of the key that signs it), as Singularity takes
+	// them from the caller's environment for yum and zypper.
+	Variables map[string]string `json:"variables,omitempty"`
+
 	// DockerSocket is where the Docker daemon listens; empty for the usual place.
 	DockerSocket string `json:"docker_socket,omitempty"`
 

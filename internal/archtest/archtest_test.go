@@ -30,10 +30,11 @@ var order = [][]string{
 	// the process inside, and who starts it
 	{"sandbox/inside"},
 	{"sandbox"},
-	{"network/usernet"},
+	{"network/usernet", "network/guard"},
 	{"network"},
 	{"launch"},
-	{"source", "source/debian"},
+	{"source"},
+	{"source/debian", "source/yum", "source/zypper", "source/arch", "source/busybox"},
 	{"build"},
 	{"instance"},
 	{"doctor/probe"},
