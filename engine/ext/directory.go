@@ -92,8 +92,8 @@ func records(dir *Inode, b []byte, list []Dirent) ([]Dirent, error) {
 	return list, nil
 }
 
-// lookup looks up a name in a directory.
-func (f *Reader) lookup(dir *Inode, name string) (*Inode, error) {
+// Lookup looks up a name in a directory.
+func (f *Reader) Lookup(dir *Inode, name string) (*Inode, error) {
 	list, err := f.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -123,7 +123,7 @@ func (f *Reader) Resolve(name string, follow bool) (*Inode, error) {
 			stack = stack[:max(1, len(stack)-1)]
 			continue
 		}
-		in, err := f.lookup(stack[len(stack)-1], part)
+		in, err := f.Lookup(stack[len(stack)-1], part)
 		if err != nil {
 			return nil, err
 		}

@@ -30,7 +30,12 @@ func AttributesOf(info fs.FileInfo) Attributes {
 		}
 		return Attributes{in.UID, in.GID, in.Major, in.Minor, in.Nlink, key{in.Ref, in.ModTime, in.Size}}
 	case *ext.Inode:
-		return Attributes{in.UID, in.GID, in.Major, in.Minor, in.Nlink, in.Number}
+		type key struct {
+			number uint32
+			time   int64
+			bytes  int64
+		}
+		return Attributes{in.UID, in.GID, in.Major, in.Minor, in.Nlink, key{in.Number, in.ModTime.UnixNano(), in.Size}}
 	case *indexNode:
 		e := &in.entry
 		return Attributes{e.UID, e.GID, e.Major, e.Minor, in.links, in}

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strings"
 	"sync"
 
-	"carrel/engine/ext"
 	"carrel/engine/oci"
 	"carrel/engine/sif"
 	"carrel/engine/squashfs"
@@ -56,6 +54,8 @@ type Image struct {
 	system   Partition
 	overlays []Partition
 	problem  error // why the system cannot be used
+
+	closers []func() error
 
 	contents func() (*layers, error)
 	metadata func() (Metadata, error)
@@ -202,6 +202,14 @@ func (e *pathError) Hint() string { return "rename it" }
 
 // Close closes what Open opened; file systems got from the image must no longer be used.
 func (m *Image) Close() error {
+	var errs []error
+	for _, c := range m.closers {
+		errs = append(errs, c())
+	}
+	return errors.Join(append(errs, m.close())...)
+}
+
+func (m *Image) close() error {
 	switch {
 	case m.root != nil:
 		return m.root.Close()
@@ -280,42 +288,25 @@ func (m *Image) openContents() (*layers, error) {
 		return &layers{&folderFS{m.root}, tree.Dir(m.Path, tree.DirOptions{}), nil}, nil
 	}
 	if m.system.FS == sif.FSExt3.String() && len(m.overlays) == 0 {
-		r, err := ext.Open(io.NewSectionReader(m.file, m.system.Offset, m.system.Size), m.system.Size)
+		r, err := m.openExt(m.system)
 		if err != nil {
-			return nil, fmt.Errorf("open %s: %w", m.Path, err)
+			return nil, err
 		}
 		return &layers{r.FS(), r, nil}, nil
 	}
-	system, err := m.openPartition(m.system)
+	if len(m.overlays) == 0 {
+		r, err := m.openSquash(m.system)
+		if err != nil {
+			return nil, err
+		}
+		return &layers{r.FS(), r, r}, nil
+	}
+	stack, err := m.strata()
 	if err != nil {
 		return nil, err
 	}
-	if len(m.overlays) == 0 {
-		return &layers{system.FS(), system, system}, nil
-	}
-	stack := []*squashfs.Reader{system}
-	for _, p := range m.overlays {
-		r, err := m.openPartition(p)
-		if err != nil {
-			return nil, fmt.Errorf("overlay: %w", err)
-		}
-		stack = append(stack, r)
-	}
 	u := newUnion(stack)
 	return &layers{u, u, nil}, nil
-}
-
-var errExt3 = errors.New("its ext3 overlay cannot be read together with what is below it")
-
-func (m *Image) openPartition(p Partition) (*squashfs.Reader, error) {
-	if p.FS != sif.FSSquash.String() {
-		return nil, fmt.Errorf("open %s: %w", m.Path, errExt3)
-	}
-	r, err := squashfs.Open(io.NewSectionReader(m.file, p.Offset, p.Size), p.Size, squashfs.ReaderOptions{CacheBytes: 8 << 20})
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", m.Path, err)
-	}
-	return r, nil
 }
 
 // Stored is about how many bytes of the image's file a file takes, compressed; ok is false where that is not known: in

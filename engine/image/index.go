@@ -9,12 +9,11 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
-	"strings"
 	"syscall"
-	"time"
 
 	"carrel/engine/tree"
 )
@@ -191,69 +190,57 @@ func (x *Index) Digest(name string) ([sha256.Size]byte, bool) {
 	return n.digest, true
 }
 
-// resolve finds a node and the path at which it really is.
-func (x *Index) resolve(op, name string, last bool) (*indexNode, string, error) {
-	fail := func(err error) (*indexNode, string, error) {
-		return nil, "", &fs.PathError{Op: op, Path: name, Err: err}
-	}
-	if !fs.ValidPath(name) {
-		return fail(fs.ErrInvalid)
-	}
-	at, todo := ".", name
-	for links := 0; todo != ""; {
-		element, rest, _ := strings.Cut(todo, "/")
-		todo = rest
-		switch element {
-		case "", ".":
-			continue
-		case "..":
-			at = path.Dir(at)
-			continue
-		}
-		if !x.nodes[at].entry.IsDir() {
-			return fail(syscall.ENOTDIR)
-		}
-		next := path.Join(at, element)
-		n := x.nodes[next]
-		if n == nil {
-			return fail(fs.ErrNotExist)
-		}
-		if n.entry.Type() != tree.TypeSymlink || rest == "" && !last {
-			at = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return fail(syscall.ELOOP)
-		}
-		if strings.HasPrefix(n.entry.Link, "/") {
-			at = "."
-		}
-		todo = strings.TrimLeft(n.entry.Link, "/") + "/" + todo
-	}
-	return x.nodes[at], at, nil
+// place is a node and the path at which it really is.
+type place struct {
+	*indexNode
+	at string
 }
+
+func (x *Index) resolve(op, name string, last bool) (place, error) {
+	child := func(dir place, name string) (place, error) {
+		if !dir.entry.IsDir() {
+			return place{}, syscall.ENOTDIR
+		}
+		n := dir.children[name]
+		if n == nil {
+			return place{}, fs.ErrNotExist
+		}
+		return place{n, path.Join(dir.at, name)}, nil
+	}
+	p, err := follow(name, last, place{x.nodes["."], "."}, child, func(p place) (string, bool, error) {
+		return p.entry.Link, p.entry.Type() == tree.TypeSymlink, nil
+	})
+	if err != nil {
+		return place{}, &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	return p, nil
+}
+
+func (p place) info(name string) fs.FileInfo { return p.indexNode.info(path.Base(name)) }
+
+func (n *indexNode) info(base string) fs.FileInfo { return &entryInfo{base, &n.entry, n} }
 
 // Stat implements fs.StatFS.
 func (x *Index) Stat(name string) (fs.FileInfo, error) {
-	n, _, err := x.resolve("stat", name, true)
+	n, err := x.resolve("stat", name, true)
 	if err != nil {
 		return nil, err
 	}
-	return &indexInfo{path.Base(name), n}, nil
+	return n.info(name), nil
 }
 
 // Lstat implements fs.ReadLinkFS.
 func (x *Index) Lstat(name string) (fs.FileInfo, error) {
-	n, _, err := x.resolve("lstat", name, false)
+	n, err := x.resolve("lstat", name, false)
 	if err != nil {
 		return nil, err
 	}
-	return &indexInfo{path.Base(name), n}, nil
+	return n.info(name), nil
 }
 
 // ReadLink implements fs.ReadLinkFS.
 func (x *Index) ReadLink(name string) (string, error) {
-	n, _, err := x.resolve("readlink", name, false)
+	n, err := x.resolve("readlink", name, false)
 	if err != nil {
 		return "", err
 	}
@@ -265,55 +252,52 @@ func (x *Index) ReadLink(name string) (string, error) {
 
 // ReadDir implements fs.ReadDirFS.
 func (x *Index) ReadDir(name string) ([]fs.DirEntry, error) {
-	n, _, err := x.resolve("readdir", name, true)
+	n, err := x.resolve("readdir", name, true)
 	if err != nil {
 		return nil, err
 	}
 	if !n.entry.IsDir() {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: syscall.ENOTDIR}
 	}
+	return n.list(), nil
+}
+
+func (n *indexNode) list() []fs.DirEntry {
 	if !n.sorted {
-		n.names = n.names[:0]
-		for c := range n.children {
-			n.names = append(n.names, c)
-		}
+		n.names = slices.AppendSeq(n.names[:0], maps.Keys(n.children))
 		slices.Sort(n.names)
 		n.sorted = true
 	}
 	list := make([]fs.DirEntry, len(n.names))
 	for i, base := range n.names {
-		list[i] = fs.FileInfoToDirEntry(&indexInfo{base, n.children[base]})
+		list[i] = fs.FileInfoToDirEntry(n.children[base].info(base))
 	}
-	return list, nil
+	return list
 }
 
 // ReadFile implements fs.ReadFileFS.
-func (x *Index) ReadFile(name string) ([]byte, error) {
-	f, err := x.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
-}
+func (x *Index) ReadFile(name string) ([]byte, error) { return readAll(x, name) }
 
 // Open implements fs.FS.
 func (x *Index) Open(name string) (fs.File, error) {
-	n, _, err := x.resolve("open", name, true)
+	n, err := x.resolve("open", name, true)
 	if err != nil {
 		return nil, err
 	}
-	f := &indexFile{x: x, name: name, n: n}
+	f := &openFile{name: name, info: n.info(name)}
 	switch {
 	case n.entry.IsDir():
+		f.list = func() ([]fs.DirEntry, error) { return n.list(), nil }
 	case !n.entry.IsRegular():
 		return nil, &fs.PathError{Op: "open", Path: name, Err: syscall.EOPNOTSUPP}
 	case n.kept:
 		f.Reader = bytes.NewReader(n.body)
 	default:
-		if err := x.fetch(f); err != nil {
+		tmp, err := x.fetch(n.indexNode)
+		if err != nil {
 			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 		}
+		f.Reader, f.close = tmp, tmp.Close
 	}
 	return f, nil
 }
@@ -321,13 +305,13 @@ func (x *Index) Open(name string) (fs.File, error) {
 var errFetched = errors.New("fetched")
 
 // fetch reads the source again up to a file, whose bytes go to a file without a name.
-func (x *Index) fetch(f *indexFile) error {
+func (x *Index) fetch(n *indexNode) (*os.File, error) {
 	tmp, err := os.CreateTemp("", "carrel-file-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	os.Remove(tmp.Name())
-	s := &fetchSink{want: f.n.entry.Path, to: tmp}
+	s := &fetchSink{want: n.entry.Path, to: tmp}
 	if err = x.source.WriteTo(x.ctx, s); errors.Is(err, errFetched) {
 		_, err = tmp.Seek(0, io.SeekStart)
 	} else if err == nil {
@@ -335,10 +319,9 @@ func (x *Index) fetch(f *indexFile) error {
 	}
 	if err != nil {
 		tmp.Close()
-		return err
+		return nil, err
 	}
-	f.Reader, f.tmp = tmp, tmp
-	return nil
+	return tmp, nil
 }
 
 type fetchSink struct {
@@ -355,65 +338,3 @@ func (s *fetchSink) Add(e tree.Entry, body io.Reader) error {
 	}
 	return errFetched
 }
-
-// indexFile is an open file or directory.
-type indexFile struct {
-	io.Reader // nil for a directory
-	x         *Index
-	name      string
-	n         *indexNode
-	tmp       *os.File
-	rest      []fs.DirEntry
-	listed    bool
-}
-
-func (f *indexFile) Stat() (fs.FileInfo, error) { return &indexInfo{path.Base(f.name), f.n}, nil }
-
-func (f *indexFile) Read(p []byte) (int, error) {
-	if f.Reader == nil {
-		return 0, &fs.PathError{Op: "read", Path: f.name, Err: syscall.EISDIR}
-	}
-	return f.Reader.Read(p)
-}
-
-func (f *indexFile) Close() error {
-	if f.tmp != nil {
-		return f.tmp.Close()
-	}
-	return nil
-}
-
-// ReadDir implements fs.ReadDirFile.
-func (f *indexFile) ReadDir(n int) ([]fs.DirEntry, error) {
-	if !f.listed {
-		list, err := f.x.ReadDir(f.name)
-		if err != nil {
-			return nil, err
-		}
-		f.rest, f.listed = list, true
-	}
-	if n <= 0 {
-		list := f.rest
-		f.rest = nil
-		return list, nil
-	}
-	if len(f.rest) == 0 {
-		return nil, io.EOF
-	}
-	n = min(n, len(f.rest))
-	list := f.rest[:n]
-	f.rest = f.rest[n:]
-	return list, nil
-}
-
-type indexInfo struct {
-	name string
-	n    *indexNode
-}
-
-func (i *indexInfo) Name() string       { return i.name }
-func (i *indexInfo) Size() int64        { return i.n.entry.Size }
-func (i *indexInfo) Mode() fs.FileMode  { return i.n.entry.FileMode() }
-func (i *indexInfo) ModTime() time.Time { return i.n.entry.ModTime }
-func (i *indexInfo) IsDir() bool        { return i.n.entry.IsDir() }
-func (i *indexInfo) Sys() any           { return i.n }

@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"io/fs"
 	"maps"
@@ -86,9 +85,6 @@ func (m *Image) readMetadata() (Metadata, error) {
 		}
 	}
 	contents, err := m.FS()
-	if errors.Is(err, errExt3) {
-		return Metadata{}, nil
-	}
 	if err != nil {
 		return Metadata{}, err
 	}

@@ -33,8 +33,8 @@ func (m *Image) Subtree(ctx context.Context, name string, follow bool) (tree.Sou
 		return nil, nil, err
 	}
 	if x, ok := contents.(*Index); ok {
-		_, name, err = x.resolve("stat", name, false)
-		return &indexSubtree{x, name}, info, err
+		p, err := x.resolve("stat", name, false)
+		return &indexSubtree{x, p.at}, info, err
 	}
 	return &subtree{contents, name}, info, nil
 }

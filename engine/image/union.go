@@ -3,24 +3,22 @@ package image
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
-	"carrel/engine/squashfs"
 	"carrel/engine/tree"
 )
 
-// union shows a system and its overlay partitions as the kernel's overlay file system would (Documentation/filesystems/
-// overlayfs.rst): an upper entry hides a lower one, directories are merged, a character device 0:0 is a whiteout, and a
-// directory with the attribute overlay.opaque hides what is below it.
+// union shows a system and its overlays as the kernel's overlay file system would (Documentation/filesystems/overlayfs.rst):
+// an upper entry hides a lower one, directories are merged, a character device 0:0 is a whiteout, and a directory with the
+// attribute overlay.opaque hides what is below it.
 type union struct {
-	layers []*squashfs.Reader // topmost first
+	layers []stratum // topmost first
+	marks  bool      // WriteTo gives whiteouts and the marks of opaque folders, too
 }
 
 var (
@@ -32,78 +30,77 @@ var (
 )
 
 // newUnion takes the layers lowest first.
-func newUnion(stack []*squashfs.Reader) *union {
-	u := &union{slices.Clone(stack)}
+func newUnion(stack []stratum) *union {
+	u := &union{layers: slices.Clone(stack)}
 	slices.Reverse(u.layers)
 	return u
 }
 
 // node is what is at a path: the entry that is seen, and for a directory all that are merged in it.
 type node struct {
-	layer *squashfs.Reader
-	inode *squashfs.Inode
-	dirs  []dirLayer // topmost first
+	layer stratum
+	object
+	dirs []dirLayer // topmost first
 }
 
 type dirLayer struct {
-	layer *squashfs.Reader
-	inode *squashfs.Inode
+	layer  stratum
+	object object
 }
 
 func (u *union) root() (*node, error) {
 	n := &node{}
 	for _, l := range u.layers {
-		in, err := l.Inode(l.Root())
+		o, err := l.root()
 		if err != nil {
 			return nil, err
 		}
-		n.dirs = append(n.dirs, dirLayer{l, in})
+		n.dirs = append(n.dirs, dirLayer{l, o})
 	}
-	n.layer, n.inode = n.dirs[0].layer, n.dirs[0].inode
+	n.layer, n.object = n.dirs[0].layer, n.dirs[0].object
 	return n, nil
 }
 
-func isWhiteout(in *squashfs.Inode) bool {
-	return in.Mode&tree.TypeMask == tree.TypeChar && in.Major == 0 && in.Minor == 0
+func isWhiteout(o object) bool {
+	return o.mode&tree.TypeMask == tree.TypeChar && o.major == 0 && o.minor == 0
 }
 
-func isOpaque(l *squashfs.Reader, in *squashfs.Inode) (bool, error) {
-	if !in.HasXattrs() {
-		return false, nil
-	}
-	attrs, err := l.Xattrs(in)
+// opaqueNames are the attributes that mark an opaque directory: of root, and of a user namespace (mount option userxattr).
+var opaqueNames = []string{"trusted.overlay.opaque", "user.overlay.opaque"}
+
+func isOpaque(l stratum, o object) (bool, error) {
+	attrs, err := l.attributes(o)
 	if err != nil {
 		return false, err
 	}
-	return string(attrs["trusted.overlay.opaque"]) == "y" || string(attrs["user.overlay.opaque"]) == "y", nil
+	return slices.ContainsFunc(opaqueNames, func(name string) bool { return string(attrs[name]) == "y" }), nil
 }
 
 // child finds a name in a directory.
 func (u *union) child(dir *node, name string) (*node, error) {
 	var n *node
-	for _, d := range dir.dirs {
-		found, ok, err := d.layer.Exists(d.inode, name)
+	for i, d := range dir.dirs {
+		o, ok, err := d.layer.find(d.object, name)
 		if err != nil {
 			return nil, err
 		}
 		if !ok {
 			continue
 		}
-		in, err := d.layer.Inode(found.Ref)
-		if err != nil {
-			return nil, err
-		}
-		if isWhiteout(in) || n != nil && !in.IsDir() {
+		if isWhiteout(o) && !u.marks || n != nil && !o.isDir() {
 			break
 		}
 		if n == nil {
-			n = &node{layer: d.layer, inode: in}
+			n = &node{layer: d.layer, object: o}
 		}
-		if !in.IsDir() {
+		if !o.isDir() {
 			break
 		}
-		n.dirs = append(n.dirs, dirLayer{d.layer, in})
-		opaque, err := isOpaque(d.layer, in)
+		n.dirs = append(n.dirs, dirLayer{d.layer, o})
+		if i == len(dir.dirs)-1 {
+			break // nothing is below that it could hide
+		}
+		opaque, err := isOpaque(d.layer, o)
 		if err != nil {
 			return nil, err
 		}
@@ -121,23 +118,23 @@ func (u *union) child(dir *node, name string) (*node, error) {
 func (u *union) names(dir *node) ([]string, error) {
 	seen := map[string]bool{} // true for names that are shown
 	for _, d := range dir.dirs {
-		list, err := d.layer.ReadDir(d.inode)
+		list, err := d.layer.list(d.object)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range list {
-			if _, known := seen[e.Name]; known {
+			if _, known := seen[e.name]; known {
 				continue
 			}
 			shown := true
-			if e.Type == tree.TypeChar {
-				in, err := d.layer.Inode(e.Ref)
+			if e.device {
+				o, ok, err := d.layer.find(d.object, e.name)
 				if err != nil {
 					return nil, err
 				}
-				shown = !isWhiteout(in)
+				shown = ok && (u.marks || !isWhiteout(o))
 			}
-			seen[e.Name] = shown
+			seen[e.name] = shown
 		}
 	}
 	var names []string
@@ -151,54 +148,28 @@ func (u *union) names(dir *node) ([]string, error) {
 }
 
 func (u *union) resolve(op, name string, last bool) (*node, error) {
-	fail := func(err error) (*node, error) { return nil, &fs.PathError{Op: op, Path: name, Err: err} }
-	if !fs.ValidPath(name) {
-		return fail(fs.ErrInvalid)
-	}
 	root, err := u.root()
+	if err == nil {
+		root, err = follow(name, last, root, u.child, func(n *node) (string, bool, error) {
+			if n.mode&tree.TypeMask != tree.TypeSymlink {
+				return "", false, nil
+			}
+			target, err := n.layer.target(n.object)
+			return target, true, err
+		})
+	}
 	if err != nil {
-		return fail(err)
+		return nil, &fs.PathError{Op: op, Path: name, Err: err}
 	}
-	stack, todo := []*node{root}, name
-	for links := 0; todo != ""; {
-		element, rest, _ := strings.Cut(todo, "/")
-		todo = rest
-		switch element {
-		case "", ".":
-			continue
-		case "..":
-			stack = stack[:max(1, len(stack)-1)]
-			continue
-		}
-		n, err := u.child(stack[len(stack)-1], element)
-		if err != nil {
-			return fail(err)
-		}
-		if !n.inode.IsSymlink() || rest == "" && !last {
-			stack = append(stack, n)
-			continue
-		}
-		if links++; links > maxLinks {
-			return fail(syscall.ELOOP)
-		}
-		target, err := n.layer.Target(n.inode)
-		if err != nil {
-			return fail(err)
-		}
-		if strings.HasPrefix(target, "/") {
-			stack = stack[:1]
-		}
-		todo = strings.TrimLeft(target, "/") + "/" + todo
-	}
-	return stack[len(stack)-1], nil
+	return root, nil
 }
 
 func (u *union) info(name string, n *node) (fs.FileInfo, error) {
-	e, err := n.layer.Entry(name, n.inode)
+	e, err := n.layer.entry(name, n.object)
 	if err != nil {
 		return nil, err
 	}
-	return &unionInfo{path.Base(name), e, n.inode}, nil
+	return &entryInfo{path.Base(name), &e, n.sys}, nil
 }
 
 func (u *union) Stat(name string) (fs.FileInfo, error) {
@@ -222,10 +193,10 @@ func (u *union) ReadLink(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !n.inode.IsSymlink() {
+	if n.mode&tree.TypeMask != tree.TypeSymlink {
 		return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
 	}
-	return n.layer.Target(n.inode)
+	return n.layer.target(n.object)
 }
 
 func (u *union) ReadDir(name string) ([]fs.DirEntry, error) {
@@ -237,7 +208,7 @@ func (u *union) ReadDir(name string) ([]fs.DirEntry, error) {
 }
 
 func (u *union) list(name string, n *node) ([]fs.DirEntry, error) {
-	if !n.inode.IsDir() {
+	if !n.isDir() {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: syscall.ENOTDIR}
 	}
 	names, err := u.names(n)
@@ -259,14 +230,7 @@ func (u *union) list(name string, n *node) ([]fs.DirEntry, error) {
 	return list, nil
 }
 
-func (u *union) ReadFile(name string) ([]byte, error) {
-	f, err := u.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
-}
+func (u *union) ReadFile(name string) ([]byte, error) { return readAll(u, name) }
 
 func (u *union) Open(name string) (fs.File, error) {
 	n, err := u.resolve("open", name, true)
@@ -277,77 +241,19 @@ func (u *union) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &unionFile{u: u, name: name, n: n, info: info}
-	if n.inode.IsRegular() {
-		f.SectionReader = io.NewSectionReader(contentAt{n}, 0, info.Size())
-	}
-	return f, nil
-}
-
-// contentAt reads a regular file's bytes.
-type contentAt struct{ n *node }
-
-func (c contentAt) ReadAt(b []byte, off int64) (int, error) {
-	return c.n.layer.ReadAt(c.n.inode, b, off)
-}
-
-// unionFile is an open file or directory.
-type unionFile struct {
-	*io.SectionReader // nil when not a regular file
-	u                 *union
-	name              string
-	n                 *node
-	info              fs.FileInfo
-	rest              []fs.DirEntry
-	listed            bool
-}
-
-func (f *unionFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *unionFile) Close() error               { return nil }
-
-func (f *unionFile) Read(b []byte) (int, error) {
-	if f.SectionReader == nil {
-		return 0, &fs.PathError{Op: "read", Path: f.name, Err: syscall.EISDIR}
-	}
-	return f.SectionReader.Read(b)
-}
-
-// ReadDir implements fs.ReadDirFile.
-func (f *unionFile) ReadDir(n int) ([]fs.DirEntry, error) {
-	if !f.listed {
-		list, err := f.u.list(f.name, f.n)
+	f := &openFile{name: name, info: info}
+	switch n.mode & tree.TypeMask {
+	case tree.TypeDir:
+		f.list = func() ([]fs.DirEntry, error) { return u.list(name, n) }
+	case tree.TypeRegular:
+		c, err := n.layer.open(n.object, info.Size())
 		if err != nil {
 			return nil, err
 		}
-		f.rest, f.listed = list, true
+		f.Reader, f.close = c, c.Close
 	}
-	if n <= 0 {
-		list := f.rest
-		f.rest = nil
-		return list, nil
-	}
-	if len(f.rest) == 0 {
-		return nil, io.EOF
-	}
-	n = min(n, len(f.rest))
-	list := f.rest[:n]
-	f.rest = f.rest[n:]
-	return list, nil
+	return f, nil
 }
-
-// unionInfo describes a node as the reader of SquashFS images does, with Sys the inode.
-type unionInfo struct {
-	name  string
-	entry tree.Entry
-	inode *squashfs.Inode
-}
-
-func (i *unionInfo) Name() string       { return i.name }
-func (i *unionInfo) Size() int64        { return i.entry.Size }
-func (i *unionInfo) Mode() fs.FileMode  { return i.entry.FileMode() }
-func (i *unionInfo) ModTime() time.Time { return i.entry.ModTime }
-func (i *unionInfo) IsDir() bool        { return i.entry.IsDir() }
-func (i *unionInfo) Sys() any           { return i.inode }
 
 // WriteTo produces the merged tree, without the overlay's own marks.
 func (u *union) WriteTo(ctx context.Context, sink tree.Sink) error {
@@ -363,12 +269,12 @@ type unionWalk struct {
 	u     *union
 	ctx   context.Context
 	sink  tree.Sink
-	first map[unionKey]string // first names of inodes with several
+	first map[unionKey]string // first names of files with several
 }
 
 type unionKey struct {
-	layer *squashfs.Reader
-	ref   squashfs.Ref
+	layer stratum
+	key   any
 }
 
 // maxDepth bounds a hostile image whose directories contain themselves; paths are at most 4096 bytes (PATH_MAX).
@@ -381,7 +287,7 @@ func (w *unionWalk) walk(p string, n *node, depth int) error {
 	if depth > maxDepth {
 		return &fs.PathError{Op: "read", Path: p, Err: errors.New("directories are nested too deeply")}
 	}
-	if err := w.add(p, n); err != nil || !n.inode.IsDir() {
+	if err := w.add(p, n); err != nil || !n.isDir() {
 		return err
 	}
 	names, err := w.u.names(n)
@@ -401,23 +307,33 @@ func (w *unionWalk) walk(p string, n *node, depth int) error {
 }
 
 func (w *unionWalk) add(p string, n *node) error {
-	if !n.inode.IsDir() && n.inode.Nlink > 1 {
-		key := unionKey{n.layer, n.inode.Ref}
+	if !n.isDir() && n.links > 1 {
+		key := unionKey{n.layer, n.key}
 		if first, ok := w.first[key]; ok {
 			return w.sink.Add(tree.Entry{Path: p, HardLink: first}, nil)
 		}
 		w.first[key] = p
 	}
-	e, err := n.layer.Entry(p, n.inode)
+	e, err := n.layer.entry(p, n.object)
 	if err != nil {
 		return err
 	}
+	opaque := slices.ContainsFunc(opaqueNames, func(name string) bool { return string(e.Xattrs[name]) == "y" })
 	maps.DeleteFunc(e.Xattrs, func(name string, _ []byte) bool {
 		return strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.")
 	})
-	var body io.Reader
-	if e.IsRegular() {
-		body = io.NewSectionReader(contentAt{n}, 0, e.Size)
+	if w.u.marks && opaque && e.IsDir() {
+		for _, name := range opaqueNames {
+			e.Xattrs[name] = []byte("y")
+		}
 	}
+	if !e.IsRegular() {
+		return w.sink.Add(e, nil)
+	}
+	body, err := n.layer.open(n.object, e.Size)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
 	return w.sink.Add(e, body)
 }
