@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,7 +76,7 @@ func (s *dirSource) WriteTo(ctx context.Context, sink Sink) error {
 
 // dir handles an open directory and closes it.
 func (w *dirWalk) dir(fd int, p string, st *unix.Stat_t) error {
-	f := os.NewFile(uintptr(fd), p)
+	f := os.NewFile(uintptr(fd), fdPath(fd)) // by which ReadDir asks for types that the file system does not list
 	defer f.Close()
 	e := w.entry(p, st)
 	if err := w.xattrs(&e, fd, ""); err != nil {
@@ -89,56 +88,77 @@ func (w *dirWalk) dir(fd int, p string, st *unix.Stat_t) error {
 	if w.opt.OneFileSystem && st.Dev != w.rootOn {
 		return nil
 	}
-	names, err := f.Readdirnames(-1)
+	entries, err := f.ReadDir(-1)
 	if err != nil {
+		if e := new(os.PathError); errors.As(err, &e) {
+			err = e.Err
+		}
 		return fmt.Errorf("list %s: %w", p, err)
 	}
-	slices.SortFunc(names, cmp.Compare[string])
-	for _, name := range names {
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
+	for _, entry := range entries {
 		if err := w.ctx.Err(); err != nil {
 			return err
 		}
-		child := name
+		child := entry.Name()
 		if p != "." {
-			child = path.Join(p, name)
+			child = p + "/" + child
 		}
 		if w.opt.Exclude != nil && w.opt.Exclude(child) {
 			continue
 		}
-		if err := w.child(fd, name, child); err != nil {
+		switch entry.Type() {
+		case 0:
+			err = w.file(fd, entry.Name(), child)
+		case os.ModeDir:
+			err = w.subdir(fd, entry.Name(), child)
+		default:
+			err = w.other(fd, entry.Name(), child)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *dirWalk) child(dirfd int, name, p string) error {
+func (w *dirWalk) subdir(dirfd int, name, p string) error {
+	fd, err := open(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	if err != nil {
+		return changedOr(p, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("%s: %w", p, err)
+	}
+	return w.dir(fd, p, &st)
+}
+
+// linked tells whether an object has been there under another name, and if so gives it this one too.
+func (w *dirWalk) linked(p string, st *unix.Stat_t) (bool, error) {
+	if st.Nlink < 2 {
+		return false, nil
+	}
+	key := inodeKey{st.Dev, st.Ino}
+	if first, ok := w.links[key]; ok {
+		return true, w.sink.Add(Entry{Path: p, HardLink: first}, nil)
+	}
+	w.links[key] = p
+	return false, nil
+}
+
+// other handles what is not opened: links, devices, fifos and sockets.
+func (w *dirWalk) other(dirfd int, name, p string) error {
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
 		return changedOr(p, err)
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		fd, err := open(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
-		if err != nil {
-			return changedOr(p, err)
-		}
-		var opened unix.Stat_t
-		if err := unix.Fstat(fd, &opened); err != nil {
-			unix.Close(fd)
-			return fmt.Errorf("%s: %w", p, err)
-		}
-		// A mount may lie on top of what fstatat saw only if somebody mounted it just now; take what was opened.
-		return w.dir(fd, p, &opened)
+	if t := st.Mode & unix.S_IFMT; t == unix.S_IFREG || t == unix.S_IFDIR {
+		return fmt.Errorf("%s: %w", p, ErrChanged)
 	}
-	if st.Nlink > 1 {
-		key := inodeKey{st.Dev, st.Ino}
-		if first, ok := w.links[key]; ok {
-			return w.sink.Add(Entry{Path: p, HardLink: first}, nil)
-		}
-		w.links[key] = p
-	}
-	if st.Mode&unix.S_IFMT == unix.S_IFREG {
-		return w.file(dirfd, name, p, &st)
+	if done, err := w.linked(p, &st); done || err != nil {
+		return err
 	}
 	e := w.entry(p, &st)
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
@@ -154,7 +174,7 @@ func (w *dirWalk) child(dirfd int, name, p string) error {
 	return w.sink.Add(e, nil)
 }
 
-func (w *dirWalk) file(dirfd int, name, p string, st *unix.Stat_t) error {
+func (w *dirWalk) file(dirfd int, name, p string) error {
 	// O_NONBLOCK for the case that the name has become a fifo since.
 	fd, err := open(dirfd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
 	if err != nil {
@@ -165,8 +185,11 @@ func (w *dirWalk) file(dirfd int, name, p string, st *unix.Stat_t) error {
 	if err := unix.Fstat(fd, &opened); err != nil {
 		return fmt.Errorf("%s: %w", p, err)
 	}
-	if opened.Dev != st.Dev || opened.Ino != st.Ino || opened.Mode&unix.S_IFMT != unix.S_IFREG {
+	if opened.Mode&unix.S_IFMT != unix.S_IFREG {
 		return fmt.Errorf("%s: %w", p, ErrChanged)
+	}
+	if done, err := w.linked(p, &opened); done || err != nil {
+		return err
 	}
 	e := w.entry(p, &opened)
 	e.Size = opened.Size
