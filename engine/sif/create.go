@@ -109,7 +109,10 @@ func write(ctx context.Context, f resizable, c Contents) error {
 	d := descriptor{Type: TypePartition, Offset: alignUp(end, partitionAlign)}
 	d.setPartition(FSSquash, PartPrimSys, c.Arch)
 	var err error
-	if d.Size, err = c.System(f, d.Offset); err != nil {
+	early := startWriteback(f)
+	d.Size, err = c.System(early, d.Offset)
+	early.wait()
+	if err != nil {
 		return err
 	}
 	flushed := make(chan error, 1) // the disk works while the processor does
