@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -171,12 +172,96 @@ func Exec(ctx context.Context, dir string, p plan.Process, stdio [3]*os.File, tt
 	return job.Wait(ctx)
 }
 
+// Attached is a connection with the console of a running instance. Close must be called.
+type Attached struct {
+	conn   *net.UnixConn
+	Input  *os.File // the master of its terminal, or the pipe of its standard input
+	Output *os.File // what its terminal shows; nil without one
+	TTY    bool
+	ended  chan struct{}
+	status int
+	known  bool
+}
+
+// Attach connects with the terminal of the running instance of a folder, or with its standard input where that is kept
+// open. Errors of the other side are *RemoteError with their hints.
+func Attach(ctx context.Context, dir string) (*Attached, error) {
+	conn, r, err := ask("attach to", dir)
+	if err != nil {
+		return nil, err
+	}
+	show, screen, err := os.Pipe()
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("attach to %s: %w", r.Name, err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	var a answer
+	var files []*os.File
+	if err = sendPacket(conn, request{Op: opAttach}, screen); err == nil {
+		files, err = receivePacket(conn, &a)
+	}
+	screen.Close()
+	if err == nil && a.Error != nil {
+		err = a.Error
+	}
+	if err == nil && len(files) != 1 {
+		err = errors.New("no file came back")
+	}
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		closeFiles(files)
+		show.Close()
+		conn.Close()
+		return nil, fmt.Errorf("attach to %s: %w", filepath.Base(dir), err)
+	}
+	at := &Attached{conn: conn, Input: files[0], Output: show, TTY: a.TTY, ended: make(chan struct{})}
+	if !a.TTY {
+		show.Close()
+		at.Output = nil
+	}
+	go func() {
+		defer close(at.ended)
+		var a answer
+		if _, err := receivePacket(conn, &a); err == nil && a.Kind == kindEnded {
+			at.status, at.known = a.Status, true
+		}
+	}()
+	return at, nil
+}
+
+// Ended is closed when the app has ended, or what looks after it.
+func (a *Attached) Ended() <-chan struct{} { return a.ended }
+
+// Status is the app's exit status, once Ended; known is false when its supervisor was killed.
+func (a *Attached) Status() (status int, known bool) { return a.status, a.known }
+
+// EOF tells an app without terminal that nothing more comes.
+func (a *Attached) EOF() { _ = sendPacket(a.conn, request{Op: opEOF}) } // ended meanwhile
+
+// Close lets go of the app.
+func (a *Attached) Close() {
+	a.conn.Close()
+	a.Input.Close()
+	if a.Output != nil {
+		a.Output.Close()
+	}
+	<-a.ended
+}
+
 // ReadLog hands the log of an instance's folder over, oldest lines first, in batches that it does not use again. With
 // Follow it goes on until the instance has ended. It returns nil at the end, the error of fn, or ctx's error.
 func ReadLog(ctx context.Context, dir string, o LogOptions, fn func([]LogLine) error) error {
 	in, err := at(dir)
 	if err != nil {
 		return err
+	}
+	// Under its descriptor the folder is found also when the instance is renamed meanwhile.
+	if held, err := os.Open(dir); err == nil {
+		defer held.Close()
+		dir = "/proc/self/fd/" + strconv.Itoa(int(held.Fd()))
 	}
 	opts := logfile.Options{Follow: o.Follow, Tail: o.Tail, Since: o.Since}
 	if o.Follow {

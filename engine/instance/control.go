@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -32,16 +33,28 @@ import (
 //	stop {grace}, kill ────────────────────▶ ends the container
 //	                      ◀───────────────── ended {status}, when the final state is written
 //
+//	rename {name, command} ────────────────▶ takes the folder to that name
+//	                      ◀───────────────── done, or error
+//
+//	attach + write end of a pipe ──────────▶ shows there what the app's terminal shows
+//	                      ◀───────────────── attached {tty} + master of the terminal, or the pipe of the standard input
+//	eof ───────────────────────────────────▶ nothing more will be typed into the pipe
+//	                      ◀───────────────── ended {status}: this run of the app has, or the viewer was let go
+//
 // A process started by exec gets SIGHUP when its client goes away, and SIGKILL a little later.
 const (
 	opExec   = "exec"
 	opSignal = "signal"
 	opStop   = "stop"
 	opKill   = "kill"
+	opRename = "rename"
+	opAttach = "attach"
+	opEOF    = "eof"
 
 	kindStarted = "started"
 	kindDone    = "done"
 	kindEnded   = "ended"
+	kindAttach  = "attached"
 	kindError   = "error"
 
 	maxRequest = 128 << 10
@@ -55,11 +68,14 @@ type request struct {
 	TTY     bool          `json:"tty,omitempty"`
 	Signal  int           `json:"signal,omitempty"`
 	Grace   time.Duration `json:"grace,omitempty"` // negative: the instance's own
+	Name    string        `json:"name,omitempty"`
+	Command string        `json:"command,omitempty"`
 }
 
 type answer struct {
 	Kind   string       `json:"kind"`
 	Status int          `json:"status,omitempty"`
+	TTY    bool         `json:"tty,omitempty"`
 	Error  *RemoteError `json:"error,omitempty"`
 }
 
@@ -183,6 +199,8 @@ type server struct {
 	container func() *sandbox.Container
 	stop      func(grace time.Duration)
 	kill      func()
+	rename    func(name, command string) error
+	console   *console
 	final     <-chan struct{} // closed when the final state is written
 	status    func() int      // then
 
@@ -241,9 +259,9 @@ func ownPeer(conn *net.UnixConn) bool {
 	return err == nil && own
 }
 
-func (s *server) reply(conn *net.UnixConn, a answer) {
+func (s *server) reply(conn *net.UnixConn, a answer, files ...*os.File) {
 	_ = conn.SetWriteDeadline(time.Now().Add(answerTime))
-	_ = sendPacket(conn, a) // a client that is gone does not miss it
+	_ = sendPacket(conn, a, files...) // a client that is gone does not miss it
 }
 
 func (s *server) handle(conn *net.UnixConn) {
@@ -265,6 +283,18 @@ func (s *server) handle(conn *net.UnixConn) {
 		}
 		<-s.final
 		s.reply(conn, answer{Kind: kindEnded, Status: s.status()})
+	case opRename:
+		if err := s.rename(r.Name, r.Command); err != nil {
+			a := answer{Kind: kindError, Error: remoteError(err)}
+			if errors.Is(err, fs.ErrExist) {
+				a.Status = statusExists
+			}
+			s.reply(conn, a)
+			return
+		}
+		s.reply(conn, answer{Kind: kindDone})
+	case opAttach:
+		s.attach(conn, files)
 	case opSignal, opExec:
 		k := s.container()
 		if k == nil {
@@ -329,4 +359,74 @@ func (s *server) exec(conn *net.UnixConn, k *sandbox.Container, r request, files
 	}
 	_ = conn.SetReadDeadline(time.Unix(1, 0))
 	<-gone
+}
+
+// attach connects a client with the app's terminal or standard input until the app has ended or the client is gone.
+func (s *server) attach(conn *net.UnixConn, files []*os.File) {
+	k := s.container()
+	if k == nil || len(files) != 1 {
+		s.reply(conn, answer{Kind: kindError, Error: errStarting})
+		return
+	}
+	screen, err := duplicate(files[0])
+	if err == nil {
+		var fresh *os.File
+		if fresh, err = nonblocking(screen); err == nil {
+			screen = fresh
+		}
+	}
+	if err != nil {
+		s.reply(conn, answer{Kind: kindError, Error: remoteError(err)})
+		return
+	}
+	input, tty, end, err := s.console.attach(screen)
+	if err != nil {
+		s.reply(conn, answer{Kind: kindError, Error: remoteError(err)})
+		return
+	}
+	defer end()
+	s.reply(conn, answer{Kind: kindAttach, TTY: tty}, input)
+	input.Close()
+	closeFiles(files) // so that the client sees the end of what is shown
+	gone := make(chan struct{})
+	s.wg.Go(func() {
+		defer close(gone)
+		for {
+			var r request
+			more, err := receivePacket(conn, &r)
+			closeFiles(more)
+			if err != nil {
+				return
+			}
+			if r.Op == opEOF {
+				s.console.endPipe()
+			}
+		}
+	})
+	select {
+	case <-k.Done():
+		end()
+		status, err := k.Wait()
+		if err != nil && status == 0 {
+			status = exitOwn
+		}
+		s.reply(conn, answer{Kind: kindEnded, Status: status})
+	case <-gone:
+	}
+	_ = conn.SetReadDeadline(time.Unix(1, 0))
+	<-gone
+}
+
+// nonblocking makes a file that was passed in one whose writes can have deadlines; f is used up.
+func nonblocking(f *os.File) (*os.File, error) {
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "screen"), nil
 }

@@ -17,9 +17,7 @@ import (
 const (
 	historyDir = ".history"
 	lockFile   = ".lock"
-	// keepEnded is how many replaced instances the history keeps.
-	keepEnded = 20
-	maxName   = 63
+	maxName    = 63
 )
 
 // List returns the instances below a root folder, oldest start first, ended ones too. A root that does not exist has none.
@@ -219,7 +217,7 @@ func lock(root string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// archive moves an ended instance to the history, and lets go of the oldest there.
+// archive moves an ended instance to the history.
 func archive(root string, in Instance) error {
 	history := filepath.Join(root, historyDir)
 	if err := os.MkdirAll(history, 0o700); err != nil {
@@ -236,14 +234,45 @@ func archive(root string, in Instance) error {
 	if err := os.Rename(in.Dir, target); err != nil {
 		return err
 	}
-	old, _ := History(root) // what cannot be read stays where it is
-	for len(old) > keepEnded {
-		if err := os.RemoveAll(old[0].Dir); err != nil {
-			return err
-		}
-		old = old[1:]
-	}
 	return nil
+}
+
+// Prune forgets instances that have ended, those that ended first, so that at most number of them are kept (negative: any
+// number), and none that ended longer ago than age (0: any time). It returns how many it has forgotten.
+func Prune(root string, number int, age time.Duration, now time.Time) (int, error) {
+	unlock, err := lock(root)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	// What cannot be read stays where it is.
+	old, _ := History(root)
+	all, _ := List(root)
+	for _, in := range all {
+		if !in.State.Live() && in.Elsewhere == "" {
+			old = append(old, in)
+		}
+	}
+	slices.SortStableFunc(old, func(a, b Instance) int { return a.over().Compare(b.over()) })
+	forgotten := 0
+	for i, in := range old {
+		if (number < 0 || len(old)-i <= number) && (age == 0 || now.Sub(in.over()) <= age) {
+			continue
+		}
+		if err := os.RemoveAll(in.Dir); err != nil {
+			return forgotten, fmt.Errorf("forget %s: %w", in.Name, err)
+		}
+		forgotten++
+	}
+	return forgotten, nil
+}
+
+// over is when it ended; of one that was lost, when it was started, since nobody wrote down more.
+func (in Instance) over() time.Time {
+	if in.Ended.IsZero() {
+		return in.Started
+	}
+	return in.Ended
 }
 
 // Forget removes an instance that has ended, with its log; one of the history as well. ErrRunning (wrapped) tells that it
@@ -268,34 +297,6 @@ func Forget(root, name string) error {
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("forget %s: %w", name, err)
-	}
-	return nil
-}
-
-// Rename gives an instance that has ended another name. A running one keeps its name, since its supervisor has its folder
-// open under it: ErrRunning.
-func Rename(root, from, to string) error {
-	if err := CheckName(to); err != nil {
-		return err
-	}
-	unlock, err := lock(root)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	in, err := Get(root, from)
-	if err != nil {
-		return err
-	}
-	if in.State.Live() {
-		return fmt.Errorf("rename %s: %w", from, ErrRunning)
-	}
-	target := filepath.Join(root, to)
-	if _, err := os.Lstat(target); err == nil {
-		return fmt.Errorf("rename %s: %s: %w", from, to, fs.ErrExist)
-	}
-	if err := os.Rename(in.Dir, target); err != nil {
-		return fmt.Errorf("rename %s: %w", from, err)
 	}
 	return nil
 }

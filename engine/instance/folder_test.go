@@ -160,7 +160,8 @@ func TestReserve(t *testing.T) {
 
 func TestHistoryForgetRename(t *testing.T) {
 	root := t.TempDir()
-	for i := range keepEnded + 5 {
+	const kept = 20
+	for i := range kept + 5 {
 		put(t, root, "job", func(r *record) {
 			r.State, r.ExitCode, r.Started = StateExited, i, time.Unix(int64(1000+i), 0)
 		})
@@ -168,8 +169,14 @@ func TestHistoryForgetRename(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if n, err := Prune(root, kept, 0, time.Now()); n != 5 || err != nil {
+		t.Errorf("pruned %d, %v; want 5", n, err)
+	}
+	if n, err := Prune(root, -1, time.Since(time.Unix(0, 0)), time.Now()); n != 0 || err != nil {
+		t.Errorf("pruned %d, %v; want none of them to be too old", n, err)
+	}
 	old, err := History(root)
-	if err != nil || len(old) != keepEnded || old[0].ExitCode != 5 || old[0].Name != "job@19700101-001645" {
+	if err != nil || len(old) != kept || old[0].ExitCode != 5 || old[0].Name != "job@19700101-001645" {
 		t.Fatalf("%d, first %+v, %v", len(old), old[0], err)
 	}
 	if in, err := Get(root, old[0].Name); err != nil || in.ExitCode != 5 {
@@ -185,21 +192,31 @@ func TestHistoryForgetRename(t *testing.T) {
 	if err := Forget(root, "live"); !errors.Is(err, ErrRunning) {
 		t.Errorf("forget a running one: %v", err)
 	}
-	if err := Rename(root, "live", "other"); !errors.Is(err, ErrRunning) {
-		t.Errorf("rename a running one: %v", err)
-	}
 	if err := Forget(root, "nobody"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("forget nobody: %v", err)
 	}
 	put(t, root, "done", func(r *record) { r.State = StateExited })
-	if err := Rename(root, "done", "live"); !errors.Is(err, fs.ErrExist) {
+	ctx := context.Background()
+	if err := Rename(ctx, root, "done", "live", ""); !errors.Is(err, fs.ErrExist) || hint(err) == "" {
 		t.Errorf("rename onto another: %v", err)
 	}
-	if err := Rename(root, "done", "finished"); err != nil {
+	if err := Rename(ctx, root, "done", "no/name", ""); hint(err) == "" {
+		t.Errorf("rename to no name: %v", err)
+	}
+	if err := Rename(ctx, root, "done", "finished", "carrel run x"); err != nil {
 		t.Error(err)
 	}
-	if in, err := Get(root, "finished"); err != nil || in.Name != "finished" {
+	if in, err := Get(root, "finished"); err != nil || in.Name != "finished" || in.Command != "carrel run x" {
 		t.Errorf("renamed: %+v, %v", in, err)
+	}
+	if n, err := Prune(root, -1, time.Hour, time.Now()); n == 0 || err != nil {
+		t.Errorf("pruned %d, %v; want the old ones", n, err)
+	}
+	if old, err := History(root); len(old) != 0 || err != nil {
+		t.Errorf("%d are left, %v", len(old), err)
+	}
+	if _, err := Get(root, "live"); err != nil {
+		t.Errorf("the running one is gone: %v", err)
 	}
 }
 

@@ -57,6 +57,9 @@ type wireSpec struct {
 	HostNetwork, KeepAlive           bool
 	StopSignal                       syscall.Signal
 	LogSize                          int64
+	Restart                          Restart
+	TimeLimit                        time.Duration
+	Terminal, Stdin                  bool
 }
 
 var gateway = netip.MustParseAddr("10.219.73.1")
@@ -79,6 +82,7 @@ func supervise() int {
 	status, err := Run(context.Background(), Spec{
 		Name: w.Name, Dir: w.Dir, Title: w.Title, Image: w.Image, Command: w.Command, Raw: w.Raw, Ports: w.Ports, Ready: w.Ready,
 		Wait: w.Wait, Grace: w.Grace, HostNetwork: w.HostNetwork, KeepAlive: w.KeepAlive, StopSignal: w.StopSignal, LogSize: w.LogSize,
+		Restart: w.Restart, TimeLimit: w.TimeLimit, Terminal: w.Terminal, Stdin: w.Stdin,
 		Took: took,
 		UserNet: func(ctx context.Context, link *os.File) (io.Closer, error) {
 			defer link.Close()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,27 +18,47 @@ func lean() {
 	debug.SetGCPercent(50)
 }
 
-// oomCount is how often the kernel has killed for want of memory: in this process's control group, and on the machine.
+// oomCount is how often the kernel has killed for want of memory: in the container's control groups, and on the machine.
 type oomCount struct{ group, machine int64 }
 
-// countOOM reads the counts; 0 where the kernel does not tell.
-func countOOM() oomCount {
-	var c oomCount
-	c.machine = counter("/proc/vmstat", "oom_kill") // since Linux 4.13, commit 8e675f7af507
-	groups, err := os.ReadFile("/proc/self/cgroup")
+// oomGroups are the control groups of a container. They are found as long as its init lives, and read when it has ended.
+type oomGroups struct {
+	files []string // with the counts
+	own   bool     // nobody else is in them
+}
+
+// groupsOf finds the groups of a process.
+func groupsOf(pid int) oomGroups {
+	g := oomGroups{files: countFiles("/proc/" + strconv.Itoa(pid) + "/cgroup")}
+	g.own = len(g.files) > 0 && !slices.Equal(g.files, countFiles("/proc/self/cgroup"))
+	return g
+}
+
+// countFiles finds them from a list of groups (cgroups(7): hierarchy:controllers:path).
+func countFiles(list string) []string {
+	groups, err := os.ReadFile(list)
 	if err != nil {
-		return c
+		return nil
 	}
+	var files []string
 	for line := range strings.Lines(string(groups)) {
-		// cgroups(7): hierarchy:controllers:path
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		switch {
 		case len(parts) != 3:
 		case parts[0] == "0" && parts[1] == "":
-			c.group += counter(filepath.Join("/sys/fs/cgroup", parts[2], "memory.events"), "oom_kill")
+			files = append(files, filepath.Join("/sys/fs/cgroup", parts[2], "memory.events"))
 		case parts[1] == "memory":
-			c.group += counter(filepath.Join("/sys/fs/cgroup/memory", parts[2], "memory.oom_control"), "oom_kill")
+			files = append(files, filepath.Join("/sys/fs/cgroup/memory", parts[2], "memory.oom_control"))
 		}
+	}
+	return files
+}
+
+// count reads the counts as they are now.
+func (g oomGroups) count() (c oomCount) {
+	c.machine = counter("/proc/vmstat", "oom_kill") // since Linux 4.13, commit 8e675f7af507
+	for _, f := range g.files {
+		c.group += counter(f, "oom_kill")
 	}
 	return c
 }

@@ -111,7 +111,7 @@ func (r *record) present(dir string, here machine) (in Instance, gone bool) {
 		gone = !alive(in.PID, r.Start)
 	}
 	if gone {
-		in.State = StateLost
+		in.State, in.Reason = StateLost, ReasonLost
 		in.Problem = "its supervisor was killed, or the computer was switched off; everything in it has ended"
 		in.Hint = ""
 		if r.Reserved {

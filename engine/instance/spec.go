@@ -38,6 +38,24 @@ type Ready struct {
 	Timeout time.Duration // 0: Spec.Wait
 }
 
+// RestartWhen is when an instance that has ended by itself is started again.
+type RestartWhen string
+
+const (
+	RestartNever     RestartWhen = ""
+	RestartOnFailure RestartWhen = "on-failure" // when its status is not 0
+	RestartAlways    RestartWhen = "always"
+)
+
+// Restart is how an instance is started again.
+type Restart struct {
+	When RestartWhen
+	// Max is how many times in a row; 0: any number. An app that has run for a while begins to count anew.
+	Max int
+	// Pause is the time before the first restart, doubled before each further one up to a minute; 0: half a second.
+	Pause time.Duration
+}
+
 // Spec is everything a supervisor has to know.
 type Spec struct {
 	Name, Dir             string // as Reserve returned them
@@ -54,12 +72,21 @@ type Spec struct {
 
 	StopSignal syscall.Signal // 0: SIGTERM
 	Grace      time.Duration  // 0: DefaultGrace
+	// Restart says whether it is started again when it ends by itself.
+	Restart Restart
+	// TimeLimit is how long it may run, restarts included, before it is stopped; 0: for ever.
+	TimeLimit time.Duration
+	// Limits are sentences about what the container may use at most, to be shown.
+	Limits []string
+	// Terminal gives the app a terminal of its own, Stdin a standard input that stays open; see Attach. The plan's process
+	// has Terminal as well.
+	Terminal, Stdin bool
 	// KeepAlive: the plan has KeepAlive, the container stays when its process has ended.
 	KeepAlive bool
 	LogSize   int64 // of the log in bytes; 0: logfile.DefaultSize
 
 	// Start starts the container with these standard files, which stay the supervisor's. Its plan must have PIDNS. note
-	// takes remarks for the log. cleanup, which may be nil, is called when the container has ended. When ctx ends the
+	// takes remarks for the log. It is called anew for each restart. cleanup, which may be nil, is called when the container has ended. When ctx ends the
 	// container is to be killed, as sandbox.Start does.
 	Start func(ctx context.Context, stdin, stdout, stderr *os.File, note func(string)) (k *sandbox.Container, cleanup func() error, err error)
 	// UserNet carries the packets of the container's link, a descriptor that it takes over, until it is closed. Not called

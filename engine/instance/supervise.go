@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -13,8 +12,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"carrel/engine/instance/logfile"
 	"carrel/engine/sandbox"
@@ -44,9 +41,13 @@ type supervisor struct {
 	stops     chan time.Duration
 	kills     chan struct{}
 	final     chan struct{}
-	outputs   []*os.File // read ends of the app's streams
+	outputs   []*os.File // read ends of the app's streams, while it runs
 	ports     *ports
+	console   console
 	mainEnded bool // remarked; only used by ports.watch
+
+	// overtime tells that the time of the whole instance is over; nil: it may run for ever.
+	overtime <-chan time.Time
 }
 
 // Run looks after one instance from its start to its end, in a process of its own (see Spawn): it returns the app's exit
@@ -66,8 +67,8 @@ func Run(ctx context.Context, spec Spec) (status int, err error) {
 	lean()
 	s := &supervisor{spec: spec, stops: make(chan time.Duration), kills: make(chan struct{}), final: make(chan struct{})}
 	status, err = s.run(ctx)
-	if err != nil && s.container.Load() == nil {
-		spec.Took(err)
+	if err != nil {
+		spec.Took(err) // unless it has been told already that the app runs
 	}
 	return status, err
 }
@@ -81,30 +82,27 @@ func (s *supervisor) run(ctx context.Context) (int, error) {
 	defer s.log.Close()
 	listener, abstract, err := listen(s.spec.Dir)
 	if err != nil {
-		return s.failed(err)
+		end := failure(err)
+		s.finish(end)
+		return exitOwn, err
 	}
 	s.update(func(r *record) { r.Control = abstract })
 	srv := &server{
 		listener: listener, container: s.container.Load, final: s.final, status: s.exitCode,
-		stop: s.askStop, kill: s.askKill,
+		stop: s.askStop, kill: s.askKill, rename: s.rename, console: &s.console,
 	}
 	srv.serve()
 	defer srv.close()
 	defer close(s.final)
-
-	// Published ports and the container end with life, which outlasts ctx by the time of a graceful stop.
-	life, endLife := context.WithCancel(context.WithoutCancel(ctx))
-	defer endLife()
-	s.ports = newPorts(s)
-	defer s.ports.close()
-	if err := s.ports.publishDeclared(life); err != nil {
-		return s.failed(err)
+	defer s.console.close()
+	if s.spec.TimeLimit > 0 {
+		timer := time.NewTimer(s.spec.TimeLimit - time.Since(s.rec.Started))
+		defer timer.Stop()
+		s.overtime = timer.C
 	}
-	k, cleanup, err := s.start(life, endLife, ctx, signals)
-	if err != nil {
-		return s.failed(err)
-	}
-	return s.look(ctx, life, k, cleanup, signals)
+	end := s.untilGivenUp(ctx, signals)
+	s.finish(end)
+	return end.status, end.err
 }
 
 // takeOver makes the reserved folder this process's.
@@ -121,6 +119,7 @@ func (s *supervisor) takeOver() error {
 		Instance: Instance{
 			Name: s.spec.Name, Image: s.spec.Image, Title: s.spec.Title, Command: s.spec.Command, Spec: s.spec.Raw, Binds: s.spec.Binds,
 			State: StateStarting, PID: self.pid, Started: started,
+			Limits: s.spec.Limits, Terminal: s.spec.Terminal, Stdin: s.spec.Stdin,
 		},
 		Machine: thisMachine(), Start: self.start,
 	}
@@ -154,23 +153,13 @@ func (s *supervisor) update(change func(*record)) {
 // sameRecord compares what a supervisor changes.
 func sameRecord(a, b *record) bool {
 	return a.State == b.State && a.ReadyIn == b.ReadyIn && a.Ended.Equal(b.Ended) && a.ExitCode == b.ExitCode && a.Problem == b.Problem &&
-		a.Hint == b.Hint && a.Init == b.Init && a.Control == b.Control && slices.Equal(a.Addresses, b.Addresses)
+		a.Hint == b.Hint && a.Reason == b.Reason && a.Restarts == b.Restarts && a.Init == b.Init && a.Control == b.Control && slices.Equal(a.Addresses, b.Addresses)
 }
 
 func (s *supervisor) exitCode() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rec.ExitCode
-}
-
-// failed records that the app could not be started.
-func (s *supervisor) failed(err error) (int, error) {
-	s.log.Remark(err.Error())
-	s.update(func(r *record) {
-		r.State, r.Ended, r.ExitCode = StateExited, time.Now(), exitOwn
-		r.Problem, r.Hint, r.Addresses = err.Error(), hint(err), nil
-	})
-	return exitOwn, err
 }
 
 func (s *supervisor) askStop(grace time.Duration) {
@@ -190,197 +179,6 @@ func (s *supervisor) askKill() {
 	}
 }
 
-// errStopped is why a container did not start that was stopped before.
-var errStopped = errors.New("stopped while it was being started")
-
-// start starts the container; whoever asks for a stop meanwhile ends that.
-func (s *supervisor) start(life context.Context, endLife func(), ctx context.Context, signals <-chan os.Signal) (*sandbox.Container, func() error, error) {
-	type result struct {
-		k       *sandbox.Container
-		cleanup func() error
-		err     error
-	}
-	stdin, err := os.Open(os.DevNull)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer stdin.Close()
-	writers := make([]*os.File, 2)
-	for i := range writers {
-		r, w, err := outputPipe()
-		if err != nil {
-			closeFiles(writers[:i])
-			closeFiles(s.outputs)
-			return nil, nil, fmt.Errorf("make pipe for the log: %w", err)
-		}
-		s.outputs, writers[i] = append(s.outputs, r), w
-	}
-	started := make(chan result, 1)
-	go func() {
-		k, cleanup, err := s.spec.Start(life, stdin, writers[0], writers[1], s.log.Remark)
-		started <- result{k, cleanup, err}
-	}()
-	interrupted := false
-	interrupt := func() {
-		interrupted = true
-		endLife()
-	}
-	done := ctx.Done()
-	for {
-		select {
-		case r := <-started:
-			closeFiles(writers)
-			if interrupted {
-				if r.err == nil {
-					_, _ = r.k.Wait()
-					if r.cleanup != nil {
-						r.err = r.cleanup()
-					}
-				}
-				r.err = errStopped
-			}
-			if r.err != nil {
-				closeFiles(s.outputs)
-				return nil, nil, r.err
-			}
-			return r.k, r.cleanup, nil
-		case <-done:
-			done = nil
-			interrupt()
-		case sig := <-signals:
-			if sig != syscall.SIGHUP {
-				interrupt()
-			}
-		case <-s.stops:
-			interrupt()
-		case <-s.kills:
-			interrupt()
-		}
-	}
-}
-
-// outputPipe makes a pipe whose read end can wait with a deadline and whose write end is as programs expect one.
-func outputPipe() (r, w *os.File, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, err
-	}
-	_, _ = unix.FcntlInt(uintptr(fds[0]), unix.F_SETPIPE_SZ, pipeSize) // over the user's limit: smaller ones do too
-	_ = unix.SetNonblock(fds[0], true)
-	return os.NewFile(uintptr(fds[0]), "output"), os.NewFile(uintptr(fds[1]), "output"), nil
-}
-
-// look looks after the running container until it has ended.
-func (s *supervisor) look(ctx, life context.Context, k *sandbox.Container, cleanup func() error, signals <-chan os.Signal) (int, error) {
-	s.container.Store(k)
-	s.update(func(r *record) { r.Init = k.PID() })
-	kills := countOOM()
-	var out sync.WaitGroup
-	for i, stream := range []logfile.Stream{logfile.Out, logfile.Err} {
-		out.Go(func() {
-			if err := s.log.Copy(stream, s.outputs[i], s.ports.scan); err != nil {
-				s.log.Remark(err.Error())
-			}
-		})
-	}
-	way := s.wayOut(life, k)
-	s.spec.Took(nil)
-	watch, endWatch := context.WithCancel(life)
-	var watching sync.WaitGroup
-	watching.Go(func() { s.ports.watch(watch, k.PID()) })
-
-	stopped := s.untilEnd(ctx, k, signals)
-
-	status, err := k.Wait()
-	endWatch()
-	watching.Wait()
-	s.drain(&out)
-	s.ports.close()
-	if way != nil {
-		_ = way.Close()
-	}
-	if cleanup != nil {
-		if e := cleanup(); e != nil {
-			s.log.Remark("clean up: " + e.Error())
-			err = errors.Join(err, e)
-		}
-	}
-	if err != nil && status == 0 {
-		status = exitOwn
-	}
-	s.finish(status, err, stopped, kills)
-	return status, err
-}
-
-// wayOut connects the container's link with the host's network.
-func (s *supervisor) wayOut(life context.Context, k *sandbox.Container) io.Closer {
-	link := k.Link()
-	if link == nil || s.spec.UserNet == nil {
-		return nil
-	}
-	fd, err := unix.FcntlInt(link.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err == nil {
-		var way io.Closer
-		if way, err = s.spec.UserNet(life, os.NewFile(uintptr(fd), "link")); err == nil {
-			return way
-		}
-	}
-	s.log.Remark("no outgoing network in the container: " + err.Error())
-	return nil
-}
-
-// untilEnd waits for the end of the container and brings it about where it is asked to. It tells whether it was.
-func (s *supervisor) untilEnd(ctx context.Context, k *sandbox.Container, signals <-chan os.Signal) (stopped bool) {
-	var asked, deadline time.Time
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	defer timer.Stop()
-	empty := time.NewTicker(time.Hour) // looks whether a kept container has become empty
-	empty.Stop()
-	defer empty.Stop()
-	stop := func(grace time.Duration) {
-		if !stopped {
-			stopped, asked = true, time.Now()
-			s.update(func(r *record) { r.State = StateStopping })
-			_ = k.Signal(s.spec.StopSignal) // it may have ended just now
-			if s.spec.KeepAlive {
-				empty.Reset(20 * time.Millisecond)
-			}
-		}
-		if until := time.Now().Add(grace); deadline.IsZero() || until.Before(deadline) {
-			deadline = until
-			timer.Reset(grace)
-		}
-	}
-	done := ctx.Done()
-	for {
-		select {
-		case <-k.Done():
-			return stopped
-		case <-done:
-			done = nil
-			stop(s.spec.Grace)
-		case sig := <-signals:
-			if sig != syscall.SIGHUP {
-				stop(s.spec.Grace)
-			}
-		case grace := <-s.stops:
-			stop(grace)
-		case <-s.kills:
-			stopped = true
-			s.update(func(r *record) { r.State = StateStopping })
-			k.Kill()
-		case <-timer.C:
-			s.log.Remark(fmt.Sprintf("it did not end within %s of %s, and was killed", time.Since(asked).Round(100*time.Millisecond), unix.SignalName(s.spec.StopSignal)))
-			k.Kill()
-		case <-empty.C:
-			if left, err := below(k.PID()); err == nil && len(left) == 0 {
-				_ = k.Stop()
-			}
-		}
-	}
-}
-
 // remarkMainEnded tells once that the process of a kept container has ended.
 func (s *supervisor) remarkMainEnded() {
 	k := s.container.Load()
@@ -391,48 +189,6 @@ func (s *supervisor) remarkMainEnded() {
 		s.mainEnded = true
 		s.log.Remark(fmt.Sprintf("the start script has ended with status %d; the container is kept", status))
 	}
-}
-
-// drain lets the log read the rest of the app's output.
-func (s *supervisor) drain(out *sync.WaitGroup) {
-	read := make(chan struct{})
-	go func() {
-		out.Wait()
-		close(read)
-	}()
-	select {
-	case <-read:
-	case <-time.After(drainTime):
-	}
-	closeFiles(s.outputs)
-	<-read
-}
-
-// finish records the end.
-func (s *supervisor) finish(status int, err error, stopped bool, before oomCount) {
-	var problem, advice string
-	switch {
-	case err != nil:
-		problem, advice = err.Error(), hint(err)
-	case status == 128+int(syscall.SIGKILL) && !stopped && countOOM() != before:
-		problem = "the kernel killed it because the memory it may use ran out"
-		if now := countOOM(); now.group == before.group {
-			problem = "it was killed while this computer ran out of memory"
-		}
-		advice = "give it more memory or less data, or close other programs"
-	case status == 128+int(syscall.SIGKILL) && !stopped:
-		problem = "something killed it (signal 9)"
-	}
-	if problem != "" {
-		s.log.Remark(problem)
-	}
-	s.update(func(r *record) {
-		r.State, r.Ended, r.ExitCode = StateExited, time.Now(), status
-		r.Problem, r.Hint = problem, advice
-		for i := range r.Addresses {
-			r.Addresses[i].Ready = false
-		}
-	})
 }
 
 // dial is how a published port reaches a port of the container.

@@ -23,6 +23,19 @@ const (
 // Live tells whether processes of the instance are expected to run.
 func (s State) Live() bool { return s != StateExited && s != StateLost }
 
+// Reason is why an instance has ended.
+type Reason string
+
+const (
+	ReasonExited  Reason = "exited"  // by itself
+	ReasonStopped Reason = "stopped" // somebody asked for it
+	ReasonSignal  Reason = "signal"  // something sent it a signal that ended it
+	ReasonMemory  Reason = "memory"  // the kernel killed it, or a part of it, for want of memory
+	ReasonTime    Reason = "time"    // its time was over
+	ReasonFailed  Reason = "failed"  // it could not be started, or what looks after it failed
+	ReasonLost    Reason = "lost"    // its supervisor was killed
+)
+
 // Address is one thing an instance serves.
 type Address struct {
 	URL       string `json:"url"` // complete, with path and token: what a browser opens
@@ -50,8 +63,14 @@ type Instance struct {
 	Started   time.Time       `json:"started"`
 	ReadyIn   time.Duration   `json:"ready_in,omitempty"` // from start to first answer
 	Ended     time.Time       `json:"ended,omitzero"`
-	ExitCode  int             `json:"exit_code"`
-	Problem   string          `json:"problem,omitempty"` // one sentence, when something is wrong
+	ExitCode  int             `json:"exit_code"`        // while it is started again: of the run before
+	Reason    Reason          `json:"reason,omitempty"` // empty while it runs
+	LastLines []string        `json:"last_lines,omitempty"`
+	Restarts  int             `json:"restarts,omitempty"` // how often it was started again by itself
+	Limits    []string        `json:"limits,omitempty"`   // what holds it, and by what means; sentences
+	Terminal  bool            `json:"terminal,omitempty"` // it has a terminal of its own: Attach
+	Stdin     bool            `json:"stdin,omitempty"`    // its standard input is kept open: Attach
+	Problem   string          `json:"problem,omitempty"`  // one sentence, when something is wrong
 	Hint      string          `json:"hint,omitempty"`
 	Addresses []Address       `json:"addresses,omitempty"`
 	Binds     []Bind          `json:"binds,omitempty"`
@@ -72,6 +91,9 @@ type Usage struct {
 	Memory    int64         // bytes resident, all processes; what they share is counted in each
 	Processes int
 }
+
+// ownStream is the stream of our own remarks in a log.
+var ownStream = logfile.Remark.String()
 
 // The parts of a log; see package logfile.
 type (

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/instance/inotify"
+	"carrel/engine/instance/logfile"
 )
 
 // settle is how long changes are collected before they are told: an instance changes its state several times in a row.
@@ -157,22 +159,35 @@ func (s *rootWatch) close() {
 
 // Wait waits until the instance of a folder has ended, and returns it: exited or lost.
 func Wait(ctx context.Context, dir string) (Instance, error) {
+	// Under its descriptor the folder is found also when the instance is renamed meanwhile.
+	held, err := os.Open(dir)
+	if errors.Is(err, unix.ENOENT) {
+		return Instance{}, fmt.Errorf("wait for %s: %w", filepath.Base(dir), ErrNotFound)
+	}
+	if err != nil {
+		return Instance{}, fmt.Errorf("wait for %s: %w", filepath.Base(dir), err)
+	}
+	defer held.Close()
+	name, root := filepath.Base(dir), filepath.Dir(dir)
+	dir = "/proc/self/fd/" + strconv.Itoa(int(held.Fd()))
 	w, err := inotify.New()
 	if err != nil {
 		w = nil
 	} else {
 		defer w.Close()
 		if _, err := w.Add(dir, unix.IN_MOVED_TO|unix.IN_ONLYDIR); err != nil {
-			if errors.Is(err, unix.ENOENT) {
-				return Instance{}, fmt.Errorf("wait for %s: %w", filepath.Base(dir), ErrNotFound)
-			}
-			return Instance{}, err
+			return Instance{}, fmt.Errorf("wait for %s: %w", name, err)
 		}
 	}
 	for {
-		in, err := at(dir)
-		if err != nil || !in.State.Live() {
-			return in, err
+		in, r, err := load(dir, thisMachine())
+		if err != nil {
+			return in, fmt.Errorf("wait for %s: %w", name, err)
+		}
+		in.Name, in.Dir = r.Name, filepath.Join(root, r.Name)
+		in.LogFile = logfile.Path(in.Dir)
+		if !in.State.Live() {
+			return in, nil
 		}
 		if err := waitOnce(ctx, w, in); err != nil {
 			return in, err

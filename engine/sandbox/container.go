@@ -66,8 +66,22 @@ func (k *Container) Signal(sig syscall.Signal) error {
 	return k.send(plan.Message{Kind: plan.MsgSignal, Signal: int(sig)})
 }
 
-// Stop ends a container that is kept alive after its process.
-func (k *Container) Stop() error { return k.send(plan.Message{Kind: plan.MsgStop}) }
+// Stop sends a signal to the container's process and, when that has ended, to all others there are; the container ends with
+// the last of them, with the status of its process (0 for one that is kept alive). A shell that somebody opened inside is
+// hung up on. Init remarks when others are left. Without init of its own the container is its process.
+func (k *Container) Stop(sig syscall.Signal) error {
+	if !k.pidns {
+		return k.process.Signal(sig)
+	}
+	return k.send(plan.Message{Kind: plan.MsgStop, Signal: int(sig)})
+}
+
+// MainPID is the number of the container's process inside, or 0 when that is not known.
+func (k *Container) MainPID() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mainPID
+}
 
 // Kill ends the container and all its processes at once.
 func (k *Container) Kill() { k.process.Kill() }

@@ -51,7 +51,8 @@ type Container struct {
 	pending map[int]chan reply
 	jobs    map[int]*Job
 	link    *os.File
-	main    *int // status of the plan's process, with KeepAlive
+	mainPID int  // of the plan's process, inside
+	main    *int // its status, when it has ended and the container has not
 	failure error
 
 	received chan struct{} // closed when the control socket has ended
@@ -302,6 +303,9 @@ func (k *Container) handle(m plan.Message, files []*os.File, serve func(int, int
 		k.failure = fromFailure(m.Error)
 		k.mu.Unlock()
 	case plan.MsgStarted:
+		k.mu.Lock()
+		k.mainPID = m.PID
+		k.mu.Unlock()
 		close(started)
 	case plan.MsgReply:
 		k.mu.Lock()

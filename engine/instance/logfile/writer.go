@@ -81,6 +81,17 @@ func (w *Writer) Close() error {
 	return err
 }
 
+// Move lets move take the folder of the log somewhere else, and goes on there.
+func (w *Writer) Move(dir string, move func() error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := move(); err != nil {
+		return err
+	}
+	w.dir = dir
+	return nil
+}
+
 // Remark writes lines of our own.
 func (w *Writer) Remark(text string) {
 	w.mu.Lock()

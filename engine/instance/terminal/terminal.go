@@ -144,15 +144,22 @@ func (i *input) close() {
 }
 
 func (i *input) copy(to io.Writer) {
+	if i.copyUntil(to) {
+		_, _ = to.Write([]byte{4}) // VEOF (termios(3))
+	}
+}
+
+// copyUntil copies until the end of the file, of which it tells, the order to stop, or an error of the writer.
+func (i *input) copyUntil(to io.Writer) (eof bool) {
 	fd := int(i.file.Fd())
 	buf := make([]byte, 4096)
 	for {
 		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(i.stopping[0].Fd()), Events: unix.POLLIN}}
 		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
-			return
+			return false
 		}
 		if fds[1].Revents != 0 {
-			return
+			return false
 		}
 		if fds[0].Revents == 0 {
 			continue
@@ -162,13 +169,12 @@ func (i *input) copy(to io.Writer) {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
 			continue
 		case err != nil:
-			return
+			return false
 		case n == 0:
-			_, _ = to.Write([]byte{4}) // VEOF (termios(3))
-			return
+			return true
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
-			return
+			return false
 		}
 	}
 }

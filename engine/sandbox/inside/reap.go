@@ -26,6 +26,9 @@ type keeper struct {
 	ctl  *control
 	main int         // process of the plan; 0 when it has ended
 	jobs map[int]int // pid → request ID of processes started by "exec"
+
+	stopping unix.Signal // what all are asked to end with; 0: nobody has asked
+	status   int         // of main, when it has ended while stopping
 }
 
 type incoming struct {
@@ -61,7 +64,7 @@ func reap(p *plan.Plan, ctl *control) (int, error) {
 		unix.Umask(p.Process.Umask)
 	}
 	if l != nil {
-		if k.main, err = start(l, &p.Process, nil, false); err != nil {
+		if k.main, err = start(l, &p.Process, nil, p.Process.Terminal); err != nil {
 			return 0, err
 		}
 		setLimits(k.main, p.Process.Limits, ctl.note)
@@ -91,10 +94,12 @@ func reap(p *plan.Plan, ctl *control) (int, error) {
 			if in.err != nil {
 				return exitOwn, nil // the supervisor is gone; so is everything here
 			}
-			if in.msg.Kind == plan.MsgStop {
-				return 0, nil
-			}
 			k.handle(in)
+			if in.msg.Kind == plan.MsgStop {
+				if status, done := k.collect(); done { // nobody is left, of whose end a signal would tell
+					return status, nil
+				}
+			}
 		}
 	}
 }
@@ -106,6 +111,9 @@ func (k *keeper) collect() (status int, done bool) {
 		pid, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil)
 		if err == unix.EINTR {
 			continue
+		}
+		if err == unix.ECHILD && k.stopping != 0 {
+			return k.status, true // whoever loses its parent becomes a child of process 1: there is nobody else
 		}
 		if err != nil || pid <= 0 {
 			return 0, false
@@ -119,7 +127,13 @@ func (k *keeper) collect() (status int, done bool) {
 		}
 		if pid == k.main {
 			k.main = 0
-			if !k.plan.KeepAlive {
+			switch {
+			case k.stopping != 0:
+				if !k.plan.KeepAlive {
+					k.status = exitStatus(ws)
+				}
+				k.askRest()
+			case !k.plan.KeepAlive:
 				return exitStatus(ws), true
 			}
 			k.ctl.send(plan.Message{Kind: plan.MsgEnded, PID: pid, Status: exitStatus(ws)})
@@ -143,6 +157,13 @@ func (k *keeper) handle(in incoming) {
 	}()
 	m := in.msg
 	switch {
+	case m.Kind == plan.MsgStop:
+		k.stopping = unix.Signal(m.Signal)
+		if k.main > 0 {
+			_ = unix.Kill(k.main, k.stopping) // ended meanwhile: its end is about to be collected
+		} else {
+			k.askRest()
+		}
 	case m.Kind == plan.MsgSignal:
 		if k.main > 0 {
 			_ = unix.Kill(k.main, unix.Signal(m.Signal)) // ended meanwhile: nothing to signal
@@ -185,6 +206,9 @@ func (k *keeper) connect(protocol, addr string) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("port %q: %w", addr, err)
 	}
+	if protocol == "udp" {
+		return netns.DialUDP(uint16(port))
+	}
 	var link netip.Addr
 	if n := k.plan.Net; n != nil && n.Outgoing {
 		if p, err := netip.ParsePrefix(n.Address); err == nil {
@@ -206,9 +230,6 @@ func (k *keeper) exec(m plan.Message, fds []int) (int, error) {
 	}
 	if l == nil {
 		return 0, errors.New("the image has nothing to start there")
-	if protocol == "udp" {
-		return netns.DialUDP(uint16(port))
-	}
 	}
 	pid, err := start(l, m.Exec, fds[:3], m.TTY)
 	if err != nil {
@@ -238,4 +259,16 @@ func start(l *launch, p *plan.Process, fds []int, tty bool) (int, error) {
 		return 0, explain(l, err)
 	}
 	return pid, nil
+}
+
+// askRest asks all processes but this one to end. Shells that somebody opened ignore most signals, but not that their
+// terminal is gone.
+func (k *keeper) askRest() {
+	if unix.Kill(-1, k.stopping) != nil {
+		return // ESRCH: there is nobody
+	}
+	for pid := range k.jobs {
+		_ = unix.Kill(pid, unix.SIGHUP)
+		_ = unix.Kill(pid, unix.SIGCONT)
+	}
 }

@@ -14,6 +14,7 @@ package plan
 //	                     ◀────────────MsgError── and exits 255, or
 //	                     ◀──────────MsgStarted── the process runs (PIDNS), or the socket closes at exec
 //	MsgSignal ──────────────────────────────────▶ sends it to the process
+//	MsgStop (with Signal) ──────────────────────▶ the same, and to all others when the process has ended
 //	MsgRequest (dial, listeners, exec) ─────────▶
 //	                     ◀──────MsgReply (+fd)── with the request's ID
 //	                     ◀────────────MsgEnded── a process of a request "exec" has ended

@@ -146,6 +146,8 @@ type Process struct {
 	CloseFDs bool `json:"close_fds,omitempty"`
 	// NewSession detaches from the terminal: setsid(2).
 	NewSession bool `json:"new_session,omitempty"`
+	// Terminal makes the standard input, a terminal, the controlling one of a session of the process's own.
+	Terminal bool `json:"terminal,omitempty"`
 }
 
 // Limit is a resource limit of a process, soft and hard alike (setrlimit(2)).
