@@ -191,6 +191,7 @@ func (p *Published) pass(client *net.TCPConn) {
 func (p *Published) connect(ctx context.Context, client *net.TCPConn) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.options.Patience)
 	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
 	answers := p.answer() // before the attempt, so that a success in between is not missed
 	conn, err := p.dial(ctx)
 	for err != nil && !final(err) {
