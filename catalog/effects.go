@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"path"
 	"strings"
@@ -11,13 +13,13 @@ import (
 // Effects is what building an entry does, for a person who decides whether to build what somebody else wrote.
 type Effects struct {
 	// Bases are where the stages come from, one line each.
-	Bases []string
+	Bases []string `json:"bases,omitempty"`
 	// Inside are the scripts that run in the container, as its own root, without a view of the person's files.
-	Inside []string
+	Inside []string `json:"inside,omitempty"`
 	// Outside are the scripts that run on this computer, as the person: they can do all that the person can.
-	Outside []string
+	Outside []string `json:"outside,omitempty"`
 	// Takes are files of this computer, not of the catalog, that are copied into the image.
-	Takes []string
+	Takes []string `json:"takes,omitempty"`
 }
 
 // Effects reads what building does from the definition; nil when the entry cannot be used. Nothing is executed.
@@ -90,4 +92,47 @@ func scriptLine(name string, sec *definition.Section) string {
 		return name + ", 1 line"
 	}
 	return fmt.Sprintf("%s, %d lines", name, lines)
+}
+
+// Explain is what a person should know before an entry that somebody else wrote is built, a sentence a line; empty for
+// entries that are not foreign or cannot be used.
+func (e *Entry) Explain() []string {
+	x := e.Effects()
+	if !e.Source.Kind.Foreign() || x == nil {
+		return nil
+	}
+	from := e.Source.Address
+	if e.Source.Commit != "" {
+		from += " (" + shortCommit(e.Source.Commit) + ")"
+	}
+	lines := []string{"It was written by others and comes from " + from + "."}
+	say := func(text string, items []string) {
+		if len(items) > 0 {
+			lines = append(lines, text+strings.Join(items, "; ")+".")
+		}
+	}
+	say("Its base: ", x.Bases)
+	say("Runs inside the container while it is built: ", x.Inside)
+	say("Runs on this computer, outside of the container, and can do all that you can: ", x.Outside)
+	say("Takes files of this computer into the image: ", x.Takes)
+	return lines
+}
+
+// shortCommit is a commit or digest as people quote it.
+func shortCommit(c string) string {
+	if algorithm, hex, ok := strings.Cut(c, ":"); ok {
+		return algorithm + ":" + hex[:min(12, len(hex))]
+	}
+	return "commit " + c[:min(10, len(c))]
+}
+
+// Consent names what a person agrees to when they let a foreign entry be built: its text and where it comes from, and the
+// exact state of the catalog when scripts of it run outside of the container. A changed entry has to be looked at again.
+func (e *Entry) Consent() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n", e.Source.Address, e.Raw)
+	if x := e.Effects(); x != nil && len(x.Outside)+len(x.Takes) > 0 {
+		fmt.Fprintf(h, "%s\n", e.Source.Commit)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }

@@ -41,7 +41,7 @@ func TestContainers(t *testing.T) {
 		}
 	}
 	for name, from := range map[string]string{
-		"samtools":                                "quay.io/biocontainers/samtools:1.15--h3@sha256:aaaa",
+		"samtools": "quay.io/biocontainers/samtools:1.15--h3@sha256:aaaa",
 		"quay.io/biocontainers/samtools:1.10--h2": "quay.io/biocontainers/samtools:1.10--h2@sha256:bbbb",
 		"shpc/quay.io/biocontainers/samtools":     "quay.io/biocontainers/samtools:1.15--h3@sha256:aaaa",
 		"tool":                                    "ghcr.io/lab/tool:1",

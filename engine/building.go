@@ -222,7 +222,7 @@ func (e *Engine) catalogSpec(spec build.Spec, name string) (build.Spec, *Catalog
 	}
 	cleanup := func() { os.RemoveAll(dir) }
 	if entry.Files != nil {
-		if err := os.CopyFS(filepath.Join(dir, "files"), entry.Files); err != nil {
+		if err := copyEntry(filepath.Join(dir, "files"), entry.Files, ".", 0); err != nil {
 			cleanup()
 			return spec, nil, func() {}, fmt.Errorf("unpack catalog entry %s: %w", name, err)
 		}
@@ -234,7 +234,7 @@ func (e *Engine) catalogSpec(spec build.Spec, name string) (build.Spec, *Catalog
 		spec.BuildArgs["CARREL"] = e.c.Self
 	}
 	if spec.Target == "" {
-		spec.Target = filepath.Join(e.imageDir(), entry.Name+".sif")
+		spec.Target = e.entryImage(entry)
 		spec.Force = true // the store's copy of a catalog entry is Carrel's own
 	}
 	spec.Target = e.expand(spec.Target)

@@ -62,7 +62,7 @@ func (e *Engine) Resolve(_ context.Context, name string) (Target, error) {
 	path := e.expand(name)
 	if _, err := os.Stat(path); err == nil {
 		return Target{Kind: TargetImage, Name: shortName(path), Path: path, Built: true}, nil
-	} else if strings.Contains(name, "/") {
+	} else if strings.Contains(name, "/") && (e.c.Catalog == nil || !entryName(name)) {
 		return Target{}, &NameError{Name: name}
 	}
 	for _, n := range []string{name, name + ".sif", name + ".img"} {
@@ -74,7 +74,7 @@ func (e *Engine) Resolve(_ context.Context, name string) (Target, error) {
 	if e.c.Catalog != nil {
 		entry, err := e.c.Catalog.Lookup(strings.TrimSuffix(name, ".sif"))
 		if err == nil {
-			p := filepath.Join(e.imageDir(), entry.Name+".sif")
+			p := e.entryImage(entry)
 			t := Target{Kind: TargetCatalog, Name: entry.Name, Path: p}
 			if _, err := os.Stat(p); err == nil {
 				// What is made from nothing takes a second and carries this program inside; what is downloaded stays until asked.
@@ -93,6 +93,27 @@ func (e *Engine) Resolve(_ context.Context, name string) (Target, error) {
 		}
 	}
 	return Target{}, &NameError{Name: name, Close: e.similar(name)}
+}
+
+// entryName tells whether a name with slashes may be one of a catalog's, OWNER/NAME, rather than a path.
+func entryName(name string) bool {
+	return filepath.IsLocal(name) && !strings.HasPrefix(name, "./") && !strings.HasPrefix(name, "~") && !strings.HasSuffix(name, "/")
+}
+
+// entryImage is where the image of a catalog entry is or will be. A name with slashes lies flat, and keeps out of the way of
+// an image of another entry.
+func (e *Engine) entryImage(entry CatalogEntry) string {
+	p := filepath.Join(e.imageDir(), strings.ReplaceAll(entry.Name, "/", "_")+".sif")
+	if !strings.Contains(entry.Name, "/") {
+		return p
+	}
+	if r := e.record(p); r.Catalog != entry.Name {
+		if _, err := os.Stat(p); err == nil {
+			sum := sha256.Sum256([]byte(entry.Name))
+			return strings.TrimSuffix(p, ".sif") + "_" + hex.EncodeToString(sum[:3]) + ".sif"
+		}
+	}
+	return p
 }
 
 // expand makes a path of what a person typed: ~ is the home folder, the rest is relative to the working directory.
@@ -163,11 +184,14 @@ func distance(a, b string) int {
 
 // record is what the store remembers of an image beside the image itself.
 type record struct {
-	Path    string    `json:"path"`
-	Catalog string    `json:"catalog,omitempty"` // entry it was built from
-	Hash    string    `json:"hash,omitempty"`    // of that entry
-	From    string    `json:"from,omitempty"`    // reference it was built from
-	LastRun time.Time `json:"last_run,omitzero"`
+	Path    string `json:"path"`
+	Catalog string `json:"catalog,omitempty"` // entry it was built from
+	Hash    string `json:"hash,omitempty"`    // of that entry
+	From    string `json:"from,omitempty"`    // reference it was built from
+	// Definition is the path of the file it was built from, State what the image was like then (fileState).
+	Definition string    `json:"definition,omitempty"`
+	State      string    `json:"state,omitempty"`
+	LastRun    time.Time `json:"last_run,omitzero"`
 }
 
 // recordPath is where the record of an image lies: in the state folder, so that nothing is ever written beside images

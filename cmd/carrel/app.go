@@ -29,6 +29,7 @@ type app struct {
 	settings  func() (settings, error)
 	engine    func() (*engine.Engine, error)
 	catalog   func() (*catalog.Catalog, error)
+	near      func() (*catalog.Catalog, error) // without what was added, which may be ten thousand apps
 
 	verbose, quiet, json bool
 }
@@ -45,7 +46,8 @@ func newApp() *app {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	a.screen, a.page = findTerminal(os.Stderr, os.Getenv), findTerminal(os.Stdout, os.Getenv)
 	a.settings = sync.OnceValues(func() (settings, error) { return findSettings(os.Getenv) })
-	a.catalog = sync.OnceValues(a.loadCatalog)
+	a.catalog = sync.OnceValues(func() (*catalog.Catalog, error) { return a.loadCatalog(context.Background(), true) })
+	a.near = sync.OnceValues(func() (*catalog.Catalog, error) { return a.loadCatalog(context.Background(), false) })
 	a.engine = sync.OnceValues(a.newEngine)
 	return a
 }
@@ -95,20 +97,8 @@ func (a *app) newEngine() (*engine.Engine, error) {
 		DataDir: s.dirs.Data, CacheDir: s.dirs.Cache, StateDir: s.dirs.State,
 		User: s.user, Self: s.self, Version: version(),
 		Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: s.config.Insecure,
-		CacheLimit: s.config.CacheLimit, Catalog: entries{a.catalog},
+		CacheLimit: s.config.CacheLimit, Catalog: entries{a.find},
 	})
-}
-
-func (a *app) loadCatalog() (*catalog.Catalog, error) {
-	s, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
-	var sources []catalog.Source
-	for _, dir := range s.config.Catalogs {
-		sources = append(sources, catalog.Dir(absolute(dir, s)))
-	}
-	return catalog.Load(context.Background(), append(sources, catalog.Internal())...)
 }
 
 // absolute makes a path of what a person wrote: ~ is the home folder, the rest is relative to the current folder.
@@ -124,16 +114,12 @@ func absolute(path string, s settings) string {
 
 // entries gives the engine the catalog's definition files.
 type entries struct {
-	load func() (*catalog.Catalog, error)
+	find func(name string) (*catalog.Entry, error)
 }
 
 // Lookup finds an entry; engine.ErrNotFound when there is none.
 func (c entries) Lookup(name string) (engine.CatalogEntry, error) {
-	all, err := c.load()
-	if err != nil {
-		return engine.CatalogEntry{}, err
-	}
-	e, err := all.Find(name)
+	e, err := c.find(name)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return engine.CatalogEntry{}, fmt.Errorf("%w: %w", engine.ErrNotFound, err)
 	}

@@ -87,6 +87,9 @@ leaves no image behind.`,
 		if len(names) == 2 {
 			spec.Target = names[0]
 		}
+		if err := a.consent(cmd.Context(), spec.Definition); err != nil {
+			return err
+		}
 		progress := a.newSteps()
 		info, err := e.Convert(cmd.Context(), spec, form, progress.sink())
 		progress.close()

@@ -29,8 +29,9 @@ func (a *app) catalogCommand() *cobra.Command {
 	}
 	definition := show.Flags().Bool("deffile", false, "print its definition file")
 	show.RunE = func(_ *cobra.Command, args []string) error { return a.showEntry(args[0], *definition) }
-	c.AddCommand(list, search, show)
-	for _, sub := range []*cobra.Command{c, list, search, show} {
+	more := a.shelfCommands()
+	c.AddCommand(append([]*cobra.Command{list, search, show}, more...)...)
+	for _, sub := range append([]*cobra.Command{c, list, search, show}, more...) {
 		sub.DisableFlagsInUseLine = true
 		sub.Flags().BoolVar(&a.json, "json", false, "print as JSON")
 	}
@@ -39,20 +40,27 @@ func (a *app) catalogCommand() *cobra.Command {
 
 // entryJSON is an entry as scripts see it.
 type entryJSON struct {
-	Name   string     `json:"name"`
-	Title  string     `json:"title"`
-	Source string     `json:"source"`
-	Path   string     `json:"path,omitempty"`
-	Error  string     `json:"error,omitempty"`
-	Card   *card.Card `json:"card,omitempty"`
+	Name   string `json:"name"`
+	Title  string `json:"title"`
+	Source string `json:"source"`
+	From   string `json:"from,omitempty"`
+	Commit string `json:"commit,omitempty"`
+	// Effects is what building it does, for entries of others.
+	Effects *catalog.Effects `json:"effects,omitempty"`
+	Path    string           `json:"path,omitempty"`
+	Error   string           `json:"error,omitempty"`
+	Card    *card.Card       `json:"card,omitempty"`
 }
 
 func toJSON(e *catalog.Entry) entryJSON {
-	j := entryJSON{Name: e.ID(), Title: e.Title(), Source: e.Source.Name, Path: e.Path}
+	j := entryJSON{Name: e.ID(), Title: e.Title(), Source: e.Source.Name, From: e.Source.Address, Commit: e.Source.Commit, Path: e.Path}
 	if e.Err != nil {
 		j.Error = e.Err.Error()
 	} else {
 		j.Card = &e.Card
+		if e.Source.Kind.Foreign() {
+			j.Effects = e.Effects()
+		}
 	}
 	return j
 }
@@ -92,11 +100,7 @@ func (a *app) listCatalog(query string) error {
 }
 
 func (a *app) showEntry(name string, definition bool) error {
-	all, err := a.catalog()
-	if err != nil {
-		return err
-	}
-	e, err := all.Find(name)
+	e, err := a.find(name)
 	if err != nil {
 		return err
 	}
@@ -122,7 +126,8 @@ func (a *app) showEntry(name string, definition bool) error {
 		}
 	}
 	row("name", e.ID())
-	row("from", e.Source.Name)
+	row("from", strings.TrimSpace(e.Source.Name+"  "+e.Source.Address))
+	row("versions", strings.Join(e.Versions[:min(8, len(e.Versions))], ", "))
 	row("version", c.Version)
 	row("authors", c.Authors)
 	row("licence", c.Licenses)
@@ -148,6 +153,12 @@ func (a *app) showEntry(name string, definition bool) error {
 	}
 	row("try", c.Example)
 	b.WriteString(t.columns(rows, nil))
+	if lines := e.Explain(); len(lines) > 0 {
+		b.WriteString("\n" + t.paint(strong, "Before you build it") + "\n")
+		for _, line := range lines {
+			b.WriteString("  " + clean(line) + "\n")
+		}
+	}
 	return a.print(t.text(b.String()))
 }
 

@@ -46,7 +46,7 @@ func dropIn(arg0 string, args []string) int {
 				DataDir: s.dirs.Data, CacheDir: s.dirs.Cache, StateDir: s.dirs.State,
 				User: s.user, Self: s.self, Version: version(),
 				Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: append(insecure, s.config.Insecure...),
-				Catalog: entries{a.catalog},
+				Catalog: entries{a.find},
 			})
 		},
 		Signals: forwardSignals,

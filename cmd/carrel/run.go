@@ -162,6 +162,9 @@ func (a *app) ensure(ctx context.Context, name string) error {
 	if err != nil || t.Built {
 		return err
 	}
+	if err := a.consent(ctx, name); err != nil {
+		return err
+	}
 	a.say("%s is not built yet; building it", t.Name)
 	s := a.newSteps()
 	defer s.close()

@@ -11,12 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"carrel/catalog"
 	"carrel/internal/atomicfile"
 	"carrel/internal/remember"
 	"carrel/tui"
 	"carrel/tui/screen"
-	"carrel/tui/task"
 	"carrel/tui/theme"
 )
 
@@ -37,7 +35,7 @@ func (a *app) openScreens(ctx context.Context) error {
 	}
 	result, err := tui.Run(ctx, tui.Options{
 		Engine:  e,
-		Catalog: screenCatalog{a.catalog},
+		Catalog: a.library(s),
 		Memory:  remember.At(filepath.Join(s.dirs.State, "answers.json")),
 		Theme:   theme.Options{NoColor: !a.page.color, Basic: a.page.basic, ASCII: a.page.ascii},
 		Start:   start,
@@ -62,28 +60,6 @@ func (a *app) openScreens(ctx context.Context) error {
 		return a.print(a.page.text(result.Goodbye) + "\n")
 	}
 	return nil
-}
-
-// screenCatalog gives the screens the catalog's entries.
-type screenCatalog struct {
-	load func() (*catalog.Catalog, error)
-}
-
-// Entries are all entries.
-func (c screenCatalog) Entries(context.Context) ([]task.Entry, error) {
-	all, err := c.load()
-	if err != nil {
-		return nil, err
-	}
-	var out []task.Entry
-	for _, e := range all.List() {
-		source := e.Source.Name
-		if e.Source.Kind == catalog.BuiltIn {
-			source = "built in"
-		}
-		out = append(out, task.Entry{Name: e.ID(), Card: e.Card, Raw: e.Raw, Source: source, Err: e.Err})
-	}
-	return out, nil
 }
 
 // browser is what opens an address, nil where there is no desktop to open one on.

@@ -56,9 +56,15 @@ type Entry struct {
 	Raw    string // its definition file
 	Source string // where it comes from, for a person: "built in"
 	Err    error  // why it cannot be used
+
+	// Ask is what the person should know and agree to before it is built, a sentence each; empty when there is nothing to ask.
+	Ask     []string
+	consent string // what they agree to, for Library
 }
 
 // Catalog is what the screens need of the catalog of apps.
 type Catalog interface {
 	Entries(ctx context.Context) ([]Entry, error)
+	// Allow remembers that the person has agreed to what an entry's Ask says.
+	Allow(ctx context.Context, e Entry) error
 }

@@ -264,7 +264,40 @@ func (s *Screen) open() tea.Cmd {
 	if e.Err != nil {
 		return screen.Ask(screen.Failed{What: "Reading the definition of " + e.Name, Err: e.Err})
 	}
-	return screen.Ask(screen.OpenLaunch{Name: e.Name})
+	return s.agreed(*e, func() tea.Cmd { return screen.Ask(screen.OpenLaunch{Name: e.Name}) })
+}
+
+// agreed goes on with an entry; one that somebody else wrote only when the person has seen what building it does.
+func (s *Screen) agreed(e task.Entry, next func() tea.Cmd) tea.Cmd {
+	if len(e.Ask) == 0 {
+		return next()
+	}
+	if _, built := s.built[e.Name]; built {
+		return next()
+	}
+	var body []string
+	for _, l := range e.Ask {
+		body = append(body, widget.Clean(l))
+	}
+	d := &widget.Dialog{Title: "Build " + title(&e) + "?", Body: body, Focus: 1,
+		Buttons: []widget.Button{{ID: "yes", Label: "Go on", Key: "g"}, {ID: "look", Label: "Show the definition", Key: "v"}, {ID: "no", Label: "Back", Key: "n"}}}
+	cat, life := s.d.Catalog, s.d.Life
+	return screen.Ask(screen.Confirm{Dialog: d, Answer: func(id string) tea.Cmd {
+		switch id {
+		case "yes":
+			for i := range s.entries {
+				if s.entries[i].Name == e.Name && s.entries[i].Source == e.Source {
+					s.entries[i].Ask = nil
+				}
+			}
+			remember := task.Call(func() (struct{}, error) { return struct{}{}, cat.Allow(life, e) },
+				func(struct{}, error) tea.Msg { return nil }) // what is not remembered is asked again
+			return tea.Batch(remember, next())
+		case "look":
+			return screen.Ask(screen.OpenInspect{Name: e.Name, Title: title(&e), Tab: "definition"})
+		}
+		return nil
+	}})
 }
 
 // Actions are what can be done with an entry.
@@ -285,7 +318,9 @@ func (s *Screen) Actions() []screen.Action {
 			return screen.Ask(screen.OpenInspect{Name: e.Name, Title: name, Tab: "definition"})
 		}).Unless(none),
 		screen.Do(screen.On("b"), "build only", "Build "+name+" without starting it", func() tea.Cmd {
-			return screen.Ask(screen.StartBuild{Title: name, Spec: engine.BuildSpec{Definition: e.Name, Force: true}})
+			return s.agreed(*e, func() tea.Cmd {
+				return screen.Ask(screen.StartBuild{Title: name, Spec: engine.BuildSpec{Definition: e.Name, Force: true}})
+			})
 		}).Unless(none).Quietly(),
 		screen.Do(screen.On("y"), "copy command", "Copy the command that starts "+name, func() tea.Cmd {
 			return screen.Ask(screen.Copy{Text: s.d.Engine.CommandLine(engine.RunSpec{Image: e.Name}), What: "the command"})
