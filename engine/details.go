@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"carrel/engine/image"
@@ -106,7 +107,8 @@ func (e *Engine) detail(s RunSpec, p *prepared, o *launch.Options) error {
 	}
 	p.closers = append(p.closers, func() { limiter.Close() }) // a group that is not empty is removed by who ends last
 	o.Cgroup, o.Limits, o.CPUs = limiter.Cgroup, limiter.Limits, limiter.CPUs
-	for _, n := range limiter.Notes {
+	p.limits = limiter.Held
+	for _, n := range slices.Concat(limiter.Held, limiter.Notes) {
 		p.note(n)
 	}
 	return nil
@@ -133,10 +135,11 @@ func (e *Engine) host() launch.Host {
 }
 
 // overlays puts the overlays of a RunSpec on the layers of the image.
-func (e *Engine) overlays(s RunSpec, p *prepared, o *launch.Options) error {
+func (e *Engine) overlays(s RunSpec, p *prepared, o *launch.Options, look bool) error {
 	if s.Writable && len(s.Details.Overlays) > 0 {
 		return fmt.Errorf("run %s: an overlay takes the changes, so the image itself cannot be writable as well", p.target.Path)
 	}
+	var below []*image.Image // files and folders laid over the image so far
 	for _, ov := range s.Details.Overlays {
 		file := e.expand(ov.Path)
 		st, err := os.Stat(file)
@@ -151,6 +154,12 @@ func (e *Engine) overlays(s RunSpec, p *prepared, o *launch.Options) error {
 				// The kernel's own folder there is closed to everybody, so that rm -r would stumble over it.
 				p.closers = append(p.closers, func() { _ = os.Chmod(filepath.Join(file, "work", "work"), 0o700) })
 			}
+			img, err := image.Open(file)
+			if err != nil {
+				return fmt.Errorf("overlay: %w", err)
+			}
+			p.closers = append(p.closers, func() { img.Close() })
+			below = append(below, img)
 			continue
 		}
 		img, err := image.Open(file)
@@ -158,22 +167,37 @@ func (e *Engine) overlays(s RunSpec, p *prepared, o *launch.Options) error {
 			return fmt.Errorf("overlay: %w", err)
 		}
 		p.closers = append(p.closers, func() { img.Close() })
-		if img.Kind != image.SquashFS {
+		switch img.Kind {
+		case image.Ext3:
+			if err := e.overlayFile(s, p, img, below, ov.ReadOnly, o, look); err != nil {
+				return err
+			}
+		case image.SquashFS:
+			part, err := img.System()
+			if err != nil {
+				return fmt.Errorf("overlay: %w", err)
+			}
+			l, err := e.squashLayer(p, o, img.Path, img.File(), part, false)
+			if err != nil {
+				return err
+			}
+			o.Layers = append(o.Layers, l)
+		default:
 			return &OverlayError{Path: file, Kind: string(img.Kind)}
 		}
-		part, err := img.System()
-		if err != nil {
-			return fmt.Errorf("overlay: %w", err)
-		}
-		over := &prepared{target: p.target, image: img}
-		l, err := e.layer(over, o, part)
-		p.closers = append(p.closers, over.closers...)
-		if err != nil {
-			return err
-		}
-		o.Layers = append(o.Layers, l)
+		below = append(below, img)
 	}
 	return nil
+}
+
+// writesOverlay tells that an overlay is written to which has to be read by the caller afterwards.
+func (s RunSpec) writesOverlay() bool {
+	for _, ov := range s.Details.Overlays {
+		if st, err := os.Stat(ov.Path); !ov.ReadOnly && err == nil && st.Mode().IsRegular() {
+			return true
+		}
+	}
+	return false
 }
 
 // overlayFolder lays a folder over the image: its subfolder upper holds the changes, as in Apptainer's overlays.
@@ -208,7 +232,7 @@ func (e *OverlayError) Error() string {
 
 // Hint says what can.
 func (e *OverlayError) Hint() string {
-	return "use a folder (mkdir my-changes; --overlay my-changes), which needs no size to be chosen, or a SquashFS file"
+	return "use a folder (mkdir my-changes; --overlay my-changes), which needs no size to be chosen, or an ext3 or SquashFS file"
 }
 
 // userNS gives root a user namespace of its own.

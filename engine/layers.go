@@ -14,6 +14,7 @@ import (
 	"carrel/engine/image"
 	"carrel/engine/launch"
 	"carrel/engine/squashfs"
+	"carrel/engine/tree"
 )
 
 // imageCache is how much of an image's decompressed data the server of one container keeps, in bytes: for requests that
@@ -55,42 +56,58 @@ func (e *Engine) layer(p *prepared, o *launch.Options, part image.Partition) (la
 	if part.FS != "squashfs" {
 		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "which cannot be run"}
 	}
+	// Layers of other writers may mark replaced folders by attributes; without layers nobody asks for any.
+	return e.squashLayer(p, o, p.image.Path, p.image.File(), part, len(p.image.Overlays()) == 0)
+}
+
+// squashLayer makes a SquashFS in a file mountable. The file stays open until the container has ended.
+func (e *Engine) squashLayer(p *prepared, o *launch.Options, path string, f *os.File, part image.Partition, hideXattrs bool) (launch.Layer, error) {
 	if e.c.User.UID == 0 && !o.IDs.Namespace && kernelHas("squashfs") {
-		device, hold, err := launch.Loop(p.image.Path, part.Offset, part.Size)
+		device, hold, err := launch.Loop(path, part.Offset, part.Size)
 		if err == nil {
 			p.closers = append(p.closers, func() { hold.Close() })
 			return launch.Layer{Device: device}, nil
 		}
 		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
-			return launch.Layer{}, fmt.Errorf("mount %s: %w", p.image.Path, err)
+			return launch.Layer{}, fmt.Errorf("mount %s: %w", path, err)
 		}
 	}
-	f := p.image.File()
 	r, err := squashfs.Open(io.NewSectionReader(f, part.Offset, part.Size), part.Size, squashfs.ReaderOptions{CacheBytes: imageCache})
 	if err != nil {
-		return launch.Layer{}, fmt.Errorf("open %s: %w", p.image.Path, err)
+		return launch.Layer{}, fmt.Errorf("open %s: %w", path, err)
 	}
 	uid, gid := uint32(o.Host.UID), uint32(o.Host.GID)
 	if o.Root {
 		uid, gid = 0, 0
 	}
-	// Layers of other writers may mark replaced folders by attributes; without layers nobody asks for any.
-	opt := fuse.Options{OneOwner: len(o.IDs.UID) == 1, UID: uid, GID: gid, HideXattrs: len(p.image.Overlays()) == 0}
+	opt := fuse.Options{OneOwner: len(o.IDs.UID) == 1, UID: uid, GID: gid, HideXattrs: hideXattrs}
 	return launch.Layer{Image: func(fd int) error { return fuse.Serve(context.Background(), fd, r, opt) }}, nil
 }
 
 // fsExt3 is how partitions of images before 2.4 are called.
 const fsExt3 = "ext3"
 
-// ext3Layer makes an image of 2016 mountable, which only the kernel can, and only for root. A file system that was not
-// unmounted cleanly would have to be written to first; it is converted instead, which reads its journal.
+// ext3Layer makes an ext3 partition mountable. The kernel mounts it, for root, when it is the whole of an image and was
+// unmounted cleanly, since a journal would have to be written to first. Otherwise it is read by package ext into a copy.
 func (e *Engine) ext3Layer(p *prepared, o *launch.Options, part image.Partition) (launch.Layer, error) {
+	if p.image.Kind == image.Ext3 && e.c.User.UID == 0 && !o.IDs.Namespace {
+		if l, ok, err := e.ext3Device(p, part); ok || err != nil {
+			return l, err
+		}
+	}
+	source := tree.Source(p.image)
 	if p.image.Kind != image.Ext3 {
-		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "which is mounted only as the whole of an image"}
+		over, err := p.image.OverlayLayerOf(part)
+		if err != nil {
+			return launch.Layer{}, fmt.Errorf("open %s: %w", p.image.Path, err)
+		}
+		source = over
 	}
-	if e.c.User.UID != 0 || o.IDs.Namespace {
-		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "a form of 2016 that the kernel mounts for root only"}
-	}
+	return e.copied(p, o, p.image.Path, part, source)
+}
+
+// ext3Device has the kernel mount it; ok tells whether it can.
+func (e *Engine) ext3Device(p *prepared, part image.Partition) (l launch.Layer, ok bool, err error) {
 	fs := ""
 	for _, name := range []string{"ext3", "ext4"} {
 		if fs == "" && kernelHas(name) {
@@ -98,20 +115,18 @@ func (e *Engine) ext3Layer(p *prepared, o *launch.Options, part image.Partition)
 		}
 	}
 	clean, err := ext.IsClean(io.NewSectionReader(p.image.File(), part.Offset, part.Size))
-	switch {
-	case err != nil:
-		return launch.Layer{}, fmt.Errorf("open %s: %w", p.image.Path, err)
-	case fs == "":
-		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "which this computer's kernel does not know"}
-	case !clean:
-		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "with changes that were not finished when it was last used"}
+	if err != nil {
+		return l, false, fmt.Errorf("open %s: %w", p.image.Path, err)
+	}
+	if fs == "" || !clean {
+		return l, false, nil
 	}
 	device, hold, err := launch.Loop(p.image.Path, part.Offset, part.Size/sector*sector)
 	if err != nil {
-		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "which cannot be mounted here: " + err.Error()}
+		return l, false, nil // a computer without loop devices
 	}
 	p.closers = append(p.closers, func() { hold.Close() })
-	return launch.Layer{Device: device, FSType: fs}, nil
+	return launch.Layer{Device: device, FSType: fs}, true, nil
 }
 
 // sector is the unit of block devices, bytes.

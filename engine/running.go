@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 
 	"carrel/engine/card"
 	"carrel/engine/image"
+	"carrel/engine/instance"
 	"carrel/engine/launch"
 	"carrel/engine/network"
 	"carrel/engine/network/usernet"
@@ -49,6 +51,7 @@ type prepared struct {
 	config  sandbox.Config
 	network launch.Network
 	keeper  *keeper  // with Writable
+	limits  []string // what it may use at most; see Instance.Limits
 	notes   []string // what a person should know once it is started
 	closers []func()
 }
@@ -121,12 +124,12 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 	if err := e.detail(s, p, &o); err != nil {
 		return fail(err)
 	}
-	e.identity(&o, s.Writable)
+	e.identity(&o, s.Writable || s.writesOverlay())
 	e.userNS(s, &o)
 	if err := e.layers(ctx, p, &o); err != nil {
 		return fail(err)
 	}
-	if err := e.overlays(s, p, &o); err != nil {
+	if err := e.overlays(s, p, &o, look); err != nil {
 		return fail(err)
 	}
 	if s.Writable {
@@ -303,11 +306,26 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	if cb.Started != nil {
 		cb.Started(func(sig unix.Signal) error { return k.Signal(sig) })
 	}
+	signal, err := stopSignal(cmp.Or(s.StopSignal, p.card.Stop, p.image.StopSignal()))
+	if err != nil || signal == 0 {
+		signal = unix.SIGTERM
+	}
+	note := func(text string) {
+		if cb.Note != nil {
+			cb.Note(text)
+		}
+	}
+	inTime := limitTime(s.TimeLimit, func() { _ = k.Stop(signal) }, k.Kill, note)
+	memory := instance.WatchMemory(k.PID())
 	var probing sync.WaitGroup
 	for i, pub := range a.published {
 		probing.Go(func() { e.probe(ctx, p, k, s, s.Ports[i].Container, pub, cb) })
 	}
 	status, err := k.Wait()
+	inTime()
+	if problem, hint := memory(status); problem != "" {
+		note(problem + "; " + hint)
+	}
 	cancel()
 	probing.Wait()
 	return status, errors.Join(err, p.saved(cb.Note))
@@ -321,7 +339,7 @@ func (p *prepared) saved(note func(string)) error {
 	}
 	c, err := p.keeper.save(context.Background())
 	if err == nil && note != nil && !c.Empty() {
-		note(fmt.Sprintf("saved in %s: %d files changed, %d deleted", filepath.Base(p.target.Path), c.Files, c.Deleted))
+		note(fmt.Sprintf("saved in %s: %d files changed, %d deleted", filepath.Base(p.keeper.path), c.Files, c.Deleted))
 	}
 	return err
 }

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -95,14 +97,30 @@ func (e *ReadOnlyImageError) Hint() string {
 	return "make a copy of your own (cp " + quote(e.Image) + " .), or start it without --writable"
 }
 
-// keeper holds an image for changes while a container writes to it.
+// keeper holds an image, or the file of an overlay, for changes while a container writes to it.
 type keeper struct {
 	e      *Engine
 	path   string
 	dir    string
-	update *sif.Update
+	lower  func() (fs.FS, io.Closer, error)                    // what the changes are made to
+	put    func(ctx context.Context, c *changes.Changes) error // saves them
 	mounts []string
 	owner  func(uid, gid uint32) (uint32, uint32)
+}
+
+// imageLower is the lower of an image's own changes.
+func imageLower(path string) func() (fs.FS, io.Closer, error) {
+	return func() (fs.FS, io.Closer, error) {
+		img, err := image.Open(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		lower, err := img.FS()
+		if err != nil {
+			return nil, nil, errors.Join(err, img.Close())
+		}
+		return lower, img, nil
+	}
 }
 
 // holder is what is written beside the changes of a running app.
@@ -142,37 +160,44 @@ func (e *Engine) keep(p *prepared, s RunSpec, o *launch.Options, look bool) erro
 	if err != nil {
 		return err
 	}
-	k := &keeper{e: e, path: img.Path, dir: e.changesDir(img.Path), update: u}
-	if left, err := e.unsaved(img); err != nil {
-		return errors.Join(err, u.Close())
+	k := &keeper{e: e, path: img.Path, dir: e.changesDir(img.Path), lower: imageLower(img.Path)}
+	k.put = func(ctx context.Context, c *changes.Changes) error { return appendChanges(ctx, u, c, e.c.Now()) }
+	if len(o.IDs.UID) == 1 {
+		// One id inside stands for all: what it made is root's in the image, as everything else there is.
+		k.owner = func(uint32, uint32) (uint32, uint32) { return 0, 0 }
+	}
+	return k.hold(p, s, o, look, u)
+}
+
+// hold gets the folder ready in which changes are collected. lock is closed with the container, at once when nothing is to
+// be held.
+func (k *keeper) hold(p *prepared, s RunSpec, o *launch.Options, look bool, lock io.Closer) error {
+	if left, err := k.e.unsaved(k.path, k.lower); err != nil {
+		return errors.Join(err, lock.Close())
 	} else if left != nil {
 		switch s.Leftovers {
 		case LeftoversKeep:
 		case LeftoversDiscard:
 			if !look {
 				if err := rmtree.Remove(k.dir); err != nil {
-					return errors.Join(fmt.Errorf("discard changes: %w", err), u.Close())
+					return errors.Join(fmt.Errorf("discard changes: %w", err), lock.Close())
 				}
 			}
 		default:
-			return errors.Join(&UnsavedError{*left}, u.Close())
+			return errors.Join(&UnsavedError{*left}, lock.Close())
 		}
 	}
 	if look {
-		return u.Close()
+		return lock.Close()
 	}
 	for _, d := range []string{"upper", "work"} {
 		if err := os.MkdirAll(filepath.Join(k.dir, d), 0o755); err != nil {
-			return errors.Join(&FolderError{Path: k.dir, Err: err}, u.Close())
+			return errors.Join(&FolderError{Path: k.dir, Err: err}, lock.Close())
 		}
-	}
-	if len(o.IDs.UID) == 1 {
-		// One id inside stands for all: what it made is root's in the image, as everything else there is.
-		k.owner = func(uint32, uint32) (uint32, uint32) { return 0, 0 }
 	}
 	o.Upper = &plan.Upper{Kind: plan.UpperDir, Dir: k.dir}
 	p.keeper = k
-	p.closers = append(p.closers, func() { u.Close() })
+	p.closers = append(p.closers, func() { lock.Close() })
 	return nil
 }
 
@@ -188,36 +213,24 @@ func (k *keeper) begin(ops []plan.Op) error {
 	return atomicfile.WriteFile(filepath.Join(k.dir, "holder.json"), data, 0o600)
 }
 
-// save puts what has changed into the image, as a further layer, and removes it from where it was collected. When it
-// fails the changes stay there and are offered at the next start.
+// save puts what has changed into the image, and removes it from where it was collected. When it fails the changes stay
+// there and are offered at the next start.
 func (k *keeper) save(ctx context.Context) (*changes.Changes, error) {
-	img, err := image.Open(k.path)
-	if err != nil {
-		return nil, fmt.Errorf("save changes in %s: %w", k.path, err)
+	fail := func(c *changes.Changes, err error) (*changes.Changes, error) {
+		return c, fmt.Errorf("save changes in %s: %w", k.path, err)
 	}
-	defer img.Close()
-	c, err := readChanges(img, k.dir, k.mounts, k.owner)
+	lower, closer, err := k.lower()
 	if err != nil {
-		return nil, fmt.Errorf("save changes in %s: %w", k.path, err)
+		return fail(nil, err)
+	}
+	defer closer.Close()
+	c, err := changes.Read(filepath.Join(k.dir, "upper"), changes.Options{Lower: lower, MountPoints: k.mounts, Owner: k.owner})
+	if err != nil {
+		return fail(nil, err)
 	}
 	if !c.Empty() {
-		_, err := k.update.Append(ctx, sif.Overlay{
-			Time: k.e.c.Now(), BreakSignature: true,
-			Write: func(w sif.Target, offset int64) (int64, error) {
-				sw, err := squashfs.NewWriter(w, squashfs.Options{Offset: offset})
-				if err != nil {
-					return 0, err
-				}
-				if err := c.WriteTo(ctx, sw); err != nil {
-					sw.Abort()
-					return 0, err
-				}
-				stats, err := sw.Close()
-				return stats.PaddedSize, err
-			},
-		})
-		if err != nil {
-			return c, fmt.Errorf("save changes in %s: %w", k.path, err)
+		if err := k.put(ctx, c); err != nil {
+			return fail(c, err)
 		}
 	}
 	if err := rmtree.Remove(k.dir); err != nil {
@@ -226,18 +239,29 @@ func (k *keeper) save(ctx context.Context) (*changes.Changes, error) {
 	return c, nil
 }
 
-// readChanges looks through collected changes of an image, which has to stay open as long as they are used.
-func readChanges(img *image.Image, dir string, mounts []string, owner func(uid, gid uint32) (uint32, uint32)) (*changes.Changes, error) {
-	lower, err := img.FS()
-	if err != nil {
-		return nil, err
-	}
-	return changes.Read(filepath.Join(dir, "upper"), changes.Options{Lower: lower, MountPoints: mounts, Owner: owner})
+// appendChanges makes changes a further layer of a SIF.
+func appendChanges(ctx context.Context, u *sif.Update, c *changes.Changes, now time.Time) error {
+	_, err := u.Append(ctx, sif.Overlay{
+		Time: now, BreakSignature: true,
+		Write: func(w sif.Target, offset int64) (int64, error) {
+			sw, err := squashfs.NewWriter(w, squashfs.Options{Offset: offset})
+			if err != nil {
+				return 0, err
+			}
+			if err := c.WriteTo(ctx, sw); err != nil {
+				sw.Abort()
+				return 0, err
+			}
+			stats, err := sw.Close()
+			return stats.PaddedSize, err
+		},
+	})
+	return err
 }
 
-// unsaved tells of changes of an image that are still outside of it; nil for none.
-func (e *Engine) unsaved(img *image.Image) (*Unsaved, error) {
-	dir := e.changesDir(img.Path)
+// unsaved tells of changes of an image, or of an overlay's file, that are still outside of it; nil for none.
+func (e *Engine) unsaved(path string, lower func() (fs.FS, io.Closer, error)) (*Unsaved, error) {
+	dir := e.changesDir(path)
 	if !exists(filepath.Join(dir, "upper")) {
 		return nil, nil
 	}
@@ -245,14 +269,19 @@ func (e *Engine) unsaved(img *image.Image) (*Unsaved, error) {
 	if data, err := os.ReadFile(filepath.Join(dir, "holder.json")); err == nil {
 		_ = json.Unmarshal(data, &h) // without it everything counts
 	}
-	c, err := readChanges(img, dir, h.Mounts, nil)
+	fsys, closer, err := lower()
+	if err != nil {
+		return nil, fmt.Errorf("read unsaved changes: %w", err)
+	}
+	defer closer.Close()
+	c, err := changes.Read(filepath.Join(dir, "upper"), changes.Options{Lower: fsys, MountPoints: h.Mounts})
 	if err != nil {
 		return nil, fmt.Errorf("read unsaved changes: %w", err)
 	}
 	if c.Empty() {
 		return nil, nil
 	}
-	return &Unsaved{Image: img.Path, Since: h.Started, Files: c.Files, Deleted: c.Deleted, Bytes: c.Bytes, Names: c.Names}, nil
+	return &Unsaved{Image: path, Since: h.Started, Files: c.Files, Deleted: c.Deleted, Bytes: c.Bytes, Names: c.Names}, nil
 }
 
 // Unsaved tells of changes of an image that a killed run left outside of it; nil for none. While an app runs that keeps
@@ -262,12 +291,7 @@ func (e *Engine) Unsaved(ctx context.Context, name string) (*Unsaved, error) {
 	if err != nil || !t.Built {
 		return nil, err
 	}
-	img, err := image.Open(t.Path)
-	if err != nil {
-		return nil, err
-	}
-	defer img.Close()
-	return e.unsaved(img)
+	return e.unsaved(t.Path, imageLower(t.Path))
 }
 
 func (e *Engine) holderOf(image string) string {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -231,4 +232,43 @@ func (l *layer) Add(e tree.Entry, body io.Reader) error {
 
 func whiteout(p string, at time.Time) tree.Entry {
 	return tree.Entry{Path: p, Mode: tree.TypeChar, ModTime: at}
+}
+
+// Merge lays changes over an earlier layer, as one layer: what both have is the later one's, and a folder in the place of
+// something that the earlier one deleted hides what was there. Marks have both of the names that overlays give them.
+func Merge(earlier, later tree.Source) tree.Source { return &merged{earlier, later} }
+
+type merged struct{ earlier, later tree.Source }
+
+func (m *merged) WriteTo(ctx context.Context, sink tree.Sink) error {
+	s := &mergeSink{sink: sink, gone: map[string]bool{}, earlier: true}
+	if err := m.earlier.WriteTo(ctx, s); err != nil {
+		return err
+	}
+	s.earlier = false
+	return m.later.WriteTo(ctx, s)
+}
+
+type mergeSink struct {
+	sink    tree.Sink
+	gone    map[string]bool // what hides something of the image: deleted, or an opaque folder
+	earlier bool
+}
+
+func (s *mergeSink) Add(e tree.Entry, body io.Reader) error {
+	switch {
+	case s.earlier && e.HardLink != "":
+		s.gone[e.Path] = s.gone[e.HardLink] // overlayfs keeps one whiteout under many names
+	case s.earlier:
+		s.gone[e.Path] = e.Type() == tree.TypeChar && e.Major == 0 && e.Minor == 0 || e.IsDir() && string(e.Xattrs[opaqueNames[0]]) == "y"
+	case e.IsDir() && s.gone[e.Path]:
+		e.Xattrs = maps.Clone(e.Xattrs)
+		if e.Xattrs == nil {
+			e.Xattrs = map[string][]byte{}
+		}
+		for _, name := range opaqueNames {
+			e.Xattrs[name] = []byte("y")
+		}
+	}
+	return s.sink.Add(e, body)
 }

@@ -56,7 +56,7 @@ var (
 //
 // POSIX access control lists are left out, as the Reader does. The same tree, options and time give the same bytes.
 func Write(ctx context.Context, w io.WriterAt, source tree.Source, o WriteOptions) (size int64, err error) {
-	b := &writer{w: w, now: o.Time, byPath: map[string]*node{}}
+	b := &writer{w: w, now: o.Time, byPath: map[string]*node{}, bodies: map[int]*node{}}
 	b.root = b.folder(".")
 	if err := source.WriteTo(ctx, (*planSink)(b)); err != nil {
 		return 0, err
@@ -88,7 +88,6 @@ type node struct {
 	names    uint32           // that it has
 	children map[string]*node // of a folder
 	parent   *node
-	sequence int  // which entry of the source has its content
 	written  bool // the content
 	inline   []byte
 	attrs    []byte // a block of attributes, where they do not fit the inode
@@ -105,8 +104,9 @@ type writer struct {
 	now      time.Time
 	root     *node
 	byPath   map[string]*node
-	nodes    []*node // in the order of their numbers
-	sequence int
+	nodes    []*node       // in the order of their numbers
+	sequence int           // of the entry that the source gives
+	bodies   map[int]*node // whose content it is
 
 	blocks    uint32
 	groups    uint32
@@ -144,9 +144,12 @@ func (s *planSink) Add(e tree.Entry, _ io.Reader) error {
 	if e.Path == "." {
 		return errors.New("the root is not a directory")
 	}
-	n := &node{entry: e, path: e.Path, sequence: b.sequence}
-	if e.IsDir() {
+	n := &node{entry: e, path: e.Path}
+	switch {
+	case e.IsDir():
 		n.children = map[string]*node{}
+	case e.IsRegular():
+		b.bodies[b.sequence] = n
 	}
 	if err := b.attributes(n); err != nil {
 		return err
@@ -366,12 +369,12 @@ func (s *contentSink) Add(e tree.Entry, body io.Reader) error {
 	if !e.IsRegular() {
 		return nil
 	}
-	n := b.byPath[e.Path]
-	if n == nil || n.path != e.Path || n.sequence > b.sequence {
-		return nil // replaced by a later entry
-	}
-	if n.sequence < b.sequence || n.entry.Size != e.Size || n.written {
+	n := b.bodies[b.sequence]
+	if n == nil || n.path != e.Path || n.entry.Size != e.Size {
 		return fmt.Errorf("/%s: %w", e.Path, ErrChanged)
+	}
+	if n.number == 0 {
+		return nil // replaced by a later entry
 	}
 	n.written, n.size = true, e.Size
 	if err := b.content(n, body); err != nil {

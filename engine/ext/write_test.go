@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -236,6 +237,60 @@ func TestWriteSatisfiesTheChecker(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWriteTakesTheLastOfEach: a later entry replaces an earlier one, whose other names keep it.
+func TestWriteTakesTheLastOfEach(t *testing.T) {
+	s := &repeated{}
+	s.add("a", "first")
+	s.entries = append(s.entries, tree.Entry{Path: "b", HardLink: "a"})
+	s.add("dir/x", "below")
+	s.add("a", "second")
+	s.entries = append(s.entries, tree.Entry{Path: "dir", Mode: tree.TypeChar})
+	s.add("gone", "x")
+	s.add("gone", "y")
+	name := writeFile(t, s, written)
+	r := openImage(t, name, 0)
+	for p, want := range map[string]string{"a": "second", "b": "first", "gone": "y"} {
+		if got, err := fs.ReadFile(r.FS(), p); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", p, got, err)
+		}
+	}
+	if info, err := fs.Stat(r.FS(), "dir"); err != nil || info.Mode()&fs.ModeCharDevice == 0 {
+		t.Errorf("dir: %v, %v", info, err)
+	}
+	if fsck, err := exec.LookPath("e2fsck"); err == nil {
+		if out, err := exec.Command(fsck, "-f", "-n", name).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+}
+
+// repeated gives paths more than once.
+type repeated struct {
+	entries []tree.Entry
+	bodies  map[int]string
+}
+
+func (s *repeated) add(p, body string) {
+	if s.bodies == nil {
+		s.bodies = map[int]string{}
+	}
+	s.bodies[len(s.entries)] = body
+	s.entries = append(s.entries, tree.Entry{Path: p, Mode: tree.TypeRegular | 0o644, Size: int64(len(body))})
+}
+
+func (s *repeated) WriteTo(_ context.Context, sink tree.Sink) error {
+	for i, e := range s.entries {
+		var body io.Reader
+		if e.IsRegular() {
+			body = strings.NewReader(s.bodies[i])
+		}
+		if err := sink.Add(e, body); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func TestWriteRefuses(t *testing.T) {

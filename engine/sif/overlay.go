@@ -57,8 +57,9 @@ func (u *Update) Image() *Image { return u.image }
 
 // Overlay is a partition to be laid over the image's system.
 type Overlay struct {
-	// Write writes a SquashFS.
+	// Write writes a SquashFS, or what FS says.
 	Write WritePartition
+	FS    FSType // 0: SquashFS
 	// Name is shown by listings; it may be empty.
 	Name string
 	Time time.Time
@@ -68,43 +69,18 @@ type Overlay struct {
 
 // Append adds an overlay partition on top of those there and returns it. After an error the image is as it was.
 func (u *Update) Append(ctx context.Context, o Overlay) (Object, error) {
-	added, err := u.append(ctx, o)
-	if err != nil {
-		err = &Error{Op: "append overlay to", Path: u.image.Path, Err: err}
-	}
-	return added, err
-}
-
-func (u *Update) append(ctx context.Context, o Overlay) (added Object, err error) {
 	primary, err := u.image.System()
 	if err != nil {
-		return added, errors.Unwrap(err)
+		return Object{}, &Error{Op: "append overlay to", Path: u.image.Path, Err: errors.Unwrap(err)}
 	}
-	if u.image.Signed() && !o.BreakSignature {
-		return added, ErrSigned
+	fs := o.FS
+	if fs == 0 {
+		fs = FSSquash
 	}
-	index, err := u.freeSlot()
-	if err != nil {
-		return added, err
-	}
-	end := u.dataEnd()
-	d := descriptor{
-		Type: TypePartition, ID: uint32(index + 1), Group: primary.raw.Group,
-		Offset: alignUp(end, partitionAlign), Created: unixSeconds(o.Time), Modified: unixSeconds(o.Time),
-	}
-	d.setPartition(FSSquash, PartOverlay, u.image.Arch)
-	copy(d.Name[:], o.Name)
-
-	d, err = u.writeData(ctx, d, end, o.Write)
-	if err != nil {
-		return added, errors.Join(err, u.device.Truncate(end))
-	}
-	if err := u.commit(index, d); err != nil {
-		return added, errors.Join(err, u.revert(index, end))
-	}
-	d.Used = true
-	added, err = newObject(index, d, d.Offset+d.Size)
-	return added, errors.Join(err, u.reload())
+	return u.add(ctx, "append overlay to", NewObject{
+		Type: TypePartition, Name: o.Name, Group: primary.Group, FS: fs, Role: PartOverlay, Arch: u.image.Arch,
+		Time: o.Time, Write: o.Write, BreakSignature: o.BreakSignature,
+	})
 }
 
 // writeData is step 1: the partition's bytes, on the disk, and the descriptor that tells of them.
@@ -166,47 +142,11 @@ func (u *Update) commit(index int, d descriptor) error {
 
 // RemoveLast takes the topmost overlay partition off the image and returns what it was.
 func (u *Update) RemoveLast(ctx context.Context, now time.Time) (Object, error) {
-	fail := func(err error) (Object, error) {
-		return Object{}, &Error{Op: "remove overlay from", Path: u.image.Path, Err: err}
-	}
-	if ctx.Err() != nil {
-		return fail(context.Cause(ctx))
-	}
 	overlays := u.image.Overlays()
 	if len(overlays) == 0 {
-		return fail(ErrNoOverlay)
+		return Object{}, &Error{Op: "remove overlay from", Path: u.image.Path, Err: ErrNoOverlay}
 	}
-	last := overlays[len(overlays)-1]
-	if u.image.Signed() {
-		return fail(ErrSigned)
-	}
-	at := u.image.h.TableOffset + int64(last.index)*descriptorSize
-	if _, err := u.device.WriteAt([]byte{0}, at+4); err != nil {
-		return fail(err)
-	}
-	if err := u.device.Sync(); err != nil {
-		return fail(err)
-	}
-	if _, err := u.device.WriteAt(make([]byte, descriptorSize), at); err != nil {
-		return fail(err)
-	}
-	if err := u.reload(); err != nil {
-		return fail(err)
-	}
-	end := u.dataEnd()
-	if err := u.writeHeader(len(u.image.Objects), end, unixSeconds(now)); err != nil {
-		return fail(err)
-	}
-	if err := u.device.Sync(); err != nil {
-		return fail(err)
-	}
-	if err := u.device.Truncate(end); err != nil {
-		return fail(err)
-	}
-	if err := u.reload(); err != nil {
-		return fail(err)
-	}
-	return last, nil
+	return u.remove(ctx, "remove overlay from", overlays[len(overlays)-1], now)
 }
 
 // writeHeader updates the header's counts for used descriptors and data up to end.
