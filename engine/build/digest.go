@@ -7,13 +7,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"carrel/engine/tree"
 )
@@ -77,26 +73,4 @@ func (s *digestSink) Add(e tree.Entry, body io.Reader) error {
 	}
 	s.files[e.Path] = hex.EncodeToString(h.Sum(nil)[:digestSize])
 	return nil
-}
-
-// statDigest names the state of a file, or of a folder with all in it, by what changes whenever they do: size, times and
-// inode, without reading them.
-func statDigest(path string) (string, error) {
-	h := sha256.New()
-	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := os.Lstat(p)
-		if err != nil {
-			return err
-		}
-		st, ok := info.Sys().(*syscall.Stat_t)
-		if !ok {
-			return fmt.Errorf("stat %s: no inode", p)
-		}
-		fmt.Fprintf(h, "%q %d %d %o %d %d %d %d %d %d %d\n", p[len(path):], st.Dev, st.Ino, st.Mode, st.Uid, st.Gid, st.Size, st.Mtim.Sec, st.Mtim.Nsec, st.Ctim.Sec, st.Ctim.Nsec)
-		return nil
-	})
-	return hex.EncodeToString(h.Sum(nil)[:digestSize]), err
 }
