@@ -75,6 +75,10 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 	if _, err := os.Lstat(spec.Target); err == nil && !spec.Force && !spec.Update {
 		return ImageInfo{}, fmt.Errorf("build %s: %w", spec.Target, ErrExists)
 	}
+	if isFile(s) {
+		info, _, err := e.download(ctx, s, spec.Target, sink)
+		return info, err
+	}
 	// Mistakes in the definition are told before anything is started.
 	f, err := definition.ParseString(spec.Text, definition.Options{Name: spec.Name, BuildArgs: spec.BuildArgs})
 	if err == nil {
@@ -148,7 +152,7 @@ func (e *Engine) buildSpec(s BuildSpec) (build.Spec, *CatalogEntry, func(), erro
 	nothing := func() {}
 	spec := build.Spec{
 		Target: s.Target, Sandbox: s.Sandbox, Force: s.Force, NoTest: s.NoTest, Compression: s.Compression, Level: s.Level,
-		BuildArgs: map[string]string{}, Cache: e.c.CacheDir, Work: e.workDir(), Mirror: e.c.Mirror, HostApt: e.c.HostApt, Insecure: e.c.Insecure,
+		BuildArgs: map[string]string{}, Cache: e.c.CacheDir, Work: e.workDir(), Mirror: e.c.Mirror, HostApt: e.c.HostApt, Registries: e.access(), Library: e.c.Library, Platform: s.Platform,
 		Version: e.c.Version, Time: s.Time, Folders: []string{e.c.User.Cwd}, CacheLimit: e.c.CacheLimit,
 		NoCache: s.NoCache, Update: s.Update, Resume: s.Resume, Sections: s.Sections, Reproducible: s.Reproducible,
 	}

@@ -26,8 +26,15 @@ type Config struct {
 	Mirror, HostApt string
 	// HotLimit bounds the unpacked copies of images that were started lately, in bytes; 0 is 8 GiB, negative keeps none.
 	HotLimit int64
-	// Insecure are registries that are spoken to without TLS.
+	// Insecure are registries that are spoken to without TLS. Mirrors are asked before a registry ("docker.io"), as
+	// HOST[:PORT][/PATH]. Library is the address of the library for references that name none; empty for the usual one.
 	Insecure []string
+	Mirrors  map[string][]string
+	Library  string
+	// Credentials are files with passwords for registries, in the form of Docker's config.json: they are asked in this
+	// order, and Login writes to the first. Login is who one is at every registry, before all files; nil for none.
+	Credentials []string
+	Login       *RegistryLogin
 
 	// CacheLimit bounds what builds leave in the cache, in bytes; 0 for no limit.
 	CacheLimit int64

@@ -84,7 +84,7 @@ func (e *Engine) convertible(ctx context.Context, s BuildSpec, sink Sink) (*imag
 	nothing := func() {}
 	sink.Send(Event{Kind: progress.Plan, Plan: []progress.Planned{{Step: progress.StepPack, Title: "Write image"}}})
 	if isRemote(s.Definition) {
-		img, err := image.OpenReference(ctx, s.Definition, e.ociOptions(s.Definition))
+		img, err := e.openRemote(ctx, s.Definition, sink)
 		return img, nothing, err
 	}
 	if path := e.expand(s.Definition); !isDefinition(path) {

@@ -3,18 +3,12 @@ package engine
 import (
 	"context"
 	"fmt"
-	"path/filepath"
-	"slices"
 	"sort"
-	"strings"
-
-	"github.com/google/go-containerregistry/pkg/authn"
 
 	"carrel/engine/card"
 	"carrel/engine/definition"
 	"carrel/engine/doctor"
 	"carrel/engine/image"
-	"carrel/engine/oci"
 )
 
 // Inspection is what an image says about itself.
@@ -86,7 +80,7 @@ func (e *Engine) open(ctx context.Context, verb, name string) (*image.Image, Tar
 		img, err := image.Open(t.Path)
 		return img, t, err
 	case t.Kind == TargetRemote:
-		img, err := image.OpenReference(ctx, t.Ref, e.ociOptions(t.Ref))
+		img, err := e.openRemote(ctx, t.Ref, nil)
 		return img, t, err
 	}
 	return nil, t, &notBuiltError{verb, name}
@@ -99,14 +93,6 @@ func (e *notBuiltError) Error() string {
 	return fmt.Sprintf("%s %s: its image is not built yet", e.verb, e.name)
 }
 func (e *notBuiltError) Hint() string { return "build it: carrel build " + e.name }
-
-// ociOptions say how images are got from registries.
-func (e *Engine) ociOptions(ref string) oci.Options {
-	host, _, _ := strings.Cut(strings.TrimPrefix(ref, "docker://"), "/")
-	bare, _, _ := strings.Cut(host, ":")
-	insecure := slices.Contains(e.c.Insecure, host) || bare == "localhost" || bare == "127.0.0.1" || strings.HasPrefix(host, "[::1]")
-	return oci.Options{Keychain: authn.DefaultKeychain, CacheDir: filepath.Join(e.c.CacheDir, "oci"), Insecure: insecure}
-}
 
 func (e *Engine) describeRemote(t Target, img *image.Image) ImageInfo {
 	info := ImageInfo{Name: t.Name, Path: t.Ref, Kind: string(img.Kind), Size: img.Size, Arch: img.Arch}

@@ -57,6 +57,8 @@ type BuildSpec struct {
 	Force     bool // replace an existing target without being asked
 	Sandbox   bool // write a folder instead of a file
 	NoTest    bool
+	// Platform is for which an image of a registry is fetched, "OS/ARCH[/VARIANT]"; empty: this computer's.
+	Platform string
 	// Compression of the SquashFS: "zstd" (default), "gzip", "none"; Level 0 is the default of the compressor.
 	Compression string
 	Level       int

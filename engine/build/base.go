@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-
 	"carrel/engine/definition"
 	"carrel/engine/image"
 	"carrel/engine/oci"
@@ -72,8 +70,10 @@ var fetchers = map[string]func(*builder, context.Context, *definition.Stage) (ba
 	"docker-archive": (*builder).fetchOCI,
 	"docker-daemon":  (*builder).fetchDaemon,
 	"localimage":     (*builder).fetchLocal,
-	"http":           (*builder).fetchWeb,
-	"https":          (*builder).fetchWeb,
+	"oras":           (*builder).fetchElsewhere,
+	"library":        (*builder).fetchElsewhere,
+	"http":           (*builder).fetchElsewhere,
+	"https":          (*builder).fetchElsewhere,
 }
 
 func agents() []string {
@@ -210,8 +210,8 @@ func (b *builder) fetchOCI(ctx context.Context, def *definition.Stage) (base, er
 		ref = "docker://" + strings.TrimPrefix(from, "//")
 	}
 	opts := oci.Options{
-		Keychain: authn.DefaultKeychain, CacheDir: filepath.Join(b.spec.Cache, "oci"), Insecure: b.insecure(from),
-		Progress: b.ociEvents(),
+		Access: b.spec.Registries, Platform: b.spec.Platform, CacheDir: filepath.Join(b.spec.Cache, kindOCI),
+		Progress: b.ociEvents(), Notice: func(text string) { b.sink.Notice(progress.StepFetch, text) },
 	}
 	m, err := oci.Open(ctx, ref, opts)
 	if err != nil {
@@ -241,18 +241,6 @@ func (b *builder) ociBase(m *oci.Image) base {
 		key: "oci " + m.Digest + " " + m.Platform, describe: m.Ref, fill: fill, source: m, reference: m.Ref + "@" + m.Digest,
 		config: &m.Config, ociJSON: m.Config.JSON, arch: m.Arch(), labels: m.Config.Labels,
 	}
-}
-
-// insecure tells whether a reference's registry is one that is spoken to without TLS: configured, or on this machine.
-func (b *builder) insecure(ref string) bool {
-	host, _, _ := strings.Cut(strings.TrimPrefix(ref, "//"), "/")
-	for _, h := range b.spec.Insecure {
-		if host == h {
-			return true
-		}
-	}
-	name, _, _ := strings.Cut(host, ":")
-	return name == "localhost" || name == "127.0.0.1" || strings.HasPrefix(host, "[::1]")
 }
 
 // ociEvents adds the layers' progress up.

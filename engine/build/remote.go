@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -40,30 +39,6 @@ func (e *StatusError) Hint() string {
 		return "the file is not public: download it with a browser, and build from the file"
 	}
 	return "try again later"
-}
-
-// fetchWeb gets an image file from a web server: Bootstrap: https, From: //host/path.
-func (b *builder) fetchWeb(ctx context.Context, def *definition.Stage) (base, error) {
-	from := def.Header.Get("From")
-	if from == "" {
-		return base{}, errors.New("the header needs From: the address of the image")
-	}
-	address := strings.ToLower(def.Header.Get("Bootstrap")) + "://" + strings.TrimPrefix(from, "//")
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return base{}, fmt.Errorf("fetch %s: %w", address, err)
-	}
-	name := path.Base(req.URL.Path)
-	if name == "/" || name == "." {
-		name = req.URL.Host
-	}
-	file, sum, err := b.download(http.DefaultClient, req, name)
-	if err != nil {
-		return base{}, err
-	}
-	out, err := b.imageBase(file, "web "+sum)
-	out.reference = address + "@sha256:" + sum
-	return out, err
 }
 
 // dockerSocket is where Docker's daemon listens.

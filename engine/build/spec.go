@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"carrel/engine/oci"
 	"carrel/engine/progress"
 )
 
@@ -59,8 +60,11 @@ type Spec struct {
 	// Mirror is the configured Debian mirror, HostApt the folder of the host's apt sources (/etc/apt).
 	Mirror  string `json:"mirror,omitempty"`
 	HostApt string `json:"host_apt,omitempty"`
-	// Insecure lists registries that are spoken to without TLS.
-	Insecure []string `json:"insecure,omitempty"`
+	// Registries says how registries are reached; Library is the library for references that name none, empty for the usual
+	// one. Platform is for which images are fetched, "OS/ARCH[/VARIANT]"; empty for this computer's.
+	Registries oci.Access `json:"registries,omitzero"`
+	Library    string     `json:"library,omitempty"`
+	Platform   string     `json:"platform,omitempty"`
 
 	// Variables are INCLUDE (further packages for a base) and GPG (address of the key that signs it), as Singularity takes
 	// them from the caller's environment for yum and zypper.

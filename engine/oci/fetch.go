@@ -11,20 +11,15 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
-	"carrel/internal/atomicfile"
+	"carrel/internal/download"
 )
 
-const (
-	defaultConcurrency = 4
-	attempts           = 3
-	firstBackoff       = 300 * time.Millisecond
-)
+const defaultConcurrency = 4
 
-func (m *Image) concurrency() int {
-	if m.opts.Concurrency > 0 {
-		return m.opts.Concurrency
+func (o *Options) concurrency() int {
+	if o.Concurrency > 0 {
+		return o.Concurrency
 	}
 	return defaultConcurrency
 }
@@ -77,7 +72,7 @@ func (m *Image) startDownloads(ctx context.Context) *downloads {
 		d.grow[i] = d.grow[first[m.Layers[i].Digest]]
 	}
 	close(order)
-	for range min(m.concurrency(), len(first)) {
+	for range min(m.opts.concurrency(), len(first)) {
 		d.wg.Go(func() {
 			for i := range order {
 				d.errs[i] = guard(func() error { return m.fetch(ctx, &m.Layers[i], d.grow[i]) })
@@ -150,78 +145,48 @@ func (m *Image) cachePath(digest string) string {
 	return filepath.Join(m.opts.CacheDir, "blobs", strings.ReplaceAll(digest, ":", string(filepath.Separator)))
 }
 
-// fetch brings a layer into the cache, or verifies the one there and gets it again if it is damaged.
+// fetch brings a layer into the cache, or verifies the one there and gets it again if it is damaged. What has come of a
+// layer stays when the transfer breaks off, and the next one goes on from there.
 func (m *Image) fetch(ctx context.Context, l *Layer, g *growing) error {
 	path := m.cachePath(l.Digest)
 	if verifyFile(ctx, path, l) == nil {
 		m.tell(Event{Layer: l.Digest, Complete: l.Size, Total: l.Size, Cached: true})
 		return nil
 	}
+	if m.connection == nil {
+		return &LayerError{Layer: l.Digest, Err: m.unreached}
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	backoff := firstBackoff
-	for attempt := 1; ; attempt++ {
-		err := m.download(ctx, l, path, g)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		err = classify(err)
-		if attempt == attempts || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnauthorized) {
-			return &LayerError{Layer: l.Digest, Err: err}
-		}
-		if err := pause(ctx, backoff); err != nil {
-			return err
-		}
-		backoff *= 2
+	p, err := download.Begin(path)
+	if err != nil {
+		return err
 	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
+	defer p.Close()
+	told := int64(0)
+	_, err = download.File(ctx, download.Source{
+		Client: m.connection.client, URL: m.connection.blob(l.Digest), Size: l.Size, Digest: strings.TrimPrefix(l.Digest, "sha256:"),
+	}, p.File, p.Have, m.opts.Net, download.Watcher{
+		Begin: func() error { return g.begin(p.File) },
+		Wrote: func(b []byte) { _, _ = g.Write(b) },
+		Progress: func(done, _ int64) {
+			if done-told >= 1<<18 || done < told || done == l.Size {
+				told = done
+				m.tell(Event{Layer: l.Digest, Complete: done, Total: l.Size})
+			}
+		},
+	})
+	switch {
+	case err == nil:
+		return p.Commit()
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-}
-
-func (m *Image) download(ctx context.Context, l *Layer, path string, g *growing) error {
-	body, err := l.open(ctx)
-	if err != nil {
-		return err
+	if err = classify(err); errors.Is(err, ErrCorrupt) {
+		p.Discard()
 	}
-	defer body.Close()
-	f, err := atomicfile.Create(path, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := g.begin(f.File); err != nil {
-		return err
-	}
-	h := sha256.New()
-	p := &progressReader{m: m, layer: l, r: io.LimitReader(body, l.Size+1)}
-	n, err := io.CopyBuffer(io.MultiWriter(onlyWriter{f}, h, g), onlyReader{p}, make([]byte, 1<<18))
-	switch {
-	case err != nil && n >= l.Size && strings.Contains(err.Error(), "error verifying"): // the client library's own comparison
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
-	case err != nil:
-		return err // a transfer that was cut, also where that library calls it a wrong size
-	case n < l.Size:
-		return io.ErrUnexpectedEOF
-	case n > l.Size:
-		return fmt.Errorf("%w: it is larger than the %d bytes the manifest says", ErrCorrupt, l.Size)
-	}
-	if err := compareDigest(h.Sum(nil), l.Digest); err != nil {
-		return err
-	}
-	return f.CommitCached()
+	return &LayerError{Layer: l.Digest, Err: err}
 }
 
 // onlyReader and onlyWriter hide ReadFrom and WriteTo, which would bypass the buffer.
@@ -229,25 +194,6 @@ type (
 	onlyReader struct{ io.Reader }
 	onlyWriter struct{ io.Writer }
 )
-
-// progressReader tells of a download not more often than every 256 KiB.
-type progressReader struct {
-	m     *Image
-	layer *Layer
-	r     io.Reader
-	n     int64
-	told  int64
-}
-
-func (p *progressReader) Read(b []byte) (int, error) {
-	n, err := p.r.Read(b)
-	p.n += int64(n)
-	if p.n-p.told >= 1<<18 || p.n == p.layer.Size && p.told < p.n {
-		p.told = p.n
-		p.m.tell(Event{Layer: p.layer.Digest, Complete: p.n, Total: p.layer.Size})
-	}
-	return n, err
-}
 
 func (m *Image) tell(e Event) {
 	if m.opts.Progress == nil {

@@ -152,6 +152,7 @@ func TestStalledDownload(t *testing.T) {
 	if err := m.WriteTo(t.Context(), &failing{}); !errors.Is(err, errSink) {
 		t.Errorf("failing sink: got %v", err)
 	}
+	m = open(t, ref, Options{Transport: &recorder{spoil: stall}}) // without what has come, which would be completed first
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if err := m.WriteTo(ctx, cancelling{cancel}); !errors.Is(err, context.Canceled) {

@@ -14,18 +14,19 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"carrel/internal/download"
 )
 
 // Options say how images are got. The zero value works for public images.
 type Options struct {
 	// Platform is "OS/ARCH[/VARIANT]"; empty for linux on the processor this program runs on.
 	Platform string
-	// Keychain knows the user's passwords; nil for none.
-	Keychain authn.Keychain
-	// Insecure speaks to the registry by HTTP where HTTPS is not answered. Transport replaces the usual HTTP client.
-	Insecure  bool
+	// Access says how registries are reached, and who one is there.
+	Access Access
+	// Net bounds the patience with registries. Transport replaces the usual HTTP transport.
+	Net       download.Limits
 	Transport http.RoundTripper
 	// CacheDir keeps layers, compressed as they came, as blobs/sha256/HEX. Empty: a temporary folder until Close.
 	CacheDir string
@@ -33,7 +34,9 @@ type Options struct {
 	Concurrency int
 	// Progress is told of every layer's download, from several goroutines but one at a time; it must return at once.
 	Progress func(Event)
-	Limits   Limits
+	// Notice is told sentences that a person should read; nil for nobody.
+	Notice func(string)
+	Limits Limits
 }
 
 // Event is the state of one layer's download.
@@ -56,15 +59,17 @@ type Image struct {
 	Digest   string // of the manifest; of the configuration for a docker-archive
 	Platform string
 	Config   Config
-	// RawConfig is the configuration blob, the whole JSON document.
-	RawConfig []byte
-	Layers    []Layer // lowest first
-	Size      int64   // of all compressed layers, bytes
+	// RawConfig is the configuration blob, RawManifest the manifest, the whole JSON documents; a docker-archive has none.
+	RawConfig, RawManifest []byte
+	Layers                 []Layer // lowest first
+	Size                   int64   // of all compressed layers, bytes
 
-	opts    Options
-	store   store
-	tempDir string
-	events  sync.Mutex
+	opts       Options
+	connection *connection // nil of a local image, and when the registry was not reached for the reason in unreached
+	unreached  error
+	store      store
+	tempDir    string
+	events     sync.Mutex
 }
 
 // Layer is one layer of an image.
@@ -170,6 +175,9 @@ func (m *Image) open(ctx context.Context, r Reference) error {
 // Close removes what was kept only for this image.
 func (m *Image) Close() error {
 	var err error
+	if m.connection != nil {
+		m.connection.close()
+	}
 	if m.store != nil {
 		err = m.store.Close()
 	}

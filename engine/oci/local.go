@@ -227,7 +227,7 @@ func (m *Image) openLayout(r Reference, platform v1.Platform) error {
 	if err != nil {
 		return fmt.Errorf("%w: manifest: %w", ErrCorrupt, err)
 	}
-	m.Digest = d.Digest.String()
+	m.Digest, m.RawManifest = d.Digest.String(), raw
 	if err := m.setManifest(manifest); err != nil {
 		return err
 	}

@@ -4,36 +4,62 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
+// openRegistry reads manifest and configuration from the first place that has the image. Where none can be reached, an
+// image that was pulled before is opened as it was then.
 func (m *Image) openRegistry(ctx context.Context, r Reference, platform v1.Platform) error {
-	var nameOptions []name.Option
-	if m.opts.Insecure {
-		nameOptions = append(nameOptions, name.Insecure)
-	}
-	ref, err := parseName(r.Name, nameOptions)
+	places, err := m.opts.Access.endpoints(r.Name)
 	if err != nil {
 		return err
 	}
-	puller, err := remote.NewPuller(m.remoteOptions(platform)...)
-	if err != nil {
-		return err
-	}
-	descriptor, err := puller.Get(ctx, ref)
-	if err != nil {
-		return err
-	}
-	image, err := descriptor.Image()
-	if err != nil {
-		if strings.Contains(err.Error(), "no child with platform") {
-			return fmt.Errorf("%w: %s", ErrNoPlatform, platform.String())
+	for _, at := range places {
+		err = m.openAt(ctx, at, platform)
+		if err == nil {
+			m.remember(r.Name, platform)
+			return nil
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err = classify(err); at.mirror {
+			m.notice(fmt.Sprintf("the mirror %s is of no use: %v", at.ref.Context().RegistryStr(), err))
+		}
+	}
+	if !unavailable(err) {
+		return err
+	}
+	when, ok := m.recall(r.Name, platform)
+	if !ok {
+		return err
+	}
+	m.unreached = err
+	m.notice(fmt.Sprintf("%s is used as it was fetched on %s, because the registry cannot be asked: %v", r.Name, when.Local().Format("2006-01-02 15:04"), err))
+	return nil
+}
+
+func (m *Image) openAt(ctx context.Context, at endpoint, platform v1.Platform) error {
+	c, err := connect(ctx, at, transport.PullScope, platform, &m.opts)
+	if err != nil {
+		return err
+	}
+	if err := m.openWith(c, at.ref); err != nil {
+		c.close()
+		return err
+	}
+	m.connection = c
+	return nil
+}
+
+func (m *Image) openWith(c *connection, ref name.Reference) error {
+	image, err := c.image(ref)
+	if err != nil {
 		return err
 	}
 	digest, err := image.Digest()
@@ -44,40 +70,34 @@ func (m *Image) openRegistry(ctx context.Context, r Reference, platform v1.Platf
 	if err != nil {
 		return err
 	}
-	m.Digest = digest.String()
 	if err := m.setManifest(manifest); err != nil {
 		return err
 	}
-	for i := range m.Layers {
-		blob := ref.Context().Digest(m.Layers[i].Digest)
-		m.Layers[i].open = func(ctx context.Context) (io.ReadCloser, error) {
-			layer, err := puller.Layer(ctx, blob)
-			if err != nil {
-				return nil, err
-			}
-			return layer.Compressed()
-		}
+	if manifest.Config.Size > maxDocument {
+		return fmt.Errorf("%w: a configuration of %d bytes", ErrLimit, manifest.Config.Size)
 	}
-	raw, err := image.RawConfigFile()
+	config, err := image.RawConfigFile()
 	if err != nil {
 		return err
 	}
-	return m.setConfig(raw)
+	m.Digest = digest.String()
+	if m.RawManifest, err = image.RawManifest(); err != nil {
+		return err
+	}
+	return m.setConfig(config)
 }
 
-func (m *Image) remoteOptions(platform v1.Platform) []remote.Option {
-	options := []remote.Option{
-		remote.WithPlatform(platform),
-		remote.WithUserAgent("carrel"),
-		remote.WithJobs(m.concurrency()),
+// image finds the manifest of a reference, for a platform where there are several.
+func (c *connection) image(ref name.Reference) (v1.Image, error) {
+	descriptor, err := remote.Get(ref, c.options...)
+	if err != nil {
+		return nil, err
 	}
-	if m.opts.Keychain != nil {
-		options = append(options, remote.WithAuthFromKeychain(m.opts.Keychain))
+	image, err := descriptor.Image()
+	if err != nil && strings.Contains(err.Error(), "no child with platform") {
+		return nil, fmt.Errorf("%w: %s", ErrNoPlatform, c.platform.String())
 	}
-	if m.opts.Transport != nil {
-		options = append(options, remote.WithTransport(m.opts.Transport))
-	}
-	return options
+	return image, err
 }
 
 // parseName reads NAME[:TAG][@DIGEST]; with both the digest decides, as with docker.
@@ -97,17 +117,32 @@ func parseName(s string, options []name.Option) (name.Reference, error) {
 
 // setManifest takes over the layers of a manifest, without a way to open them yet.
 func (m *Image) setManifest(manifest *v1.Manifest) error {
+	m.Layers = nil
 	if manifest == nil || len(manifest.Layers) == 0 {
 		return fmt.Errorf("%w: the manifest has no layers", ErrCorrupt)
 	}
 	for _, d := range manifest.Layers {
-		if d.Digest.Algorithm != "sha256" || len(d.Digest.Hex) != 64 {
-			return fmt.Errorf("%w: digest %q", ErrCorrupt, d.Digest)
+		if err := checkDigest(d.Digest); err != nil {
+			return err
+		}
+		if isSIFLayer(d.MediaType) {
+			return ErrIsSIF
 		}
 		if !d.MediaType.IsLayer() {
 			return errors.New("not a container image but an artifact of type " + string(d.MediaType))
 		}
+		if d.Size < 0 {
+			return fmt.Errorf("%w: a layer of %d bytes", ErrCorrupt, d.Size)
+		}
 		m.Layers = append(m.Layers, Layer{Digest: d.Digest.String(), Size: d.Size})
+	}
+	return nil
+}
+
+// checkDigest accepts the one algorithm that images use (OCI image specification, "descriptor.md").
+func checkDigest(h v1.Hash) error {
+	if h.Algorithm != "sha256" || len(h.Hex) != 64 || strings.Trim(h.Hex, "0123456789abcdef") != "" {
+		return fmt.Errorf("%w: digest %q", ErrCorrupt, h)
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ const (
 	StepApps    Step = "apps"    // %appinstall
 	StepPack    Step = "pack"    // write the image
 	StepTest    Step = "test"    // %test
+	StepPush    Step = "push"    // send to a registry
 )
 
 // Planned is one step of a plan.

@@ -34,7 +34,7 @@ var order = [][]string{
 	{"network"},
 	{"launch"},
 	{"source"},
-	{"source/debian", "source/yum", "source/zypper", "source/arch", "source/busybox"},
+	{"source/debian", "source/remote", "source/yum", "source/zypper", "source/arch", "source/busybox"},
 	{"build"},
 	{"instance"},
 	{"doctor/probe"},

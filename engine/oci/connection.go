@@ -1,0 +1,77 @@
+package oci
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"carrel/internal/download"
+)
+
+// connection is a registry that has been greeted, with the right to do something with one repository.
+type connection struct {
+	ref      name.Reference
+	platform v1.Platform
+	trip     *transport.Wrapper
+	client   *http.Client
+	options  []remote.Option
+	close    func()
+}
+
+// connect greets a reference's registry (OCI distribution specification, "Determining Support") and gets a token where it
+// wants one. scope is transport.PullScope or PushScope. The caller closes the connection.
+func connect(ctx context.Context, at endpoint, scope string, platform v1.Platform, o *Options) (*connection, error) {
+	repository := at.ref.Context()
+	auth, trouble := o.Access.authenticator(repository, at.mirror)
+	c, err := greet(ctx, repository.Registry, auth, []string{repository.Scope(scope)}, o)
+	if err != nil {
+		return nil, joinTrouble(classify(err), trouble)
+	}
+	c.ref, c.platform = at.ref, platform
+	c.options = []remote.Option{
+		remote.WithContext(ctx), remote.WithTransport(c.trip), remote.WithPlatform(platform), remote.WithJobs(o.concurrency()),
+	}
+	return c, nil
+}
+
+// joinTrouble adds what was wrong with the passwords to a refusal.
+func joinTrouble(err, trouble error) error {
+	if trouble == nil || !isRefusal(err) {
+		return err
+	}
+	return fmt.Errorf("%w; %w", err, trouble)
+}
+
+// userAgent is how this program calls itself.
+const userAgent = "carrel"
+
+func greet(ctx context.Context, registry name.Registry, auth authn.Authenticator, scopes []string, o *Options) (*connection, error) {
+	base, end := o.Transport, func() {}
+	if base == nil {
+		t := download.NewTransport(o.Net)
+		base, end = t, t.CloseIdleConnections
+	}
+	trip, err := transport.NewWithContext(ctx, registry, auth, transport.NewUserAgent(download.Guard(base, o.Net), userAgent), scopes)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	wrapper, ok := trip.(*transport.Wrapper)
+	if !ok {
+		end()
+		return nil, fmt.Errorf("transport of type %T", trip)
+	}
+	return &connection{trip: wrapper, client: &http.Client{Transport: trip}, close: end}, nil
+}
+
+// blob is where a blob of the reference's repository is (OCI distribution specification, "Pulling blobs").
+func (c *connection) blob(digest string) string {
+	repository := c.ref.Context()
+	return fmt.Sprintf("%s://%s/v2/%s/blobs/%s", repository.Scheme(), repository.RegistryStr(), repository.RepositoryStr(), digest)
+}
