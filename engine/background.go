@@ -38,6 +38,8 @@ type order struct {
 	StateDir  string  `json:"state_dir"`
 	Command   string  `json:"command"`
 	NamedByUs bool    `json:"named_by_us"`
+	Guarded   bool    `json:"guarded,omitempty"`
+	Exposed   bool    `json:"exposed,omitempty"`
 }
 
 // Start starts an app in the background and returns once it runs; when it answers, its state says so (Watch, Instance).
@@ -66,7 +68,9 @@ func (e *Engine) Start(ctx context.Context, s RunSpec) (Instance, error) {
 		return Instance{}, err
 	}
 	s.Image = t.Path
+	guarded, exposed := e.guarding(s)
 	data, err := json.Marshal(order{
+		Guarded: guarded, Exposed: exposed,
 		Spec: s, Target: t, Name: taken, Dir: dir, User: e.c.User, DataDir: e.c.DataDir, CacheDir: e.c.CacheDir, StateDir: e.c.StateDir,
 		Command: e.CommandLine(s),
 	})
@@ -110,7 +114,8 @@ func Supervise(ctx context.Context, in io.Reader) error {
 	}
 	spec := instance.Spec{
 		Name: o.Name, Dir: o.Dir, Title: p.card.Title, Image: o.Target.Path, Command: o.Command, Raw: raw, Wait: o.Spec.Wait,
-		HostNetwork: p.network == launch.NetworkHost, KeepAlive: p.config.Plan.KeepAlive, Took: took,
+		StopSignal: signal, Restart: o.Spec.Restart, TimeLimit: o.Spec.TimeLimit, Limits: p.limits, Terminal: o.Spec.Terminal, Stdin: o.Spec.Stdin,
+		HostNetwork: p.network == launch.NetworkHost, Guard: o.Guarded, Exposed: o.Exposed, KeepAlive: p.config.Plan.KeepAlive, Took: took,
 		Start: func(ctx context.Context, stdin, stdout, stderr *os.File, note func(string)) (*sandbox.Container, func() error, error) {
 			c := p.config
 			c.Stdin, c.Stdout, c.Stderr, c.Note = stdin, stdout, stderr, note
@@ -130,10 +135,10 @@ func Supervise(ctx context.Context, in io.Reader) error {
 	}
 	for _, port := range o.Spec.Ports {
 		ps := instance.PortSpec{HostIP: port.HostIP, Host: port.Host, Container: port.Container, Fixed: port.Fixed}
-		for _, cp := range p.card.Ports {
-			if cp.Container == port.Container {
-				ps.Proto, ps.Path, ps.Text = cp.Proto, cp.Path, cp.Text
-			}
+		cp := p.cardPort(port.Container)
+		ps.Proto, ps.Path, ps.Text = cp.Proto, cp.Path, cp.Text
+		if port.UDP {
+			ps.Proto = "udp"
 		}
 		spec.Ports = append(spec.Ports, ps)
 	}

@@ -39,6 +39,14 @@ type Config struct {
 	// CacheLimit bounds what builds leave in the cache, in bytes; 0 for no limit.
 	CacheLimit int64
 
+	// HistoryNumber is how many apps that have ended are remembered, with their logs; 0 is DefaultHistory, negative any
+	// number. HistoryAge is how long; 0 is for ever.
+	HistoryNumber int
+	HistoryAge    time.Duration
+
+	// Guard says whether the published ports of apps are guarded, unless a RunSpec does; empty is GuardOff.
+	Guard GuardMode
+
 	// Catalog finds entries by name; nil for none.
 	Catalog Catalog
 	// Now is the clock; nil is time.Now.

@@ -156,6 +156,12 @@ func (e *Engine) CommandLine(s RunSpec) string {
 	} else if s.Isolated && len(s.Ports) == 0 {
 		args = append(args, "--net", "private")
 	}
+	switch s.Guard {
+	case GuardOn:
+		args = append(args, "--guard")
+	case GuardOff, GuardAuto:
+		args = append(args, "--guard="+string(s.Guard))
+	}
 	if s.Home != "" {
 		args = append(args, "--home", s.Home)
 	}
@@ -190,7 +196,12 @@ func (e *Engine) CommandLine(s RunSpec) string {
 // portFlag is the shortest form of -p that means a port.
 func portFlag(p Port) string {
 	c := strconv.Itoa(p.Container)
+	if p.UDP {
+		c += "/udp"
+	}
 	switch {
+	case strings.Contains(p.HostIP, ":"):
+		return "[" + p.HostIP + "]:" + strconv.Itoa(p.Host) + ":" + c
 	case p.HostIP != "":
 		return p.HostIP + ":" + strconv.Itoa(p.Host) + ":" + c
 	case p.Host == p.Container && !p.Fixed:

@@ -21,6 +21,7 @@ import (
 	"carrel/engine/instance"
 	"carrel/engine/launch"
 	"carrel/engine/network"
+	"carrel/engine/network/guard"
 	"carrel/engine/network/usernet"
 	"carrel/engine/sandbox"
 	"carrel/internal/atomicfile"
@@ -117,7 +118,7 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 	switch {
 	case s.NoNetwork:
 		o.Network = launch.NetworkNone
-	case s.Isolated || len(s.Ports) > 0:
+	case s.Isolated || len(s.Ports) > 0 || s.Guard == GuardOn:
 		o.Network = launch.NetworkPrivate
 	}
 	p.network = o.Network
@@ -198,7 +199,7 @@ func (e *Engine) identity(o *launch.Options, keeps bool) {
 
 // attached is what a container in the foreground has on the host: published ports, a user-mode network stack.
 type attached struct {
-	published []*network.Published
+	published []front
 	net       *usernet.Net
 }
 
@@ -223,7 +224,7 @@ func outgoing(ctx context.Context, link *os.File) (*usernet.Net, error) {
 }
 
 func mapping(p Port) (network.Mapping, error) {
-	m := network.Mapping{HostPort: uint16(p.Host), ContainerPort: uint16(p.Container), Wish: !p.Fixed}
+	m := network.Mapping{HostPort: uint16(p.Host), ContainerPort: uint16(p.Container), Wish: !p.Fixed, UDP: p.UDP}
 	if p.HostIP != "" {
 		ip, err := netip.ParseAddr(p.HostIP)
 		if err != nil {
@@ -235,9 +236,13 @@ func mapping(p Port) (network.Mapping, error) {
 }
 
 // dialer connects to a port of a container.
-func dialer(k *sandbox.Container, port int) network.DialFunc {
+func dialer(k *sandbox.Container, port Port) network.DialFunc {
+	dial := k.Dial
+	if port.UDP {
+		dial = k.DialUDP
+	}
 	return func(ctx context.Context) (net.Conn, error) {
-		c, err := k.Dial(ctx, port)
+		c, err := dial(ctx, port.Container)
 		if errors.Is(err, sandbox.ErrEnded) {
 			return nil, fmt.Errorf("%w: %w", net.ErrClosed, err)
 		}
@@ -272,15 +277,17 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	defer a.close()
 	started := make(chan struct{})
 	var k *sandbox.Container
-	for _, port := range s.Ports {
-		m, err := mapping(port)
-		if err != nil {
-			return 0, err
+	var keys *guard.Guard
+	if len(s.Ports) > 0 {
+		if guarded, _ := e.guarding(s); guarded {
+			keys = e.newGuard()
 		}
-		pub, err := network.Publish(ctx, m, func(ctx context.Context) (net.Conn, error) {
+	}
+	for _, port := range s.Ports {
+		pub, err := e.publish(ctx, port, p.cardPort(port.Container).Proto, keys, func(ctx context.Context) (net.Conn, error) {
 			select {
 			case <-started:
-				return dialer(k, port.Container)(ctx)
+				return dialer(k, port)(ctx)
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
@@ -319,7 +326,9 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	memory := instance.WatchMemory(k.PID())
 	var probing sync.WaitGroup
 	for i, pub := range a.published {
-		probing.Go(func() { e.probe(ctx, p, k, s, s.Ports[i].Container, pub, cb) })
+		if !s.Ports[i].UDP { // of datagrams nobody says when they begin to be answered
+			probing.Go(func() { e.probe(ctx, p, k, s, s.Ports[i], pub, cb) })
+		}
 	}
 	status, err := k.Wait()
 	inTime()
@@ -342,37 +351,6 @@ func (p *prepared) saved(note func(string)) error {
 		note(fmt.Sprintf("saved in %s: %d files changed, %d deleted", filepath.Base(p.keeper.path), c.Files, c.Deleted))
 	}
 	return err
-}
-
-// probe tells the caller when a published port answers.
-func (e *Engine) probe(ctx context.Context, p *prepared, k *sandbox.Container, s RunSpec, port int, pub *network.Published, cb RunCallbacks) {
-	if cb.Address == nil {
-		return
-	}
-	addr := Address{Host: int(pub.Addr.Port()), Container: port}
-	target := network.Target{Dial: dialer(k, port), Timeout: s.Wait}
-	for _, cp := range p.card.Ports {
-		if cp.Container == port {
-			target.Scheme, target.Path, addr.Text = cp.Proto, cp.Path, cp.Text
-		}
-	}
-	path := target.Path
-	if r := p.card.Ready; r != nil && r.Port == port {
-		target.Path = r.Path
-		if target.Timeout == 0 {
-			target.Timeout = r.Timeout
-		}
-	}
-	if target.Timeout == 0 {
-		target.Timeout = time.Minute
-	}
-	ans, err := network.Ready(ctx, target)
-	if ctx.Err() != nil {
-		return
-	}
-	addr.Proto, addr.Ready = ans.Scheme, err == nil
-	addr.URL = network.Rewrite(network.Address{Scheme: ans.Scheme, Port: uint16(port), Path: path}, pub.Addr)
-	cb.Address(addr, err)
 }
 
 // lastRunPrecision is how exactly it is known when an image was last run: one that is run over and over is not written

@@ -93,6 +93,7 @@ type Port struct {
 	Host      int    `json:"host"`              // 0: any free one
 	Container int    `json:"container"`
 	Fixed     bool   `json:"fixed,omitempty"` // a taken host port is an error; otherwise the next free one is used, and said
+	UDP       bool   `json:"udp,omitempty"`   // datagrams instead of connections
 }
 
 // Action says which of an image's scripts a run starts.
@@ -124,6 +125,9 @@ type RunSpec struct {
 	// Isolated gives the container its own network namespace even when no port is published; NoNetwork leaves it empty.
 	Isolated  bool
 	NoNetwork bool
+	// Guard says whether a gate lets only the caller's own browser to the published ports; empty: as Config.Guard says.
+	// GuardOn gives the container its own network, because only what is published there can be guarded.
+	Guard GuardMode `json:",omitempty"`
 	Writable  bool // keep what changes
 	// Leftovers says what to do, with Writable, about changes that an earlier run could not save.
 	Leftovers Leftovers

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,19 @@ func findSettings(getenv func(string) string) (settings, error) {
 	if m := getenv("CARREL_MIRROR"); m != "" {
 		s.config.Mirror = m
 	}
+	if err == nil {
+		s.config.Guard, err = findGuard(getenv("CARREL_GUARD"), s.config.Guard)
+	}
 	return s, err
+}
+
+// findGuard is the mode in which ports are guarded: the environment's, else the configuration's, else when others are here.
+func findGuard(environment string, configured engine.GuardMode) (engine.GuardMode, error) {
+	mode, err := parseGuard(environment)
+	if err != nil {
+		return mode, hinted(fmt.Errorf("CARREL_GUARD: %w", err), "set it to auto, on or off")
+	}
+	return cmp.Or(mode, configured, engine.GuardAuto), nil
 }
 
 func (a *app) newEngine() (*engine.Engine, error) {
@@ -97,7 +110,7 @@ func (a *app) newEngine() (*engine.Engine, error) {
 		DataDir: s.dirs.Data, CacheDir: s.dirs.Cache, StateDir: s.dirs.State,
 		User: s.user, Self: s.self, Version: version(),
 		Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: s.config.Insecure,
-		CacheLimit: s.config.CacheLimit, Catalog: entries{a.find},
+		CacheLimit: s.config.CacheLimit, Guard: s.config.Guard, Catalog: entries{a.find},
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"carrel/engine"
@@ -115,7 +116,7 @@ func parsePorts(texts []string) ([]engine.Port, error) {
 			return nil, &usageError{err, engine.Hint(err)}
 		}
 		for _, m := range all {
-			p := engine.Port{Host: int(m.HostPort), Container: int(m.ContainerPort), Fixed: !m.Wish}
+			p := engine.Port{Host: int(m.HostPort), Container: int(m.ContainerPort), Fixed: !m.Wish, UDP: m.UDP}
 			if m.HostIP.IsValid() {
 				p.HostIP = m.HostIP.String()
 			}
@@ -123,6 +124,15 @@ func parsePorts(texts []string) ([]engine.Port, error) {
 		}
 	}
 	return out, nil
+}
+
+// parseGuard reads what --guard was given.
+func parseGuard(text string) (engine.GuardMode, error) {
+	mode := engine.GuardMode(text)
+	if text != "" && !slices.Contains(engine.GuardModes, mode) {
+		return "", usage("write --guard, --guard=off or --guard=auto", "guard %q is not known", text)
+	}
+	return mode, nil
 }
 
 // parseEnv reads NAME=VALUE, or NAME for the value it has here.

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+
+	"carrel/engine"
 )
 
 // config is the configuration file: lines of the form "key = value", and comments that begin with #.
@@ -14,6 +17,7 @@ import (
 //	mirror              = http://…            where Debian packages come from, when a definition names no mirror
 //	insecure_registries = lab:5000, box:5000  registries that are spoken to without TLS
 //	cache_limit         = 20                  gigabytes that builds and downloads may keep; 0 for any number
+//	guard               = auto                whether a link opens apps for this user alone: auto, on or off
 //	catalog             = ~/recipes           a folder with definition files of one's own; may occur several times
 type config struct {
 	Mirror   string
@@ -21,6 +25,8 @@ type config struct {
 	Catalogs []string
 	// CacheLimit is in bytes; 0 for none.
 	CacheLimit int64
+	// Guard is empty where the file does not say.
+	Guard engine.GuardMode
 }
 
 // usualCacheLimit is how much builds and downloads may keep, in bytes, unless the file says otherwise.
@@ -67,12 +73,16 @@ func parseConfig(file, text string) (config, error) {
 				return c, hinted(fmt.Errorf("%s: line %d: cache_limit %q is not a number of gigabytes", file, number, value), "write cache_limit = 20")
 			}
 			c.CacheLimit = int64(gigabytes * 1e9)
+		case "guard":
+			if c.Guard = engine.GuardMode(value); !slices.Contains(engine.GuardModes, c.Guard) {
+				return c, hinted(fmt.Errorf("%s: line %d: guard %q is not known", file, number, value), "write guard = auto, on or off")
+			}
 		case "catalog":
 			if value != "" {
 				c.Catalogs = append(c.Catalogs, value)
 			}
 		default:
-			return c, hinted(fmt.Errorf("%s: line %d: there is no setting %q", file, number, key), "the settings are mirror, insecure_registries and catalog")
+			return c, hinted(fmt.Errorf("%s: line %d: there is no setting %q", file, number, key), "the settings are mirror, insecure_registries, cache_limit, guard and catalog")
 		}
 	}
 	return c, nil

@@ -18,7 +18,7 @@ import (
 // launchFlags are the options of run, exec and shell.
 type launchFlags struct {
 	binds, ports, env []string
-	net               string
+	net, guard        string
 	safe, fresh       bool
 	detach, noWait    bool
 	spec              engine.RunSpec
@@ -34,6 +34,8 @@ func (l *launchFlags) register(f *pflag.FlagSet) {
 	f.BoolVarP(&l.spec.Writable, "writable", "w", false, "keep what changes inside: it is saved in the image when the app stops")
 	f.StringVar((*string)(&l.spec.Leftovers), "leftovers", "", "`WHAT` to do with changes that a killed run could not save: keep or discard")
 	f.StringVar(&l.net, "net", "", "`KIND` of network: host (as it is without), private or none")
+	f.StringVar(&l.guard, "guard", "", "open ports to this user alone, by a link: `WHEN` is on, off or auto (when others use this computer)")
+	f.Lookup("guard").NoOptDefVal = string(engine.GuardOn)
 	f.BoolVarP(&l.spec.CleanEnv, "cleanenv", "e", false, "pass no variables on")
 	f.BoolVarP(&l.spec.Contain, "contain", "c", false, "own /dev, /tmp and home, without the current folder")
 	f.BoolVar(&l.spec.NoHome, "no-home", false, "without the home folder")
@@ -78,6 +80,13 @@ func (a *app) complete(l *launchFlags) (engine.RunSpec, error) {
 		spec.NoNetwork = true
 	default:
 		return spec, usage("the kinds are host, private and none", "network %q is not known", l.net)
+	}
+	if spec.Guard, err = parseGuard(l.guard); err != nil {
+		return spec, err
+	}
+	if l.net == "host" && spec.Guard == engine.GuardOn {
+		return spec, usage("leave out --net host: the app then gets a network of its own, of which its ports are published here",
+			"--guard cannot stand in front of an app in this computer's own network, which listens there itself")
 	}
 	if l.net == "host" && len(spec.Ports) > 0 {
 		return spec, usage("leave out one of them", "-p publishes ports of a private network, and --net host asks for none")
@@ -228,6 +237,11 @@ func (a *app) announce(addr engine.Address, err error) {
 		return
 	}
 	if err != nil {
+		var other *engine.OtherPortError
+		if errors.As(err, &other) {
+			a.say("%s; %s", err, other.Hint())
+			return
+		}
 		a.say("port %d does not answer: %s", addr.Container, lines(err.Error()))
 		return
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"carrel/engine/network"
+	"carrel/engine/network/guard"
 	"carrel/engine/network/netns"
 )
 
@@ -50,6 +51,7 @@ type ports struct {
 	printed map[uint16]network.Address
 	// answered: it has been ready.
 	answered bool
+	told     map[string]bool // remarks that are made once
 }
 
 // port is one of them.
@@ -57,19 +59,23 @@ type port struct {
 	spec      PortSpec
 	declared  bool
 	published *network.Published // nil in the host's network
+	gate      *guard.Port        // in front of it, with Spec.Guard
 	addr      netip.AddrPort     // where it is reached on the host
 	listening bool
 	since     time.Time // it was first seen listening
 	listed    bool      // an undeclared one that is shown
 	proto     string    // found out
 	ready     bool
+	answered  time.Time         // since when it is ready
+	standIn   *port             // answers for this one, which nothing listens on
 	failure   *network.NotReady // the last probe's
 	endProbe  context.CancelFunc
 }
 
 func newPorts(s *supervisor) *ports {
-	p := &ports{s: s, began: time.Now(), first: firstEphemeral(), nudge: make(chan struct{}, 1), printed: map[uint16]network.Address{}}
+	p := &ports{s: s, began: time.Now(), first: firstEphemeral(), nudge: make(chan struct{}, 1), printed: map[uint16]network.Address{}, told: map[string]bool{}}
 	p.scanTill.Store(p.began.Add(24 * time.Hour).UnixNano())
+	s.guarded.Store(p)
 	return p
 }
 
@@ -122,7 +128,7 @@ var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 // publish opens a port on the host. Where the wished number is not to be had, and not asked for by all means, another one
 // is taken and remarked.
 func (p *ports) publish(ctx context.Context, q *port) error {
-	m := network.Mapping{HostPort: uint16(q.spec.Host), ContainerPort: uint16(q.spec.Container)}
+	m := network.Mapping{HostPort: uint16(q.spec.Host), ContainerPort: uint16(q.spec.Container), UDP: q.udp()}
 	if q.spec.HostIP != "" {
 		ip, err := netip.ParseAddr(q.spec.HostIP)
 		if err != nil {
@@ -130,21 +136,29 @@ func (p *ports) publish(ctx context.Context, q *port) error {
 		}
 		m.HostIP = ip
 	}
-	dial := func(ctx context.Context) (net.Conn, error) { return p.s.dial(ctx, q.spec.Container) }
-	published, err := network.Publish(ctx, m, dial)
+	dial := func(ctx context.Context) (net.Conn, error) { return p.dial(ctx, q) }
+	var o network.Options
+	if p.s.guard != nil && !m.UDP {
+		q.gate = p.s.guard.Port(q.spec.Proto)
+		o.Gate = q.gate
+	}
+	published, err := network.PublishWith(ctx, m, o, dial)
 	var taken *network.PortTaken
 	var forbidden *network.PortForbidden
 	if err != nil && !q.spec.Fixed && (errors.As(err, &taken) || errors.As(err, &forbidden)) {
 		refusal := err
 		m.Wish = true
-		if published, err = network.Publish(ctx, m, dial); err == nil && q.declared {
+		if published, err = network.PublishWith(ctx, m, o, dial); err == nil && q.declared {
 			p.s.log.Remark(fmt.Sprintf("%v; published on port %d instead", refusal, published.Addr.Port()))
 		}
 	}
 	if err != nil {
-		return err
+		return p.s.nameHolder(err)
 	}
 	q.published, q.addr = published, published.Addr
+	if q.gate != nil {
+		q.gate.Published(published.Addr.Port())
+	}
 	return nil
 }
 
@@ -213,12 +227,12 @@ func (p *ports) poke() {
 // starting, seldom afterwards.
 func (p *ports) watch(ctx context.Context, init int) {
 	defer p.probes.Wait()
-	const first, later, factor = 20 * time.Millisecond, 250 * time.Millisecond, 1.3
+	const later = 250 * time.Millisecond
 	idle := 5 * time.Second
 	if p.s.spec.HostNetwork {
 		idle *= 2 // everybody's sockets are in one table there
 	}
-	pause := first
+	var pause time.Duration
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	settled := false
@@ -229,7 +243,6 @@ func (p *ports) watch(ctx context.Context, init int) {
 		case <-timer.C:
 			p.look(ctx, init)
 			p.s.remarkMainEnded()
-			pause = min(time.Duration(float64(pause)*factor), later)
 		case <-p.nudge:
 			if !settled {
 				p.look(ctx, init) // a printed address is a sign that something listens
@@ -239,10 +252,9 @@ func (p *ports) watch(ctx context.Context, init int) {
 		if settled = p.show(); settled && !before {
 			debug.FreeOSMemory() // what the start needed is not needed again
 		}
+		pause = network.Pause(time.Since(p.began)) // soon after the start often, to find what listens as soon as it does
 		if settled {
 			pause = idle
-		} else if pause > later {
-			pause = first
 		}
 		timer.Reset(pause)
 	}
@@ -262,12 +274,15 @@ func (p *ports) look(ctx context.Context, init int) {
 		if old, again := there[number]; !again || !old.Addr.IsUnspecified() && (l.Addr.IsUnspecified() || l.Addr.IsLoopback()) {
 			there[number] = l
 		}
-		if !slices.ContainsFunc(p.all, func(q *port) bool { return q.spec.Container == number }) && len(p.all) < len(p.s.spec.Ports)+4*maxFound {
+		if !slices.ContainsFunc(p.all, func(q *port) bool { return q.spec.Container == number && !q.udp() }) && len(p.all) < len(p.s.spec.Ports)+4*maxFound {
 			p.all = append(p.all, &port{spec: PortSpec{Host: number, Container: number}})
 		}
 	}
 	var begun []*port
 	for _, q := range p.all {
+		if q.udp() {
+			continue // nobody says when such a port begins to answer
+		}
 		l, listening := there[q.spec.Container]
 		switch {
 		case listening && !q.listening:
@@ -346,7 +361,7 @@ func (p *ports) begin(ctx context.Context, q *port) {
 			fresh := &port{spec: q.spec}
 			if err = p.publish(ctx, fresh); err == nil {
 				p.mu.Lock()
-				q.published, q.addr = fresh.published, fresh.addr
+				q.published, q.gate, q.addr = fresh.published, fresh.gate, fresh.addr
 				p.mu.Unlock()
 			}
 		}
@@ -372,11 +387,16 @@ func (p *ports) begin(ctx context.Context, q *port) {
 // show brings the state up to date and tells whether nothing is to be expected soon.
 func (p *ports) show() (settled bool) {
 	p.mu.Lock()
+	p.findStandIns(time.Now())
 	addresses := p.addresses()
 	v := p.judge(time.Now())
+	remarks := p.remarks()
 	firstReady := v.state == StateReady && !p.answered
 	p.answered = p.answered || firstReady
 	p.mu.Unlock()
+	for _, text := range remarks {
+		p.s.log.Remark(text)
+	}
 	var took time.Duration
 	p.s.update(func(r *record) {
 		if r.State == StateStopping || !r.State.Live() {
@@ -395,7 +415,7 @@ func (p *ports) show() (settled bool) {
 	if firstReady {
 		p.scanTill.Store(time.Now().Add(scanAfter).UnixNano())
 		i := slices.IndexFunc(addresses, func(a Address) bool { return a.Ready })
-		p.s.log.Remark(fmt.Sprintf("ready after %s: %s", took.Round(10*time.Millisecond), addresses[i].URL))
+		p.s.log.Remark(fmt.Sprintf("ready after %s: %s", took.Round(10*time.Millisecond), guard.Clean(addresses[i].URL)))
 	}
 	return v.settled
 }
@@ -420,10 +440,13 @@ func (p *ports) judge(now time.Time) (v verdict) {
 	var failed, trying, ready *port
 	listened, complete := false, true
 	for _, q := range p.all {
+		if q.udp() {
+			continue
+		}
 		listened = listened || !q.since.IsZero()
-		complete = complete && (q.ready || !q.declared)
+		complete = complete && (q.ready || !q.declared || q.standIn != nil)
 		switch {
-		case q.ready && (must == 0 || must == q.spec.Container || over):
+		case q.ready && (must == 0 || must == q.spec.Container || over || p.instead(must, q, now)):
 			ready = q
 		case !q.listening || !q.declared && !q.listed:
 		case q.failure != nil && (failed == nil || q.declared && !failed.declared):
@@ -454,8 +477,8 @@ func (p *ports) judge(now time.Time) (v verdict) {
 		return verdict{state: StateUnhealthy, problem: "it answered before, but nothing listens any more", hint: "its log tells why"}
 	}
 	v = verdict{state: StateRunning}
-	if len(spec.Ports) > 0 {
-		v.problem = fmt.Sprintf("nothing listens on port %d, which it was expected to serve", spec.Ports[0].Container)
+	if i := slices.IndexFunc(spec.Ports, func(s PortSpec) bool { return s.Proto != protoUDP }); i >= 0 {
+		v.problem = fmt.Sprintf("nothing listens on port %d, which it was expected to serve", spec.Ports[i].Container)
 		v.hint = "the app may still be starting, or serve nothing; its log tells"
 	}
 	return v
@@ -465,18 +488,28 @@ func (p *ports) judge(now time.Time) (v verdict) {
 func (p *ports) addresses() []Address {
 	var list []Address
 	for _, q := range p.all {
-		shown := q.declared && (q.listening || !p.s.spec.HostNetwork) || q.listed && q.listening && q.addr.IsValid()
+		shown := q.declared && (q.listening || !p.s.spec.HostNetwork) || q.listed && q.listening && q.addr.IsValid() && !p.standsIn(q)
 		if !shown {
 			continue
 		}
-		a, printed := p.printed[uint16(q.spec.Container)]
-		list = append(list, Address{
-			URL: q.url(a), Host: int(q.addr.Port()), Container: q.spec.Container, Text: q.spec.Text, Ready: q.ready,
-			Proto: cmp.Or(q.proto, q.spec.Proto),
-		})
-		if printed && list[len(list)-1].Proto == "" {
-			list[len(list)-1].Proto = a.Scheme
+		served := q // what answers there
+		if q.standIn != nil {
+			served = q.standIn
 		}
+		a, printed := p.printed[uint16(served.spec.Container)]
+		shownAs := *q
+		shownAs.proto = served.proto
+		address := Address{
+			URL: shownAs.url(a), Host: int(q.addr.Port()), Container: q.spec.Container, Text: q.spec.Text, Ready: served.ready,
+			Proto: cmp.Or(served.proto, q.spec.Proto),
+		}
+		if printed && address.Proto == "" {
+			address.Proto = a.Scheme
+		}
+		if q.gate != nil && (address.Proto == "" || address.Proto == "http") {
+			address.URL, address.Guarded = p.s.guard.Link(address.URL), true
+		}
+		list = append(list, address)
 	}
 	return list
 }

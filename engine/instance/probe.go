@@ -58,7 +58,8 @@ func (p *ports) probe(ctx context.Context, q *port, at netip.AddrPort) {
 			}
 			p.mu.Lock()
 			if ctx.Err() == nil {
-				q.ready, q.proto, q.failure = true, a.Scheme, nil
+				q.ready, q.proto, q.failure, q.answered = true, a.Scheme, nil, time.Now()
+				q.speaks(a.Scheme)
 			}
 			p.mu.Unlock()
 			p.poke()
@@ -68,6 +69,9 @@ func (p *ports) probe(ctx context.Context, q *port, at netip.AddrPort) {
 		if errors.As(err, &late) && late.State != network.NothingListens {
 			p.mu.Lock()
 			q.failure = late
+			if late.State == network.AnswersErrors {
+				q.speaks(cmp.Or(q.spec.Proto, "http"))
+			}
 			p.mu.Unlock()
 			p.poke()
 		}

@@ -26,7 +26,7 @@ type PortSpec struct {
 	Host      int    // 0: any free one
 	Container int
 	Fixed     bool   // a taken host port is an error; otherwise the next free one is used, and remarked
-	Proto     string // http, https, tcp; empty: found out
+	Proto     string // http, https, tcp, udp; empty: TCP, the rest is found out
 	Path      string // of the page to open, over HTTP
 	Text      string // "Notebook"
 }
@@ -69,6 +69,9 @@ type Spec struct {
 	// HostNetwork: the container shares the host's network. Ports are then looked for among its processes' sockets, and
 	// shown as they are; otherwise each is published.
 	HostNetwork bool
+	// Guard puts a gate in front of published ports, which lets only this user in; see package guard. Exposed says that other
+	// people use this machine: what is open to them is then remarked.
+	Guard, Exposed bool
 
 	StopSignal syscall.Signal // 0: SIGTERM
 	Grace      time.Duration  // 0: DefaultGrace

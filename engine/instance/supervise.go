@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"carrel/engine/instance/logfile"
+	"carrel/engine/network/guard"
 	"carrel/engine/sandbox"
 )
 
@@ -44,7 +45,9 @@ type supervisor struct {
 	outputs   []*os.File // read ends of the app's streams, while it runs
 	ports     *ports
 	console   console
-	mainEnded bool // remarked; only used by ports.watch
+	guard     *guard.Guard          // with Spec.Guard; the same for all attempts, so that a browser's cookie stays good
+	guarded   atomic.Pointer[ports] // those whose links are shown now
+	mainEnded bool                  // remarked; only used by ports.watch
 
 	// overtime tells that the time of the whole instance is over; nil: it may run for ever.
 	overtime <-chan time.Time
@@ -66,6 +69,7 @@ func Run(ctx context.Context, spec Spec) (status int, err error) {
 	}
 	lean()
 	s := &supervisor{spec: spec, stops: make(chan time.Duration), kills: make(chan struct{}), final: make(chan struct{})}
+	s.guard = s.newGuard()
 	status, err = s.run(ctx)
 	if err != nil {
 		spec.Took(err) // unless it has been told already that the app runs

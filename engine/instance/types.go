@@ -44,6 +44,8 @@ type Address struct {
 	Proto     string `json:"proto"`          // http, https, tcp; empty as long as it is not known
 	Text      string `json:"text,omitempty"` // "Notebook"
 	Ready     bool   `json:"ready"`
+	// Guarded: the URL has a code that opens the app in one browser; then there is a new one.
+	Guarded bool `json:"guarded,omitempty"`
 }
 
 // Bind is a file or folder of the host that the container sees; kept to be shown.

@@ -22,6 +22,9 @@ type PortTaken struct {
 	// is another user's.
 	PID     int
 	Command string
+	// App is the name of an app of this user's that the process looks after; empty where it is something else. Whoever knows
+	// the apps fills it in.
+	App string
 	// UID is the user who listens, or -1.
 	UID int
 	// Free is a port at the same address that was free a moment ago; 0 for none.
@@ -32,6 +35,8 @@ type PortTaken struct {
 func (e *PortTaken) Error() string {
 	text := fmt.Sprintf("publish port %s: taken", e.Addr)
 	switch {
+	case e.App != "":
+		text += " by the app " + e.App
 	case e.PID != 0 && e.Command != "":
 		text += fmt.Sprintf(" by %s (process %d)", e.Command, e.PID)
 	case e.UID >= 0 && e.UID != os.Getuid():

@@ -17,8 +17,8 @@ const (
 
 // Config of a Guard.
 type Config struct {
-	// Name of the app, for the command that gives a new link; empty where there is no such command.
-	Name string
+	// Name gives the app's name, for the command that gives a new link; nil where there is no such command.
+	Name func() string
 	// UID is whose app it is.
 	UID uint32
 	// Lasting links are good for any number of browsers. Otherwise a link is good for one, and Changed is called then,

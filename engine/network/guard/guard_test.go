@@ -100,7 +100,7 @@ func TestLink(t *testing.T) {
 	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s cookies %q", r.RequestURI, r.Header["Cookie"])
 	})
-	s := protect(t, addr, "http", guard.Config{Name: "jupyter"})
+	s := protect(t, addr, "http", guard.Config{Name: func() string { return "jupyter" }})
 	stranger := client()
 	for _, address := range []string{s.url, s.url + "/lab?token=x", s.url + "/?carrel=", s.url + "/?carrel=AAAAAAAAAAAAAAAAAAAAAAAAAA"} {
 		status, body := get(t, stranger, address)
@@ -520,7 +520,7 @@ func TestBrowser(t *testing.T) {
 			fmt.Fprint(w, "<title>The app</title><p>hello")
 		}
 	})
-	s := protect(t, addr, "http", guard.Config{Name: "stats"})
+	s := protect(t, addr, "http", guard.Config{Name: func() string { return "stats" }})
 	b, err := browser.Start(t.Context(), browser.Options{})
 	if errors.Is(err, browser.ErrMissing) {
 		t.Skip(err)

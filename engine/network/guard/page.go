@@ -10,8 +10,8 @@ import (
 // words are what is said to whom is not let in.
 func (g *Guard) words(why refusal, host string) (title, text string) {
 	again := "Use the link that the program printed when it started the app."
-	if g.config.Name != "" {
-		again = "For a new link type, as the person who started it:\n\n    carrel open " + g.config.Name
+	if g.config.Name != nil {
+		again = "For a new link type, as the person who started it:\n\n    carrel open " + g.config.Name()
 	}
 	switch why {
 	case wrongCode:
