@@ -72,7 +72,12 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 		return ImageInfo{}, err
 	}
 	defer cleanup()
-	if _, err := os.Lstat(spec.Target); err == nil && !spec.Force && !spec.Update {
+	if err := e.locking(s, &spec); err != nil {
+		return ImageInfo{}, err
+	}
+	if _, err := os.Lstat(spec.Target); err == nil && !spec.Force && e.own(s, spec.Target) {
+		spec.Force = true
+	} else if err == nil && !spec.Force && !spec.Update {
 		return ImageInfo{}, fmt.Errorf("build %s: %w", spec.Target, ErrExists)
 	}
 	if isFile(s) {
@@ -107,7 +112,10 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 		return ImageInfo{}, err
 	}
 	err = e.setRecord(res.Path, func(r *record) {
-		r.Catalog, r.Hash, r.From = "", "", ""
+		r.Catalog, r.Hash, r.From, r.Definition, r.State = "", "", "", "", ""
+		if path := e.expand(s.Definition); isDefinition(path) {
+			r.Definition, r.State = path, fileState(res.Path)
+		}
 		if entry != nil {
 			r.Catalog, r.Hash = entry.Name, e.entryHash(*entry)
 		}
@@ -118,7 +126,12 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 	if err != nil {
 		return ImageInfo{}, err
 	}
-	return e.describe(res.Path)
+	if err := e.writeLock(s, res.Lock); err != nil {
+		return ImageInfo{}, err
+	}
+	info, err := e.describe(res.Path)
+	info.Unchanged = res.Unchanged
+	return info, err
 }
 
 // tail keeps the last lines of output of the current step.

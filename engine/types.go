@@ -44,6 +44,8 @@ type ImageInfo struct {
 	InStore  bool      `json:"in_store,omitempty"` // lies in Carrel's own folder
 	Problem  string    `json:"problem,omitempty"`  // why it cannot be used: truncated, foreign architecture …
 	UsedByID []string  `json:"used_by,omitempty"`  // names of running apps
+	// Unchanged: a build had nothing to do, because the image was already what would have been made.
+	Unchanged bool `json:"unchanged,omitempty"`
 }
 
 // BuildSpec asks for an image to be built.
@@ -55,8 +57,11 @@ type BuildSpec struct {
 	Target    string
 	BuildArgs map[string]string
 	Force     bool // replace an existing target without being asked
-	Sandbox   bool // write a folder instead of a file
-	NoTest    bool
+	// ReplaceOwn replaces a target that was built of the same definition file, in the same place, and has not been changed
+	// since; other targets still need Force.
+	ReplaceOwn bool
+	Sandbox    bool // write a folder instead of a file
+	NoTest     bool
 	// Platform is for which an image of a registry is fetched, "OS/ARCH[/VARIANT]"; empty: this computer's.
 	Platform string
 	// Compression of the SquashFS: "zstd" (default), "gzip", "none"; Level 0 is the default of the compressor.
@@ -76,8 +81,10 @@ type BuildSpec struct {
 	Binds []Bind
 	// Reproducible makes the same bytes of the same inputs: no time in the image is later than Time.
 	Reproducible bool
-	// Time is the build's time (SOURCE_DATE_EPOCH); zero is now.
+	// Time is the build's time (SOURCE_DATE_EPOCH); zero is now, or with Reproducible the lock's, or the beginning of 1980.
 	Time time.Time
+	// Lock writes what was used into LockFile(Definition); Locked uses what that names, or fails.
+	Lock, Locked bool
 }
 
 // Bind makes a file or folder of the host visible in the container.
@@ -127,8 +134,8 @@ type RunSpec struct {
 	NoNetwork bool
 	// Guard says whether a gate lets only the caller's own browser to the published ports; empty: as Config.Guard says.
 	// GuardOn gives the container its own network, because only what is published there can be guarded.
-	Guard GuardMode `json:",omitempty"`
-	Writable  bool // keep what changes
+	Guard    GuardMode `json:",omitempty"`
+	Writable bool      // keep what changes
 	// Leftovers says what to do, with Writable, about changes that an earlier run could not save.
 	Leftovers Leftovers
 	Root      bool // be root inside (--fakeroot)

@@ -24,7 +24,11 @@ func (a *app) buildCommand() *cobra.Command {
 		GroupID: groupImages,
 		Long: `IMAGE is the file to write. Without it the image is kept among Carrel's own, under
 the name of what it was built from. A build that fails, or is stopped by Ctrl+C,
-leaves no image behind.`,
+leaves no image behind, and an older one as it was.
+
+An image that was built here of the same definition file is brought up to date;
+when nothing has changed, nothing is done. Any other file is replaced with --force
+only. All of definition files: docs/definition-files.md`,
 		Example: "  carrel build nginx-basic.img Singularity\n  carrel build nginx-basic\n  carrel build alpine.sif docker://alpine\n  carrel build --sandbox folder/ image.sif\n  carrel build --format docker-archive app.tar app.sif",
 		Args:    between(1, 2, "DEFINITION"),
 	}
@@ -40,6 +44,8 @@ leaves no image behind.`,
 	f.StringSliceVar(&spec.Sections, "section", nil, "carry out only these sections, as `NAME[,NAME…]`")
 	f.StringArrayVarP(&binds, "bind", "B", nil, "show a folder or file to the sections, as `SRC[:DEST[:ro]]`")
 	f.BoolVar(&spec.Reproducible, "reproducible", false, "the same bytes of the same inputs (see SOURCE_DATE_EPOCH)")
+	f.BoolVar(&spec.Lock, "lock", false, "write what was used to DEFINITION.lock")
+	f.BoolVar(&spec.Locked, "locked", false, "use what DEFINITION.lock names, or fail")
 	f.StringVar(&spec.Compression, "compression", "zstd", "zstd, gzip (read by everything since 2010) or none, as `KIND`")
 	f.IntVar(&spec.Level, "level", 0, "`LEVEL` of the compression; 0 is its usual one")
 	f.StringVar(&spec.LogFile, "log", "", "also keep the whole log in `FILE`")
@@ -90,12 +96,13 @@ leaves no image behind.`,
 		if err := a.consent(cmd.Context(), spec.Definition); err != nil {
 			return err
 		}
+		spec.ReplaceOwn = true
 		progress := a.newSteps()
 		info, err := e.Convert(cmd.Context(), spec, form, progress.sink())
 		progress.close()
 		if err != nil {
 			if errors.Is(err, engine.ErrExists) && engine.Hint(err) == "" {
-				return hinted(err, "add --force to replace it")
+				return hinted(err, "it was not built here of this definition, or has been changed since: add --force to replace it")
 			}
 			if be, ok := errors.AsType[*engine.BuildError](err); ok && be.Log != "" && engine.Hint(err) == "" {
 				return hinted(err, "the whole log is in "+be.Log)
@@ -111,8 +118,10 @@ leaves no image behind.`,
 		} else {
 			name = spec.Target
 		}
-		switch form {
-		case engine.FormatOCI, engine.FormatDockerArchive:
+		switch {
+		case info.Unchanged:
+			a.say("%s is up to date (%s); run it: carrel run %s", tilde(info.Path, a.home()), bytes(info.Size), quote(name))
+		case form == engine.FormatOCI, form == engine.FormatDockerArchive:
 			a.say("built %s (%s)", tilde(info.Path, a.home()), bytes(info.Size))
 		default:
 			a.say("built %s (%s); run it: carrel run %s", tilde(info.Path, a.home()), bytes(info.Size), quote(name))

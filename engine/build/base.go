@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -36,6 +37,8 @@ type base struct {
 	labels    map[string]string // of an image that is built upon
 	metadata  image.Metadata    // all that such an image says, when it is streamed
 	reference string            // what was asked for, and with a digest what was got
+	digest    string            // names the contents on every computer, where that is known
+	archives  []debian.Archive
 }
 
 // UnsupportedError is a Bootstrap agent that this program does not have.
@@ -158,9 +161,19 @@ func (b *builder) fetchDebian(ctx context.Context, def *definition.Stage) (base,
 		Events: b.debianEvent,
 	}
 	spec := debian.Spec{Suite: suite, MirrorURL: h.Get("MirrorURL"), Include: strings.FieldsFunc(h.Get("Include"), func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })}
+	if b.spec.Reproducible {
+		spec.SourceDate = b.spec.Time
+	}
 	prep, err := debian.Prepare(ctx, opts, spec)
 	if err != nil {
 		return base{}, err
+	}
+	if b.spec.Lock {
+		list, err := prep.Packages(ctx)
+		if err != nil {
+			return base{}, err
+		}
+		b.debs = append(b.debs, list...)
 	}
 	fill := func(ctx context.Context, dir string) (string, error) {
 		tmp, err := b.tmpFolder(b.dir)
@@ -173,7 +186,7 @@ func (b *builder) fetchDebian(ctx context.Context, def *definition.Stage) (base,
 		}
 		return fmt.Sprintf("%s, %d packages", suite, len(rep.Packages)), nil
 	}
-	return base{key: "debian " + prep.Key(), describe: suite, fill: fill, reference: "debootstrap " + suite}, nil
+	return base{key: "debian " + prep.Key(), describe: suite, fill: fill, reference: "debootstrap " + suite, archives: prep.Archives()}, nil
 }
 
 // debianEvent turns a bootstrap's progress into ours.
@@ -208,6 +221,9 @@ func (b *builder) fetchOCI(ctx context.Context, def *definition.Stage) (base, er
 			from = strings.TrimSuffix(r, "/") + "/" + strings.TrimPrefix(def.Header.Get("Namespace")+"/", "/") + from
 		}
 		ref = "docker://" + strings.TrimPrefix(from, "//")
+		if pin := b.pin(slices.Index(b.file.Stages, def)); pin != nil && strings.HasPrefix(pin.Digest, "sha256:") {
+			ref = atDigest(ref, pin.Digest)
+		}
 	}
 	opts := oci.Options{
 		Access: b.spec.Registries, Platform: b.spec.Platform, CacheDir: filepath.Join(b.spec.Cache, kindOCI),
@@ -221,6 +237,15 @@ func (b *builder) fetchOCI(ctx context.Context, def *definition.Stage) (base, er
 	out := b.ociBase(m)
 	out.describe = from
 	return out, nil
+}
+
+// atDigest is a reference to exactly one image, whatever its name stands for today.
+func atDigest(ref, digest string) string {
+	name, _, _ := strings.Cut(ref, "@")
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		name = name[:i]
+	}
+	return name + "@" + digest
 }
 
 // ociBase is the base that an OCI image makes.
@@ -238,7 +263,7 @@ func (b *builder) ociBase(m *oci.Image) base {
 		return m.Ref, errors.Join(err, cerr)
 	}
 	return base{
-		key: "oci " + m.Digest + " " + m.Platform, describe: m.Ref, fill: fill, source: m, reference: m.Ref + "@" + m.Digest,
+		key: "oci " + m.Digest + " " + m.Platform, describe: m.Ref, fill: fill, source: m, reference: m.Ref + "@" + m.Digest, digest: m.Digest,
 		config: &m.Config, ociJSON: m.Config.JSON, arch: m.Arch(), labels: m.Config.Labels,
 	}
 }
@@ -271,7 +296,11 @@ func (b *builder) fetchLocal(ctx context.Context, def *definition.Stage) (base, 
 	if err != nil {
 		return base{}, err
 	}
-	return b.imageBase(from, "local "+state)
+	out, err := b.imageBase(from, "local "+state)
+	if err == nil && out.digest == "" {
+		out.digest, err = b.contentDigest(ctx, from)
+	}
+	return out, err
 }
 
 // imageBase is the base that an image at a path makes. The key names its contents.

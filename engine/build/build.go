@@ -13,6 +13,8 @@ import (
 	"carrel/engine/definition"
 	"carrel/engine/image"
 	"carrel/engine/progress"
+	"carrel/engine/sif"
+	"carrel/engine/source/debian"
 )
 
 // ErrExists: the target exists and Force was not given.
@@ -31,7 +33,10 @@ type builder struct {
 	stages map[string]*stage
 	// inputs are digests of all that the image is made of so far.
 	inputs    []string
-	used      []used   // bases, for the provenance
+	used      []used // bases, for the provenance
+	files     []usedFile
+	installed []usedPackage // nil where it is not known before packing
+	debs      []debian.InstalledPackage
 	resume    *entry   // the kept tree of a failed build
 	force     []string // variables of the section that runs
 	at        trace    // the command it is at
@@ -40,14 +45,6 @@ type builder struct {
 	throwAway bool     // containers do not write to the tree itself
 	fetched   *downloads
 	releases  []func() // called at the end, last first
-}
-
-// used is a base, for the provenance.
-type used struct {
-	Stage string `json:"stage,omitempty"`
-	Agent string `json:"agent"`
-	From  string `json:"from,omitempty"` // as resolved, with a digest where there is one
-	Key   string `json:"key"`            // names the contents
 }
 
 // stage is a stage of the definition being built.
@@ -121,32 +118,49 @@ func Run(ctx context.Context, spec Spec, sink progress.Sink) (Result, error) {
 		}
 		last, err = b.stage(ctx, i, def)
 		if errors.Is(err, errUnchanged) {
-			return b.upToDate(last)
+			return b.upToDate(ctx, last)
 		}
 		if err != nil {
 			return Result{}, b.failed(ctx, last, err)
 		}
 	}
+	if err := b.complete(ctx, last); err != nil {
+		return Result{}, b.fail(progress.StepPack, err)
+	}
 	size, err := b.pack(ctx, last)
 	if err != nil {
 		return Result{}, err
+	}
+	lock, err := b.lock(ctx)
+	if err != nil {
+		return Result{}, b.fail(progress.StepPack, fmt.Errorf("the image is complete, but what it was made of cannot be written down: %w", err))
 	}
 	if err := b.forget(); err != nil {
 		b.sink.Notice(progress.StepPack, "the kept tree of the build that failed before cannot be removed: "+err.Error())
 	}
 	b.keepLimit()
-	return Result{Path: spec.Target, Size: size, Base: last.base.describe}, nil
+	return Result{Path: spec.Target, Size: size, Base: last.base.describe, Lock: lock}, nil
 }
 
 // upToDate is the result of a build that was not necessary.
-func (b *builder) upToDate(s *stage) (Result, error) {
+func (b *builder) upToDate(ctx context.Context, s *stage) (Result, error) {
 	st, err := os.Stat(b.spec.Target)
 	if err != nil {
 		return Result{}, err
 	}
 	b.sink.Notice(progress.StepPack, "nothing has changed since the image was built: it stays as it is")
 	b.keepLimit()
-	return Result{Path: b.spec.Target, Size: st.Size(), Base: s.base.describe, Unchanged: true}, nil
+	if m, err := sif.Open(b.spec.Target); err == nil {
+		if p, err := ReadProvenance(m); err == nil {
+			b.installed = p.Packages
+		}
+		m.Close()
+	}
+	lock, err := b.lock(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Path: b.spec.Target, Size: st.Size(), Base: s.base.describe, Unchanged: true, Lock: lock}, nil
 }
 
 // wants tells whether a section is to be carried out.
@@ -168,6 +182,10 @@ func (b *builder) read() error {
 		return b.fail(progress.StepRead, err)
 	}
 	b.file = f
+	if err := b.checkLock(); err != nil {
+		b.start(progress.StepRead, b.spec.Name)
+		return b.fail(progress.StepRead, err)
+	}
 	b.plan()
 	b.start(progress.StepRead, filepath.Base(b.spec.Name))
 	for _, w := range f.Warnings {
@@ -258,9 +276,16 @@ func (b *builder) prepare(ctx context.Context, s *stage) error {
 		s.base, err = b.fetch(ctx, s.def)
 	}
 	if err != nil {
+		return b.gone(s.index, err)
+	}
+	now := used{
+		Stage: s.def.Name, Agent: strings.ToLower(s.def.Header.Get("Bootstrap")), From: s.base.reference, Key: s.base.key,
+		Digest: s.base.digest, Archives: s.base.archives,
+	}
+	if err := b.checkBase(s.index, now); err != nil {
 		return err
 	}
-	b.used = append(b.used, used{Stage: s.def.Name, Agent: strings.ToLower(s.def.Header.Get("Bootstrap")), From: s.base.reference, Key: s.base.key})
+	b.used = append(b.used, now)
 	if b.streams(s) {
 		return b.stream(s)
 	}
@@ -310,6 +335,11 @@ func (b *builder) contents(ctx context.Context, s *stage) error {
 	}
 	if err := b.copyFiles(ctx, s, false); err != nil {
 		return err
+	}
+	if s.last {
+		if err := b.checkFiles(); err != nil {
+			return b.fail(progress.StepFiles, err)
+		}
 	}
 	return b.install(ctx, s)
 }

@@ -43,5 +43,8 @@ func (b *builder) fetchElsewhere(ctx context.Context, def *definition.Stage) (ba
 	}
 	out, err := b.imageBase(path, "file "+f.Digest)
 	out.describe, out.reference = f.Name, f.Ref+"@"+f.Digest
+	if out.digest == "" {
+		out.digest = f.Digest
+	}
 	return out, err
 }

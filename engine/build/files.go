@@ -91,6 +91,9 @@ func (b *builder) copyOne(ctx context.Context, s *stage, f definition.FileCopy) 
 		return err
 	}
 	c := copier{ctx: ctx, sink: u, follow: f.From == ""}
+	if f.From == "" { // what is in a stage is known by what that was made of
+		c.sink = hashing{u, b, s.def.Name}
+	}
 	into := strings.HasSuffix(dst, "/") || len(from) > 1 || isDirInside(s.root, dst)
 	for _, p := range from {
 		to := dst

@@ -40,6 +40,9 @@ func (b *builder) layerKey(s *stage, d *treeDigest) string {
 	for _, sec := range b.executed(s.def) {
 		texts = append(texts, sec.name, sec.Args, sec.Body)
 	}
+	if b.spec.Reproducible { // sections see it
+		texts = append(texts, b.spec.Time.UTC().String())
+	}
 	return digest(texts...)
 }
 

@@ -19,8 +19,8 @@ type Provenance struct {
 	Time    time.Time `json:"time"`
 	// Key names everything that went into the image: a build with the same key would make the same one. It is empty where
 	// that is not known.
-	Key   string `json:"key,omitempty"`
-	Bases []used `json:"bases"`
+	Key string `json:"key,omitempty"`
+	Inputs
 }
 
 // buildFormat changes when images that were made before should be made again.
@@ -42,7 +42,7 @@ func (b *builder) key() string {
 }
 
 func (b *builder) provenance() ([]byte, error) {
-	p := Provenance{Format: 1, Version: b.spec.Version, Time: b.spec.Time.UTC(), Key: b.key(), Bases: b.used}
+	p := Provenance{Format: 1, Version: b.spec.Version, Time: b.spec.Time.UTC(), Key: b.key(), Inputs: b.allInputs()}
 	return json.Marshal(p)
 }
 

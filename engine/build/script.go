@@ -125,6 +125,9 @@ func (b *builder) environment() []string {
 	if b.fetched != nil {
 		env = append(env, b.fetched.environment()...)
 	}
+	if b.spec.Reproducible { // https://reproducible-builds.org/specs/source-date-epoch/
+		env = append(env, fmt.Sprintf("SOURCE_DATE_EPOCH=%d", b.spec.Time.Unix()))
+	}
 	return append(env, b.spec.Proxies...)
 }
 

@@ -39,9 +39,12 @@ type Spec struct {
 	// Binds are made visible in the containers that sections run in.
 	Binds []Bind `json:"binds,omitempty"`
 	// Reproducible makes the same bytes of the same inputs: no time in the image is later than Time, and its id is fixed.
-	Reproducible bool   `json:"reproducible,omitempty"`
-	Compression  string `json:"compression,omitempty"`
-	Level        int    `json:"level,omitempty"`
+	Reproducible bool `json:"reproducible,omitempty"`
+	// Lock asks for what was used to be told in Result.Lock. Locked is what has to be used.
+	Lock        bool   `json:"lock,omitempty"`
+	Locked      *Lock  `json:"locked,omitempty"`
+	Compression string `json:"compression,omitempty"`
+	Level       int    `json:"level,omitempty"`
 
 	// Cache is the folder for bases and downloads; Work holds the trees of running builds and has to be on a file system
 	// with extended attributes.
@@ -96,6 +99,8 @@ type Result struct {
 	Base string `json:"base"` // what the last stage started from
 	// Unchanged: the target was already what would have been made, and was left as it is.
 	Unchanged bool `json:"unchanged,omitempty"`
+	// Lock is what was used, when the order asked for it.
+	Lock *Lock `json:"lock,omitempty"`
 }
 
 // StepError is a build that failed in a step.

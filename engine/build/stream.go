@@ -77,7 +77,11 @@ func upon(old, m image.Metadata) image.Metadata {
 // packed is the tree that becomes the image.
 func (b *builder) packed(s *stage) tree.Source {
 	if s.streamed == nil {
-		return tree.Dir(s.root, tree.DirOptions{})
+		src := tree.Dir(s.root, tree.DirOptions{})
+		if b.spec.Reproducible {
+			return reproducible{src}
+		}
+		return src
 	}
 	return fetching{image.Scaffolded(s.base.source, *s.streamed, b.spec.Time), b, s}
 }

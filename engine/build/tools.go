@@ -181,7 +181,7 @@ func (b *builder) repositoryState(ctx context.Context, version string, urls ...s
 		if err != nil {
 			return nil, &RepositoryError{URL: u, Err: err}
 		}
-		state = append(state, u+"@"+sha(data))
+		state = append(state, u+"@index:"+sha(data))
 	}
 	return state, nil
 }
@@ -232,7 +232,17 @@ func (b *builder) made(agent, describe, key string, from []string, install func(
 		}
 		return describe, install(ctx, p)
 	}
-	return base{key: agent + " " + key, describe: describe, fill: fill, reference: strings.Join(from, " ")}
+	return base{key: agent + " " + key, describe: describe, fill: fill, reference: strings.TrimSpace(strings.Join(from, " ")), digest: madeDigest(from)}
+}
+
+// madeDigest is the digest of a base that is made of one thing with a digest.
+func madeDigest(from []string) string {
+	if len(from) == 1 {
+		if _, digest, ok := strings.Cut(from[0], "@sha256:"); ok {
+			return "sha256:" + digest
+		}
+	}
+	return ""
 }
 
 func (b *builder) fetchYum(ctx context.Context, def *definition.Stage) (base, error) {

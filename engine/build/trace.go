@@ -42,6 +42,9 @@ func (t *trace) note(text string) (string, bool) {
 		}
 		return text, !strings.HasPrefix(text, "+ PS4=")
 	}
+	if strings.HasPrefix(m[3], "PS4=") { // busybox has it in force at once
+		return text, false
+	}
 	if len(m[1]) == 1 { // more: a shell within
 		t.line, _ = strconv.Atoi(m[2])
 		t.text = m[3]

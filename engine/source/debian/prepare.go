@@ -219,6 +219,23 @@ func (p *Prepared) Sources() []Source {
 	return all
 }
 
+// Archive is an archive as it was when a root was made.
+type Archive struct {
+	URI    string    `json:"uri"`
+	Suite  string    `json:"suite"`
+	SHA256 string    `json:"sha256"` // of its Release
+	Date   time.Time `json:"date"`   // when it was published
+}
+
+// Archives are the archives that are read, the suite itself first, with what names their state.
+func (p *Prepared) Archives() []Archive {
+	var all []Archive
+	for _, s := range p.sources {
+		all = append(all, Archive{s.URI, s.Suite, s.digest, s.release.date.UTC()})
+	}
+	return all
+}
+
 func (p *Prepared) makeKey() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%s\n%q\n%q\n", keyFormat, p.spec.Arch, p.spec.Variant, p.spec.Components, p.spec.Include)
