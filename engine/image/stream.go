@@ -16,7 +16,7 @@ import (
 )
 
 // Scaffolded is a source with what PrepareRoot and WriteMetadata would add to it in a folder, so that an image can be
-// packed from layers without one. New entries belong to root and have the time now. The source's own files below
+// packed from layers without one. They come last, as a part of their own (tree.Entry.Part). New entries belong to root and have the time now. The source's own files below
 // /.singularity.d are held in memory, up to 1 MiB each, until it ends.
 func Scaffolded(source tree.Source, m Metadata, now time.Time) tree.Source {
 	return &scaffoldedSource{source, m, now}
@@ -208,13 +208,15 @@ func (t *memoryTarget) RemoveAll(name string) error {
 	return nil
 }
 
-// emit gives the sink what it does not have yet, parents first.
+// emit gives the sink what it does not have yet, parents first, as a part of its own.
 func (t *memoryTarget) emit(sink tree.Sink) error {
+	part := true
 	for _, p := range slices.Sorted(maps.Keys(t.nodes)) {
 		n := t.nodes[p]
 		if n.passed {
 			continue
 		}
+		n.entry.Part, part = part, false
 		var body io.Reader
 		if n.entry.IsRegular() {
 			n.entry.Size = int64(len(n.body))

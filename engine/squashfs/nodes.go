@@ -103,10 +103,11 @@ func (d *dirData) sort() {
 	slices.SortFunc(d.children, func(a, b *node) int { return strings.Compare(a.name, b.name) })
 }
 
-// idTable collects user and group ids; inodes refer to them by index.
+// idTable collects user and group ids; inodes refer to them by index, in the order of their coming until settle.
 type idTable struct {
 	ids   []uint32
 	where map[uint32]uint16
+	used  []bool
 }
 
 func (t *idTable) index(id uint32) (uint16, error) {
@@ -121,6 +122,26 @@ func (t *idTable) index(id uint32) (uint16, error) {
 	}
 	i := uint16(len(t.ids))
 	t.ids = append(t.ids, id)
+	t.used = append(t.used, false)
 	t.where[id] = i
 	return i, nil
+}
+
+// settle gives the ids that are used their places in the image, in the order of their values, and returns these by index.
+func (t *idTable) settle() (places []uint16) {
+	var ids []uint32
+	for i, id := range t.ids {
+		if t.used[i] {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	places = make([]uint16, len(t.ids))
+	for i, id := range t.ids {
+		if n, ok := slices.BinarySearch(ids, id); ok {
+			places[i] = uint16(n)
+		}
+	}
+	t.ids = ids
+	return places
 }

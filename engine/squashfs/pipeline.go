@@ -44,6 +44,7 @@ type job struct {
 	file   *fileData
 	last   bool // the file's last block
 	frag   bool // a fragment block; file is nil
+	part   bool // no block: a part ends
 	plain  bool // do not compress
 	sparse bool
 	out    []byte
@@ -109,7 +110,7 @@ func (p *pipeline) take() *job {
 	if j.buf == nil {
 		j.buf = make([]byte, p.blockSize)
 	}
-	j.n, j.file, j.last, j.frag, j.plain, j.sparse, j.size, j.stored = 0, nil, false, false, false, false, 0, nil
+	j.n, j.file, j.last, j.frag, j.part, j.plain, j.sparse, j.size, j.stored = 0, nil, false, false, false, false, false, 0, nil
 	return j
 }
 
@@ -149,6 +150,9 @@ func (p *pipeline) compressAll(comp compressor) {
 }
 
 func (j *job) compress(comp compressor) error {
+	if j.part {
+		return nil
+	}
 	data := j.buf[:j.n]
 	if !j.frag && allZero(data) {
 		j.sparse = true
@@ -197,6 +201,10 @@ func (p *pipeline) writeAll() {
 }
 
 func (p *pipeline) write(j *job) error {
+	if j.part {
+		clear(p.seen)
+		return nil
+	}
 	if j.frag {
 		p.fragments = append(p.fragments, fragmentEntry{p.pos, j.size})
 		return p.append(j.stored)

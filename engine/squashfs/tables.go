@@ -36,6 +36,8 @@ type tables struct {
 	inodes *metaWriter
 	dirs   *metaWriter
 	refs   []byte // the export table: refs by inode number
+	ids    []uint16
+	xattrs []uint32
 	number uint32
 	buf    []byte
 }
@@ -67,6 +69,8 @@ func (w *Writer) finish() error {
 	w.root.inode.nlink++ // its own name
 	t.number++
 	w.root.inode.number = t.number
+	t.use(w.root.inode)
+	t.ids, t.xattrs = w.ids.settle(), w.xattrs.settle()
 	t.refs = make([]byte, 8*int(t.number))
 	if err := t.writeChildren(w.root); err != nil {
 		return err
@@ -225,9 +229,18 @@ func (t *tables) count(dir *node) error {
 			}
 			t.number++
 			c.inode.number = t.number
+			t.use(c.inode)
 		}
 	}
 	return nil
+}
+
+// use notes what an inode needs of the tables of ids and extended attributes.
+func (t *tables) use(in *inode) {
+	t.w.ids.used[in.uid], t.w.ids.used[in.gid] = true, true
+	if in.xattr != noXattr {
+		t.w.xattrs.used[in.xattr] = true
+	}
 }
 
 // writeChildren writes everything below dir, then dir's listing.
@@ -325,6 +338,9 @@ func (t *tables) writeInode(in *inode, parent uint32) error {
 	kind := inodeType(in.mode)
 	var ext bool
 	hasXattr := in.xattr != noXattr
+	if hasXattr {
+		in.xattr = t.xattrs[in.xattr]
+	}
 	switch body := in.body.(type) {
 	case *dirData:
 		ext = hasXattr || body.size > math.MaxUint16 || len(body.index) > 0
@@ -343,8 +359,8 @@ func (t *tables) writeInode(in *inode, parent uint32) error {
 	b := t.buf[:0]
 	b = le.AppendUint16(b, kind)
 	b = le.AppendUint16(b, in.mode&tree.PermMask)
-	b = le.AppendUint16(b, in.uid)
-	b = le.AppendUint16(b, in.gid)
+	b = le.AppendUint16(b, t.ids[in.uid])
+	b = le.AppendUint16(b, t.ids[in.gid])
 	b = le.AppendUint32(b, in.mtime)
 	b = le.AppendUint32(b, in.number)
 	switch body := in.body.(type) {

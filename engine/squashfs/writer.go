@@ -47,7 +47,8 @@ type Stats struct {
 // Writer makes an image from entries. It is a tree.Sink; data blocks are stored in the order of Add, all tables at Close.
 // Its methods may be called by one goroutine at a time.
 //
-// Contents of a file that a later entry replaces stay in the image as unused bytes.
+// Contents of a file that a later entry replaces stay in the image as unused bytes. Between the parts of a sequence
+// (tree.Entry.Part) blocks of small files end, and contents are not looked for: Reuse takes the first ones over.
 type Writer struct {
 	w      io.WriterAt
 	opt    Options
@@ -144,6 +145,9 @@ func (w *Writer) add(e *tree.Entry, body io.Reader) error {
 	}
 	if err := checkPath(e.Path); err != nil {
 		return err
+	}
+	if e.Part {
+		w.endPart()
 	}
 	if e.HardLink != "" {
 		return w.addLink(e)
@@ -397,6 +401,15 @@ func (w *Writer) addSmall(fileSize uint32, body io.Reader) (*smallFile, error) {
 		w.small[key] = place
 	}
 	return &smallFile{fileSize, place.fragment, place.offset}, nil
+}
+
+// endPart makes the stored bytes of what was added so far independent of what comes.
+func (w *Writer) endPart() {
+	w.flushFragment()
+	w.small = make(map[contentKey]fragmentPlace)
+	j := w.pipe.take()
+	j.part = true
+	w.pipe.submit(j)
 }
 
 func (w *Writer) flushFragment() {

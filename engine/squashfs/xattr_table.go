@@ -19,10 +19,12 @@ const (
 	maxXattrValue  = 65536 // XATTR_SIZE_MAX
 )
 
-// xattrTable collects sets of extended attributes; inodes refer to them by index, equal sets share one.
+// xattrTable collects sets of extended attributes; inodes refer to them by index, in the order of their coming until
+// settle. Equal sets share one.
 type xattrTable struct {
 	sets  [][]xattr
 	where map[string]uint32
+	used  []bool
 }
 
 type xattr struct {
@@ -60,8 +62,23 @@ func (t *xattrTable) index(attrs map[string][]byte) (index uint32, skipped int, 
 	}
 	i := uint32(len(t.sets))
 	t.sets = append(t.sets, set)
+	t.used = append(t.used, false)
 	t.where[string(key)] = i
 	return i, skipped, nil
+}
+
+// settle gives the sets that are used their places in the image, in the order of their contents, and returns these by index.
+func (t *xattrTable) settle() (places []uint32) {
+	places = make([]uint32, len(t.sets))
+	var sets [][]xattr
+	for _, key := range slices.Sorted(maps.Keys(t.where)) {
+		if i := t.where[key]; t.used[i] {
+			places[i] = uint32(len(sets))
+			sets = append(sets, t.sets[i])
+		}
+	}
+	t.sets, t.where = sets, nil
+	return places
 }
 
 // encode makes the whole table for the image offset base and returns the offset of its head, which is what the superblock names.

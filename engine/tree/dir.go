@@ -21,6 +21,8 @@ type DirOptions struct {
 	Exclude func(path string) bool
 	// MapOwner, when not nil, turns the owner on disk into the one of the entry.
 	MapOwner func(uid, gid uint32) (uint32, uint32)
+	// Last, when not empty, names an entry of the root that comes after all others, as a part of its own (Entry.Part).
+	Last string
 	// SkipXattrs leaves extended attributes out.
 	SkipXattrs bool
 	// OneFileSystem does not descend into other mounted file systems: their mount points become empty directories.
@@ -36,7 +38,7 @@ func AllOwnedBy(uid, gid uint32) func(uid, gid uint32) (uint32, uint32) {
 var ErrChanged = errors.New("changed while it was read")
 
 // Dir is a Source over the folder on disk at root, which may itself be reached through symbolic links. Entries come in the order
-// of a walk with the names of each directory sorted bytewise, a directory before its contents. Everything is opened relative
+// of a walk with the names of each directory sorted bytewise (but for DirOptions.Last), a directory before its contents. Everything is opened relative
 // to the open parent directory and without following links, so nothing outside of root is read, whatever others do to the
 // folder meanwhile. A file that changes while it is read is an error that wraps ErrChanged and names it.
 func Dir(root string, opt DirOptions) Source { return &dirSource{root, opt} }
@@ -55,6 +57,7 @@ type dirWalk struct {
 	links  map[inodeKey]string
 	rootOn uint64
 	xattr  []byte // scratch
+	part   bool   // the next entry begins one
 }
 
 func (s *dirSource) WriteTo(ctx context.Context, sink Sink) error {
@@ -96,6 +99,12 @@ func (w *dirWalk) dir(fd int, p string, st *unix.Stat_t) error {
 		return fmt.Errorf("list %s: %w", p, err)
 	}
 	slices.SortFunc(entries, func(a, b os.DirEntry) int { return cmp.Compare(a.Name(), b.Name()) })
+	if p == "." && w.opt.Last != "" {
+		if i := slices.IndexFunc(entries, func(e os.DirEntry) bool { return e.Name() == w.opt.Last }); i >= 0 {
+			last := entries[i]
+			entries = append(slices.Delete(entries, i, i+1), last)
+		}
+	}
 	for _, entry := range entries {
 		if err := w.ctx.Err(); err != nil {
 			return err
@@ -107,6 +116,7 @@ func (w *dirWalk) dir(fd int, p string, st *unix.Stat_t) error {
 		if w.opt.Exclude != nil && w.opt.Exclude(child) {
 			continue
 		}
+		w.part = w.part || p == "." && child == w.opt.Last
 		switch entry.Type() {
 		case 0:
 			err = w.file(fd, entry.Name(), child)
@@ -142,7 +152,9 @@ func (w *dirWalk) linked(p string, st *unix.Stat_t) (bool, error) {
 	}
 	key := inodeKey{st.Dev, st.Ino}
 	if first, ok := w.links[key]; ok {
-		return true, w.sink.Add(Entry{Path: p, HardLink: first}, nil)
+		e := Entry{Path: p, HardLink: first, Part: w.part}
+		w.part = false
+		return true, w.sink.Add(e, nil)
 	}
 	w.links[key] = p
 	return false, nil
@@ -218,7 +230,8 @@ func (w *dirWalk) changed(fd int, before *unix.Stat_t) bool {
 }
 
 func (w *dirWalk) entry(p string, st *unix.Stat_t) Entry {
-	e := Entry{Path: p, Mode: st.Mode & (TypeMask | PermMask), UID: st.Uid, GID: st.Gid, ModTime: time.Unix(st.Mtim.Unix())}
+	e := Entry{Path: p, Mode: st.Mode & (TypeMask | PermMask), UID: st.Uid, GID: st.Gid, ModTime: time.Unix(st.Mtim.Unix()), Part: w.part}
+	w.part = false
 	if w.opt.MapOwner != nil {
 		e.UID, e.GID = w.opt.MapOwner(e.UID, e.GID)
 	}

@@ -44,6 +44,9 @@ type Entry struct {
 	HardLink string
 	// Major and Minor number a character or block device. A character device 0:0 is an overlay whiteout.
 	Major, Minor uint32
+	// Part says that another part of the sequence begins with this entry: a sink that stores contents of several files
+	// together or once must not do so across the border, so that it can be exchanged (squashfs.Writer).
+	Part bool
 	// Xattrs are extended attributes by full name ("user.x", "security.capability"); nil when there are none.
 	Xattrs map[string][]byte
 }
