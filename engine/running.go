@@ -264,6 +264,7 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	defer p.close()
 	c := p.config
 	c.Stdin, c.Stdout, c.Stderr, c.Note = std.In, std.Out, std.Err, cb.Note
+	c.Alone = len(s.Ports) == 0
 	for _, n := range p.notes {
 		if cb.Note != nil {
 			cb.Note(n)

@@ -19,7 +19,7 @@ import (
 var ErrEnded = errors.New("the container has ended")
 
 // PID is the process number of the container's init on this side.
-func (k *Container) PID() int { return k.process.Pid }
+func (k *Container) PID() int { return k.pid }
 
 // Wait waits until the container has ended and nothing of it is left, and returns the exit status of its process as a
 // shell gives it (128 + signal). The error is not nil only when the status could not be learnt, or when init itself

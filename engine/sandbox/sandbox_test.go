@@ -39,9 +39,13 @@ func ids() IDMap {
 	return SingleID(os.Getuid(), os.Getgid())
 }
 
+// alone lets the tests' containers be started as those that nobody asks anything; see TestForked.
+var alone bool
+
 // run runs a plan and returns its status and what it wrote to both outputs.
 func run(t *testing.T, c Config) (int, string, error) {
 	t.Helper()
+	c.Alone = alone
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +183,7 @@ func TestErrorsSayWhat(t *testing.T) {
 
 func TestContextEndsEverything(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	k, err := Start(ctx, Config{Plan: newPlan(t, "/bin/sleep", "1000"), IDs: ids()})
+	k, err := Start(ctx, Config{Plan: newPlan(t, "/bin/sleep", "1000"), IDs: ids(), Alone: alone})
 	if err != nil {
 		t.Fatal(err)
 	}

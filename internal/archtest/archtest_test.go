@@ -28,6 +28,7 @@ var order = [][]string{
 	{"image"},
 	{"look", "changes"},
 	// the process inside, and who starts it
+	{"sandbox/derive", "sandbox/forked"},
 	{"sandbox/inside"},
 	{"sandbox"},
 	{"network/usernet", "network/guard"},

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carrel/engine/sandbox/derive"
 	"carrel/engine/sandbox/plan"
 )
 
@@ -49,7 +50,7 @@ func (r *rootMaker) apply(i int) error {
 	case plan.OpMerge:
 		var own []byte
 		if own, err = r.tree.read(op.Dest, maxMerge); err == nil || err == unix.ENOENT {
-			err = r.file(op, merge(own, op.Content, op.MergeField))
+			err = r.file(op, derive.Merge(own, op.Content, op.MergeField))
 		}
 	default:
 		err = fmt.Errorf("unknown operation %q", op.Kind)
@@ -215,26 +216,4 @@ func (r *rootMaker) file(op *plan.Op, content []byte) error {
 	}
 	defer unix.Close(src)
 	return r.bind(op, src)
-}
-
-// merge returns the lines of own, without those that lines of add replace, then add. Lines are replaced where the field
-// of index n agrees and is not "0" (passwd(5), group(5): field 2 is the id; root stays).
-func merge(own, add []byte, n int) []byte {
-	taken := map[string]bool{}
-	for _, line := range bytes.Split(add, []byte("\n")) {
-		if f := bytes.Split(line, []byte(":")); len(f) > n && string(f[n]) != "0" {
-			taken[string(f[n])] = true
-		}
-	}
-	var out []byte
-	for _, line := range bytes.Split(own, []byte("\n")) {
-		if len(line) == 0 {
-			continue
-		}
-		if f := bytes.Split(line, []byte(":")); len(f) > n && taken[string(f[n])] {
-			continue
-		}
-		out = append(append(out, line...), '\n')
-	}
-	return append(out, add...)
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carrel/engine/sandbox/derive"
 	"carrel/engine/sandbox/plan"
 )
 
@@ -25,7 +26,11 @@ type launch struct {
 // prepare finds out what to start, enters the working directory, and sets the umask. A nil launch is an action of which
 // the image has nothing to start.
 func prepare(p *plan.Process, ctl *control) (*launch, error) {
-	args, env, err := resolve(p, ctl.note)
+	args, env, err := derive.Here().Process(p, ctl.note)
+	var de *derive.Error
+	if errors.As(err, &de) {
+		return nil, opError{op: de.Op, target: de.Target, err: de.Err}
+	}
 	if err != nil || len(args) == 0 {
 		return nil, err
 	}
@@ -79,7 +84,7 @@ func find(name string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, executable(name)
 	}
-	search := defaultPath
+	search := derive.DefaultPath
 	for _, kv := range env {
 		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
 			search = v

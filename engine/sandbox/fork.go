@@ -1,0 +1,138 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/sandbox/forked"
+)
+
+// process is the first process of a container.
+type process interface {
+	Kill() error
+	Signal(os.Signal) error
+}
+
+// fork starts a container whose init is a copy of this process rather than a program of its own (package forked). It
+// returns nil, and nothing is left, when that did not go well for whatever reason: an init will do, or say why not.
+func fork(ctx context.Context, c Config) *Container {
+	files, closeNull, err := standard(c.Stdin, c.Stdout, c.Stderr)
+	if err != nil {
+		return nil
+	}
+	defer closeNull()
+	prog, err := compile(&c, files)
+	if err != nil {
+		return nil
+	}
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fds[0])
+	pid, err := prog.Start(cloneFlags(&c), fds[1])
+	unix.Close(fds[1])
+	if err != nil {
+		return nil
+	}
+	k := &Container{
+		pid: pid, note: c.Note, pending: map[int]chan reply{}, jobs: map[int]*Job{},
+		received: make(chan struct{}), done: make(chan struct{}),
+	}
+	close(k.received)
+	child := &forkedChild{pid: pid, main: -1}
+	k.process = child
+	go func() {
+		select {
+		case <-ctx.Done():
+			k.Kill()
+		case <-k.done:
+		}
+	}()
+	main, err := forked.Await(fds[0])
+	child.set(main)
+	go func() {
+		defer close(k.done)
+		var err error
+		if k.status, err = child.wait(); err != nil {
+			k.waitErr = fmt.Errorf("wait for container: %w", err)
+		}
+	}()
+	if err != nil {
+		<-k.done
+		return nil
+	}
+	return k
+}
+
+// forkedChild is process 1 of a container that was forked.
+type forkedChild struct {
+	pid int
+
+	mu    sync.Mutex
+	main  int  // descriptor of the container's process; -1: none
+	ended bool // pid has been waited for, and may be another process's by now
+}
+
+func (f *forkedChild) set(main int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.main = main
+}
+
+// wait waits for the end and returns the status as a shell gives it.
+func (f *forkedChild) wait() (int, error) {
+	// First without taking it, so that nobody sends a signal to a number that is free again.
+	for {
+		err := unix.Waitid(unix.P_PID, f.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			break
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+	if f.main >= 0 {
+		unix.Close(f.main)
+		f.main = -1
+	}
+	for {
+		var ws unix.WaitStatus
+		_, err := unix.Wait4(f.pid, &ws, 0, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, err
+		case ws.Signaled():
+			return 128 + int(ws.Signal()), nil
+		default:
+			return ws.ExitStatus(), nil
+		}
+	}
+}
+
+// Kill ends process 1, and with it the container.
+func (f *forkedChild) Kill() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return os.ErrProcessDone
+	}
+	return unix.Kill(f.pid, unix.SIGKILL)
+}
+
+// Signal sends a signal to the container's process.
+func (f *forkedChild) Signal(sig os.Signal) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, ok := sig.(syscall.Signal)
+	if !ok || f.ended || f.main < 0 {
+		return os.ErrProcessDone
+	}
+	return unix.PidfdSendSignal(f.main, s, nil, 0)
+}

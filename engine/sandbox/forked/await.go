@@ -1,0 +1,57 @@
+package forked
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// FailedError is a call of the program that failed.
+type FailedError struct {
+	Step  int // its number; -1: the program could not be executed
+	Errno syscall.Errno
+}
+
+func (e *FailedError) Error() string { return fmt.Sprintf("step %d: %v", e.Step, e.Errno) }
+
+func (e *FailedError) Unwrap() error { return e.Errno }
+
+// errEnded: the child ended without a word, killed.
+var errEnded = errors.New("the child ended before the program ran")
+
+// Await waits until the program of a child runs, at the caller's end of the socket, and returns a descriptor of the
+// program's process (pidfd_open(2)), which the caller closes. The error is a *FailedError where a call failed; the child then
+// ends by itself, which is still to be waited for.
+func Await(socket int) (pidfd int, err error) {
+	pidfd = -1
+	for {
+		buf := make([]byte, 12)
+		oob := make([]byte, unix.CmsgSpace(4))
+		n, oobn, _, _, err := unix.Recvmsg(socket, buf, oob, unix.MSG_CMSG_CLOEXEC)
+		if err == unix.EINTR {
+			continue
+		}
+		if pidfd < 0 && oobn > 0 {
+			if msgs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil && len(msgs) > 0 {
+				if fds, err := unix.ParseUnixRights(&msgs[0]); err == nil && len(fds) > 0 {
+					pidfd = fds[0]
+				}
+			}
+		}
+		switch {
+		case err != nil, n == 0:
+			if pidfd < 0 {
+				return -1, errors.Join(errEnded, err)
+			}
+			return pidfd, nil // the socket was closed at execve(2)
+		case n == 12 && binary.NativeEndian.Uint32(buf) == msgFailed:
+			if pidfd >= 0 {
+				unix.Close(pidfd)
+			}
+			return -1, &FailedError{int(int32(binary.NativeEndian.Uint32(buf[4:]))), syscall.Errno(binary.NativeEndian.Uint32(buf[8:]))}
+		}
+	}
+}

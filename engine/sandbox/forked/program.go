@@ -1,0 +1,159 @@
+// Package forked runs a list of system calls in a child of this process that is not another program: the child is a copy
+// of this one (clone(2) without CLONE_VM) of which nothing runs but this list, and ends as process 1 of its namespace, which
+// starts one program and reaps. Starting a Go program for that costs some milliseconds, most of what a container costs.
+//
+// A child of a process with threads may do next to nothing (fork(2), "async-signal-safe"); in Go it may neither allocate nor
+// grow its stack nor take a lock (package syscall, forkAndExecInChild). So everything is written down beforehand: a Program
+// is plain data, and what runs it calls nothing but the kernel. What cannot be known beforehand, results of earlier calls, is
+// passed on in slots. A call that fails in a way that is not provided for ends the child, which reports its number: nothing
+// is explained here, and the caller is expected to do the same thing in another way that explains itself.
+package forked
+
+import (
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Slot is the result of a call, for calls after it.
+type Slot int
+
+// maxSlots is how many results a program may use.
+const maxSlots = 256
+
+// A step is one system call.
+type step struct {
+	call    uintptr
+	args    [6]uintptr
+	slots   [6]bool // the argument is the number of a slot
+	out     int     // slot of the result; -1: nobody uses it
+	allow   [2]uintptr
+	any     bool // every error is allowed
+	onError int  // the step after an error that is allowed; 0: the next one
+}
+
+// Program is what a child does. Its zero value does nothing.
+type Program struct {
+	steps []step
+	split int // the steps from here on are those of the started process
+
+	slots [maxSlots]uintptr
+	used  int
+
+	paths      []*byte // programs that are tried in turn
+	argv, envv []*byte
+
+	name    []byte
+	ctl     int // the child's end of the socket
+	main    uintptr
+	status  int32
+	limits  []step
+	report  [3]int32
+	started startedMessage
+	keep    []any // what steps refer to by address
+}
+
+// Arg is an argument of a call.
+type Arg struct {
+	value uintptr
+	slot  bool
+}
+
+// Int is a number as an argument.
+func Int(n int) Arg { return Arg{value: uintptr(n)} }
+
+// In is the result of an earlier call as an argument.
+func In(s Slot) Arg { return Arg{value: uintptr(s), slot: true} }
+
+// Text is a string, ended by a zero byte, as an argument.
+func (p *Program) Text(s string) Arg { return p.Data(append([]byte(s), 0)) }
+
+// Data is the address of bytes as an argument.
+func (p *Program) Data(b []byte) Arg {
+	p.keep = append(p.keep, b)
+	return Arg{value: uintptr(unsafe.Pointer(unsafe.SliceData(b)))}
+}
+
+// Struct is the address of what v points to as an argument.
+func Struct[T any](p *Program, v *T) Arg {
+	p.keep = append(p.keep, v)
+	return Arg{value: uintptr(unsafe.Pointer(v))}
+}
+
+// Do adds a system call.
+func (p *Program) Do(call uintptr, args ...Arg) {
+	s := step{call: call, out: -1}
+	for i, a := range args {
+		s.args[i], s.slots[i] = a.value, a.slot
+	}
+	p.steps = append(p.steps, s)
+}
+
+// Get adds a system call whose result is used.
+func (p *Program) Get(call uintptr, args ...Arg) Slot {
+	p.Do(call, args...)
+	out := p.used
+	p.used++
+	p.steps[len(p.steps)-1].out = out
+	return Slot(out)
+}
+
+// Len is the number of calls so far.
+func (p *Program) Len() int { return len(p.steps) }
+
+// Allow goes on with the next call when the last one fails with one of at most two errors; without any, with whatever error.
+func (p *Program) Allow(errs ...unix.Errno) {
+	s := &p.steps[len(p.steps)-1]
+	s.any = len(errs) == 0
+	for i, e := range errs {
+		s.allow[i] = uintptr(e)
+	}
+}
+
+// Optional makes the calls from the given one on a group: when one of them fails the rest of them is left out.
+func (p *Program) Optional(from int) {
+	for i := from; i < len(p.steps); i++ {
+		p.steps[i].any, p.steps[i].onError = true, len(p.steps)
+	}
+}
+
+// OptionalFor is Optional for one call and one error only.
+func (p *Program) OptionalFor(call int, err unix.Errno) {
+	p.steps[call].allow[0], p.steps[call].onError = uintptr(err), len(p.steps)
+}
+
+// Main begins the calls that the started process makes before it becomes the program.
+func (p *Program) Main() { p.split = len(p.steps) }
+
+// Limit adds a resource limit (prlimit(2)) that is set when the process has been started.
+func (p *Program) Limit(resource int, value uint64) {
+	p.limits = append(p.limits, step{
+		call: unix.SYS_PRLIMIT64, args: [6]uintptr{1: uintptr(resource), 2: Struct(p, &unix.Rlimit{Cur: value, Max: value}).value}, out: -1,
+	})
+}
+
+// Exec is what the started process becomes: the first of the paths that can be executed. An address in env that is known
+// only later is given by bytes that end in a zero byte.
+func (p *Program) Exec(paths, args []string, env [][]byte) {
+	text := func(s string) *byte {
+		b := append([]byte(s), 0)
+		return &b[0]
+	}
+	for _, s := range paths {
+		p.paths = append(p.paths, text(s))
+	}
+	for _, s := range args {
+		p.argv = append(p.argv, text(s))
+	}
+	for _, b := range env {
+		p.envv = append(p.envv, &b[0])
+	}
+	p.argv, p.envv = append(p.argv, nil), append(p.envv, nil)
+}
+
+// full tells whether the program needs more slots than there are.
+func (p *Program) full() bool { return p.used > maxSlots }
+
+// alive keeps what the child refers to.
+func (p *Program) alive() { runtime.KeepAlive(p) }
