@@ -46,7 +46,8 @@ func (a *app) psCommand() *cobra.Command {
 		for _, in := range shown {
 			rows = append(rows, []string{clean(in.Name), stateText(in), addressText(in), since(in, time.Now()), clean(tilde(in.Image, a.home()))})
 		}
-		return a.print(a.page.text(a.page.columns(rows, nil)))
+		a.tellWay(addresses...)
+		return nil
 	}
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -107,7 +108,11 @@ belongs to the app.
 Without -p the app shares this computer's network and sees your home and the
 current folder, as with Singularity. With -p it has a network of its own, of which
 only the published ports appear, on this computer alone: under their own number,
-or the next free one.`,
+or the next free one. -p takes PORT, HERE:PORT, 0:PORT for any free one, ranges
+(8000-8003), ADDRESS:HERE:PORT and PORT/udp.
+
+Where other people use this computer too, published ports open only by a link that
+the program prints (--guard, --guard=off); carrel open NAME gives a new one.`,
 		Example: "  carrel run welcome\n  carrel run -p 9999 nginx-basic.img\n  carrel run -B .:/data nginx-basic.img\n  carrel run -d -p 8080:80 --name web site.sif",
 		Args:    between(1, -1, "IMAGE"),
 	}
@@ -190,6 +195,7 @@ func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
 	if err := a.ensure(ctx, spec.Image); err != nil {
 		return err
 	}
+	began := time.Now()
 	restore := func() {}
 	defer func() { restore() }()
 	status, err := e.Run(ctx, spec, engine.Stdio{In: a.in, Out: a.out, Err: a.err}, engine.RunCallbacks{
@@ -208,7 +214,7 @@ func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
 				return send(sig) == nil
 			})
 		},
-		Address: a.announce,
+		Address: func(addr engine.Address, err error) { a.announce(addr, time.Since(began), err) },
 	})
 	if err != nil {
 		return err
@@ -249,7 +255,11 @@ func (a *app) announce(addr engine.Address, err error) {
 	if text == "" {
 		text = "Serving"
 	}
-	fmt.Fprintf(a.err, "%s %s  %s\n", a.screen.paint(good, a.screen.text("●")), text, a.screen.paint(strong, clean(addr.URL)))
+	fmt.Fprintf(a.err, "%s %s  %s  %s\n", a.screen.paint(good, a.screen.text("●")), text, a.screen.paint(strong, clean(addr.URL)), a.screen.paint(muted, "ready after "+lasting(after)))
+	if addr.Guarded {
+		a.say("other people use this computer: the address opens the app for you alone, in any browser of yours")
+	}
+	a.tellWay(addr)
 }
 
 // detach starts an app in the background, and prints its name and, once it answers, its addresses.
@@ -279,8 +289,26 @@ func (a *app) detach(ctx context.Context, spec engine.RunSpec, wait bool) error 
 		}
 	}
 	if !in.State.Live() {
-		return hinted(fmt.Errorf("run %s: it ended at once, with status %d", in.Name, in.ExitCode), "see what it wrote: carrel logs "+in.Name)
+		if in.ExitCode == 0 && in.Reason == engine.ReasonExited {
+			a.say("%s has ended already, without an error; what it wrote: carrel logs %s", in.Name, in.Name)
+			return nil
+		}
+		text := fmt.Sprintf("it ended at once, with status %d", in.ExitCode)
+		if in.Problem != "" {
+			text += ": " + in.Problem
+		}
+		return hinted(fmt.Errorf("run %s: %s", in.Name, text), "see what it wrote: carrel logs "+in.Name)
 	}
+	if in.Terminal || in.Stdin {
+		a.say("type into it: carrel attach %s (Ctrl+P, Ctrl+Q leaves it)", in.Name)
+	}
+	if in.ReadyIn > 0 {
+		a.say("ready after %s", lasting(in.ReadyIn))
+	}
+	if slices.ContainsFunc(in.Addresses, func(addr engine.Address) bool { return addr.Guarded }) {
+		a.say("the address opens the app for you alone, in one browser; for another one: carrel open %s", in.Name)
+	}
+	a.tellWay(in.Addresses...)
 	if len(in.Addresses) > 0 {
 		a.say("stop it: carrel stop %s; its log: carrel logs -f %s", in.Name, in.Name)
 	}

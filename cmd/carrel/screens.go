@@ -40,11 +40,11 @@ func (a *app) openScreens(ctx context.Context) error {
 		Theme:   theme.Options{NoColor: !a.page.color, Basic: a.page.basic, ASCII: a.page.ascii},
 		Start:   start,
 		Home:    s.dirs.Home, Self: s.self,
-		Opener:   browser(os.Getenv),
+		Opener:   browse(os.Getenv, s.dirs.State),
 		SaveFile: func(name, text string) (string, error) { return saveFile(s.user.Cwd, name, text) },
 		// A mark that cannot be written shows the screens for newcomers once more, which does no harm.
 		Welcomed: func() { _ = atomicfile.WriteFile(welcomed, nil, 0o600) },
-		Remote:   remote(os.Getenv, s.user.Name),
+		Remote:   here(os.Getenv, s.user.Name),
 		Writable: true,
 		Report: func(text string) (string, error) {
 			if err := os.MkdirAll(s.dirs.State, 0o700); err != nil {
@@ -92,15 +92,6 @@ func browser(getenv func(string) string) func(string) error {
 		}
 	}
 	return nil
-}
-
-// remote says how the person came here, when it was over SSH (ssh(1), SSH_CONNECTION).
-func remote(getenv func(string) string, name string) *screen.Remote {
-	parts := strings.Fields(getenv("SSH_CONNECTION"))
-	if len(parts) < 3 {
-		return nil
-	}
-	return &screen.Remote{User: name, Host: parts[2]}
 }
 
 // saveFile writes a new file and returns its path; a name that is taken gets a number.

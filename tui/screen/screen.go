@@ -8,6 +8,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"carrel/engine"
+	"carrel/internal/remote"
 	"carrel/tui/task"
 	"carrel/tui/theme"
 )
@@ -133,11 +134,8 @@ type Deps struct {
 	Remote   *Remote          // nil: this computer is the one in front of the person
 }
 
-// Remote says how the person came here over SSH.
-type Remote struct {
-	User string
-	Host string // as the person's own computer can reach it
-}
+// Remote says where this is, seen from the computer that the person sits at.
+type Remote = remote.Place
 
 // Tick is the shared clock.
 type Tick struct {

@@ -4,7 +4,6 @@ package session
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -409,11 +408,7 @@ func (s *Screen) tunnel(a *engine.Instance) string {
 	if s.d.Remote == nil || ad == nil || ad.Host == 0 {
 		return ""
 	}
-	to := s.d.Remote.Host
-	if s.d.Remote.User != "" {
-		to = s.d.Remote.User + "@" + to
-	}
-	return fmt.Sprintf("ssh -N -L %d:127.0.0.1:%d %s", ad.Host, ad.Host, to)
+	return s.d.Remote.Tunnel(ad.Host)
 }
 
 // Actions are what can be done with the app.
