@@ -106,7 +106,7 @@ func (e *Engine) detail(s RunSpec, p *prepared, o *launch.Options) error {
 		return err
 	}
 	p.closers = append(p.closers, func() { limiter.Close() }) // a group that is not empty is removed by who ends last
-	o.Cgroup, o.Limits, o.CPUs = limiter.Cgroup, limiter.Limits, limiter.CPUs
+	o.Cgroup, o.Groups, o.Limits, o.CPUs = limiter.Cgroup, limiter.Join, limiter.Limits, limiter.CPUs
 	p.limits = limiter.Held
 	for _, n := range slices.Concat(limiter.Held, limiter.Notes) {
 		p.note(n)
@@ -154,7 +154,7 @@ func (e *Engine) overlays(s RunSpec, p *prepared, o *launch.Options, look bool) 
 				// The kernel's own folder there is closed to everybody, so that rm -r would stumble over it.
 				p.closers = append(p.closers, func() { _ = os.Chmod(filepath.Join(file, "work", "work"), 0o700) })
 			}
-			img, err := image.Open(file)
+			img, err := image.OpenFolder(file)
 			if err != nil {
 				return fmt.Errorf("overlay: %w", err)
 			}

@@ -66,7 +66,11 @@ func (e *Engine) overlayFile(s RunSpec, p *prepared, over *image.Image, below []
 	}
 	k.lower = func() (fs.FS, io.Closer, error) { return openLayered(paths) }
 	k.put = func(ctx context.Context, c *changes.Changes) error {
-		return rewriteOverlay(ctx, over.Path, c, e.c.Now())
+		fsys, closer, err := openLayered(paths[:len(paths)-1])
+		if err != nil {
+			return err
+		}
+		return errors.Join(rewriteOverlay(ctx, over.Path, fsys, c, e.c.Now()), closer.Close())
 	}
 	o.ReadOnly = false
 	return k.hold(p, s, o, look, f)
@@ -112,7 +116,7 @@ func (e *ReadOnlyOverlayError) Hint() string {
 func openLayered(paths []string) (fs.FS, io.Closer, error) {
 	var all images
 	for _, p := range paths {
-		img, err := image.Open(p)
+		img, err := openOverlay(p)
 		if err != nil {
 			return nil, nil, errors.Join(err, all.Close())
 		}
@@ -125,6 +129,14 @@ func openLayered(paths []string) (fs.FS, io.Closer, error) {
 	return fsys, all, nil
 }
 
+// openOverlay opens an image, a file that is laid over one, or a folder that is.
+func openOverlay(path string) (*image.Image, error) {
+	if isFolder(path) {
+		return image.OpenFolder(path)
+	}
+	return image.Open(path)
+}
+
 type images []*image.Image
 
 func (l images) Close() error {
@@ -135,9 +147,9 @@ func (l images) Close() error {
 	return errors.Join(errs...)
 }
 
-// rewriteOverlay makes the file of an overlay anew, with changes over those that it has. It keeps its size, unless they need
+// rewriteOverlay makes the file of an overlay anew, with changes over those that it has; below is what it lies over. It keeps its size, unless they need
 // more, its mode and its owner.
-func rewriteOverlay(ctx context.Context, path string, c *changes.Changes, now time.Time) error {
+func rewriteOverlay(ctx context.Context, path string, below fs.FS, c *changes.Changes, now time.Time) error {
 	old, err := image.Open(path)
 	if err != nil {
 		return err
@@ -151,10 +163,7 @@ func rewriteOverlay(ctx context.Context, path string, c *changes.Changes, now ti
 	if err != nil {
 		return err
 	}
-	source := changes.Merge(layer, c)
-	if layer.Empty() {
-		source = c
-	}
+	source := changes.Merge(below, layer, c)
 	f, err := atomicfile.Create(path, st.Mode().Perm())
 	if err != nil {
 		return err
@@ -173,14 +182,18 @@ func rewriteOverlay(ctx context.Context, path string, c *changes.Changes, now ti
 
 // writeOverlay writes an ext3 file system into an empty file, which gets its size.
 func writeOverlay(ctx context.Context, f *os.File, source tree.Source, size int64, now time.Time) error {
-	o := ext.WriteOptions{Size: size, Time: now}
-	rand.Read(o.UUID[:])
-	o.UUID[6], o.UUID[8] = o.UUID[6]&0x0f|0x40, o.UUID[8]&0x3f|0x80 // a random UUID, version 4 (RFC 9562, section 5.4)
-	n, err := ext.Write(ctx, f, source, o)
+	n, err := ext.Write(ctx, f, source, ext.WriteOptions{Size: size, Time: now, UUID: randomUUID()})
 	if err != nil {
 		return err
 	}
 	return f.Truncate(max(n, size))
+}
+
+// randomUUID is one of version 4 (RFC 9562, section 5.4).
+func randomUUID() (id [16]byte) {
+	rand.Read(id[:])
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return id
 }
 
 // overlayTree is what an overlay's file holds: the folders upper and work.

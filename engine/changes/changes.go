@@ -235,39 +235,118 @@ func whiteout(p string, at time.Time) tree.Entry {
 }
 
 // Merge lays changes over an earlier layer, as one layer: what both have is the later one's, and a folder in the place of
-// something that the earlier one deleted hides what was there. Marks have both of the names that overlays give them.
-func Merge(earlier, later tree.Source) tree.Source { return &merged{earlier, later} }
+// something that the earlier one deleted hides what was there. below is what both lie over. A whiteout for what only the
+// earlier layer had is left out: in a folder that no other layer has it would be seen (overlayfs.rst, "readdir": only merged
+// folders are filtered). Marks have both of the names that overlays give them.
+func Merge(below fs.FS, earlier, later tree.Source) tree.Source {
+	return &merged{below, earlier, later}
+}
 
-type merged struct{ earlier, later tree.Source }
+type merged struct {
+	below          fs.FS
+	earlier, later tree.Source
+}
 
 func (m *merged) WriteTo(ctx context.Context, sink tree.Sink) error {
-	s := &mergeSink{sink: sink, gone: map[string]bool{}, earlier: true}
-	if err := m.earlier.WriteTo(ctx, s); err != nil {
+	// First what the later layer takes away, then what is left of the earlier one, then the later one.
+	gone := &goneSink{below: m.below, gone: map[string]bool{}, nothing: map[string]bool{}}
+	if err := m.later.WriteTo(ctx, gone); err != nil {
 		return err
 	}
-	s.earlier = false
+	s := &mergeSink{goneSink: gone, sink: sink, hides: map[string]bool{}, moved: map[string]string{}}
+	if err := m.earlier.WriteTo(ctx, linkSink{s}); err != nil {
+		return err
+	}
+	if err := m.earlier.WriteTo(ctx, earlierSink{s}); err != nil {
+		return err
+	}
 	return m.later.WriteTo(ctx, s)
 }
 
+// goneSink finds whiteouts.
+type goneSink struct {
+	below   fs.FS
+	gone    map[string]bool // paths with one
+	nothing map[string]bool // those that hide nothing below
+}
+
+func (g *goneSink) Add(e tree.Entry, _ io.Reader) error {
+	if !g.gone[e.HardLink] && (e.HardLink != "" || e.Type() != tree.TypeChar || e.Major != 0 || e.Minor != 0) {
+		return nil // overlayfs keeps one whiteout under many names
+	}
+	g.gone[e.Path] = true
+	if _, err := fs.Lstat(g.below, e.Path); errors.Is(err, fs.ErrNotExist) {
+		g.nothing[e.Path] = true
+	}
+	return nil
+}
+
+// mergeSink takes the later layer.
 type mergeSink struct {
-	sink    tree.Sink
-	gone    map[string]bool // what hides something of the image: deleted, or an opaque folder
-	earlier bool
+	*goneSink
+	sink  tree.Sink
+	hides map[string]bool   // what of the earlier layer hides something below: deleted, or an opaque folder
+	moved map[string]string // the first name that is left of files whose first name is gone
+}
+
+// under tells whether a path or a folder above it is gone.
+func (s *mergeSink) under(p string) bool {
+	for ; p != "."; p = path.Dir(p) {
+		if s.gone[p] {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *mergeSink) Add(e tree.Entry, body io.Reader) error {
 	switch {
-	case s.earlier && e.HardLink != "":
-		s.gone[e.Path] = s.gone[e.HardLink] // overlayfs keeps one whiteout under many names
-	case s.earlier:
-		s.gone[e.Path] = e.Type() == tree.TypeChar && e.Major == 0 && e.Minor == 0 || e.IsDir() && string(e.Xattrs[opaqueNames[0]]) == "y"
-	case e.IsDir() && s.gone[e.Path]:
+	case s.nothing[e.Path]:
+		return nil
+	case s.gone[e.Path] && e.HardLink != "": // the first name of a whiteout may be left out
+		e = whiteout(e.Path, time.Time{})
+	case e.IsDir() && s.hides[e.Path]:
 		e.Xattrs = maps.Clone(e.Xattrs)
 		if e.Xattrs == nil {
 			e.Xattrs = map[string][]byte{}
 		}
 		for _, name := range opaqueNames {
 			e.Xattrs[name] = []byte("y")
+		}
+	}
+	return s.sink.Add(e, body)
+}
+
+// linkSink finds the names of files of the earlier layer whose first name is gone.
+type linkSink struct{ *mergeSink }
+
+func (s linkSink) Add(e tree.Entry, _ io.Reader) error {
+	if e.HardLink != "" && s.moved[e.HardLink] == "" && s.under(e.HardLink) && !s.under(e.Path) {
+		s.moved[e.HardLink] = e.Path
+	}
+	return nil
+}
+
+// earlierSink passes on what is left of the earlier layer.
+type earlierSink struct{ *mergeSink }
+
+func (s earlierSink) Add(e tree.Entry, body io.Reader) error {
+	if e.HardLink != "" {
+		s.hides[e.Path] = s.hides[e.HardLink]
+		if to := s.moved[e.HardLink]; to != "" {
+			if e.HardLink = to; to == e.Path {
+				return nil // it has the content
+			}
+		}
+		if s.under(e.Path) {
+			return nil
+		}
+		return s.sink.Add(e, nil)
+	}
+	s.hides[e.Path] = e.Type() == tree.TypeChar && e.Major == 0 && e.Minor == 0 || e.IsDir() && string(e.Xattrs[opaqueNames[0]]) == "y"
+	if s.under(e.Path) {
+		if e.Path = s.moved[e.Path]; e.Path == "" {
+			return nil
 		}
 	}
 	return s.sink.Add(e, body)

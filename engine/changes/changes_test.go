@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"carrel/engine/sandbox"
 	"carrel/engine/sandbox/plan"
@@ -138,5 +140,81 @@ func TestChanges(t *testing.T) {
 func TestReadMissing(t *testing.T) {
 	if _, err := Read(filepath.Join(t.TempDir(), "none"), Options{Lower: os.DirFS("/")}); !os.IsNotExist(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// sequence is a source of entries whose bodies are their paths.
+type sequence []tree.Entry
+
+func (s sequence) WriteTo(_ context.Context, sink tree.Sink) error {
+	for _, e := range s {
+		var body io.Reader
+		if e.IsRegular() {
+			body = strings.NewReader(e.Path)
+			e.Size = int64(len(e.Path))
+		}
+		if err := sink.Add(e, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pile keeps the last entry of each path, as sinks do.
+type pile map[string]string
+
+func (p pile) Add(e tree.Entry, body io.Reader) error {
+	text := fmt.Sprintf("%o", e.Type())
+	switch {
+	case e.HardLink != "":
+		text = "link " + e.HardLink
+	case body != nil:
+		b, err := io.ReadAll(body)
+		if err != nil {
+			return err
+		}
+		text = "file " + string(b)
+	case e.Type() == tree.TypeChar:
+		text = "whiteout"
+	case e.IsDir():
+		if text = "folder"; len(e.Xattrs) == 2 {
+			text = "opaque folder"
+		}
+	}
+	p[e.Path] = text
+	return nil
+}
+
+func TestMerge(t *testing.T) {
+	file := func(p string) tree.Entry { return tree.Entry{Path: p, Mode: tree.TypeRegular | 0o644} }
+	dir := func(p string) tree.Entry { return tree.Entry{Path: p, Mode: tree.TypeDir | 0o755} }
+	link := func(p, to string) tree.Entry { return tree.Entry{Path: p, HardLink: to} }
+	gone := func(p string) tree.Entry { return tree.Entry{Path: p, Mode: tree.TypeChar} }
+	below := fstest.MapFS{"image/a": {}, "image/b": {}, "image/c/d": {}}
+	for _, tc := range []struct {
+		name           string
+		earlier, later sequence
+		want           pile
+	}{
+		{"both are kept", sequence{dir("new"), file("new/x")}, sequence{dir("new"), file("new/y")}, pile{"new": "folder", "new/x": "file new/x", "new/y": "file new/y"}},
+		{"the image's is hidden", nil, sequence{gone("image/a")}, pile{"image/a": "whiteout"}},
+		{"the earlier layer's is gone without a trace", sequence{dir("new"), file("new/x")}, sequence{dir("new"), gone("new/x")}, pile{"new": "folder"}},
+		{"a folder and all in it", sequence{dir("new"), dir("new/d"), file("new/d/x")}, sequence{dir("new"), gone("new/d")}, pile{"new": "folder"}},
+		{"the image's under the earlier layer's", sequence{dir("image"), file("image/a")}, sequence{dir("image"), gone("image/a")}, pile{"image": "folder", "image/a": "whiteout"}},
+		{"a folder where one was deleted hides it", sequence{dir("image"), gone("image/c")}, sequence{dir("image"), dir("image/c")}, pile{"image": "folder", "image/c": "opaque folder"}},
+		{"many names of one whiteout", sequence{gone("image/a"), link("image/b", "image/a")}, sequence{file("x")}, pile{"image/a": "whiteout", "image/b": "link image/a", "x": "file x"}},
+		{"of which the first hides nothing", sequence{file("new")}, sequence{gone("new"), link("image/b", "new")}, pile{"image/b": "whiteout"}},
+		{"the first name of a file is gone", sequence{file("new"), link("other", "new"), link("third", "new")}, sequence{gone("new")}, pile{"other": "file new", "third": "link other"}},
+		{"all names are gone", sequence{file("new"), link("other", "new")}, sequence{gone("new"), gone("other")}, pile{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := pile{}
+			if err := Merge(below, tc.earlier, tc.later).WriteTo(t.Context(), got); err != nil {
+				t.Fatal(err)
+			}
+			if !maps.Equal(got, tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
 	}
 }

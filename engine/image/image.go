@@ -85,6 +85,18 @@ func Open(path string) (*Image, error) {
 	return m, nil
 }
 
+// OpenFolder opens a folder, whatever is in it, as a sandbox.
+func OpenFolder(path string) (*Image, error) {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	m := &Image{Path: path, Kind: Sandbox, Arch: "unknown", root: root}
+	m.contents = sync.OnceValues(m.openContents)
+	m.metadata = sync.OnceValues(m.readMetadata)
+	return m, nil
+}
+
 func (m *Image) openOther() error {
 	kind, offset, err := sif.Detect(m.Path)
 	if err != nil {

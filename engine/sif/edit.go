@@ -228,3 +228,9 @@ func CreateEmpty(path string, now time.Time) error {
 	}
 	return f.Commit()
 }
+
+// ArchName is Go's name of a processor by the number that it has in the format.
+func ArchName(code int) (string, bool) {
+	name, ok := archNames[fmt.Sprintf("%02d", code)]
+	return name, ok
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"carrel/engine"
@@ -44,14 +43,15 @@ type making struct {
 	spec                        engine.BuildSpec
 	args, sections              []string
 	binds, mounts               list
-	argFile, dir                string
+	argFile                     string
+	access                      access
 	noHTTPS, fakeroot, fixPerms bool
 	noCleanup, disableCache     bool
 	userns, json, writableTmpfs bool
 	warnUnused                  bool
 }
 
-const archDiffers = "images are built for, and pulled for, this computer's own architecture"
+const archDiffers = "images are built for this computer's own architecture"
 
 func (p *program) buildVerb() verb {
 	m := &making{}
@@ -61,19 +61,19 @@ func (p *program) buildVerb() verb {
 		options: []option{
 			{long: "arch", value: &noText, absent: archDiffers},
 			{long: "arch-variant", value: &noText, absent: archDiffers},
-			{long: "authfile", value: &noText, absent: noAccounts},
+			m.access.authFileOption(),
 			{long: "bind", short: "B", value: &m.binds, env: []string{"BIND", "BINDPATH"}, help: "a folder to show while sections run"},
 			{long: "build-arg", value: &m.args, help: "NAME=VALUE for {{ NAME }}"},
 			{long: "build-arg-file", value: &m.argFile, help: "a file of lines NAME=VALUE"},
 			{long: "disable-cache", value: &m.disableCache, env: []string{"DISABLE_CACHE"}, help: "run every section anew", differs: "bases and downloads are reused all the same"},
 			{long: "docker-host", value: &noText, absent: noDaemon},
-			{long: "docker-login", value: &noSwitch, absent: noAccounts},
+			{long: "docker-login", value: &m.access.dockerLogin, env: []string{"DOCKER_LOGIN"}, help: "ask for a name and password for the registry"},
 			{long: "encrypt", short: "e", value: &noSwitch, absent: noCrypto},
 			{long: "fakeroot", short: "f", value: &m.fakeroot, env: []string{"FAKEROOT"}, help: "without effect", differs: "builds always appear to be root's"},
 			{long: "fix-perms", value: &m.fixPerms, env: []string{"FIXPERMS"}, help: "without effect", differs: "folders that their owner could not enter or change are no trouble in a SIF; in a sandbox they stay as they are"},
 			{long: "force", short: "F", value: &m.spec.Force, env: []string{"FORCE"}, help: "replace an image"},
 			{long: "json", value: &noSwitch, absent: "definitions are text"},
-			{long: "library", value: &noText, absent: "there is no library service; give the whole address: library://HOST/…"},
+			{long: "library", value: &m.access.library, env: []string{"LIBRARY"}, help: "address of the library for library:// references"},
 			{long: "mksquashfs-args", value: &noText, absent: "SquashFS is written by this program; `carrel build --compression --level` choose"},
 			{long: "mount", value: &m.mounts, env: []string{"MOUNT"}, help: "the same as --bind, as type=bind,source=…,destination=…"},
 			{long: "no-cleanup", value: &m.noCleanup, help: "without effect", differs: "the tree of a failed build is kept in the cache anyway: `carrel build --resume`"},
@@ -134,6 +134,9 @@ func (p *program) make(ctx context.Context, m *making, target, source string) er
 	}
 	if isPlaceholder(s.Target) {
 		s.Force = true
+	}
+	if err := p.apply(&m.access); err != nil {
+		return err
 	}
 	e, err := p.engine(m.noHTTPS, source)
 	if err != nil {
@@ -216,58 +219,4 @@ func (p *program) bootstrapVerb() verb {
 		},
 		run: func(ctx context.Context, args []string) error { return p.make(ctx, m, args[0], args[1]) },
 	}
-}
-
-func (p *program) pullVerb() verb {
-	m := &making{}
-	return verb{
-		name: "pull", args: "[OPTION …] [FILE] REFERENCE", short: "Make an image of what a registry has", low: 1, high: 2, interspersed: true,
-		differs: "layers are kept in Carrel's cache; library:// and shub:// only where such a service still answers",
-		options: []option{
-			{long: "arch", value: &noText, absent: archDiffers},
-			{long: "arch-variant", value: &noText, absent: archDiffers},
-			{long: "authfile", value: &noText, absent: noAccounts},
-			{long: "dir", value: &m.dir, env: []string{"PULLDIR", "PULLFOLDER"}, help: "folder to put the image in"},
-			{long: "disable-cache", value: &m.disableCache, env: []string{"DISABLE_CACHE"}, help: "without effect", differs: "`cache clean` empties the cache"},
-			{long: "docker-host", value: &noText, absent: noDaemon},
-			{long: "docker-login", value: &noSwitch, absent: noAccounts},
-			{long: "force", short: "F", value: &m.spec.Force, env: []string{"FORCE"}, help: "replace an image"},
-			{long: "library", value: &noText, absent: "there is no library service; give the whole address: library://HOST/…"},
-			{long: "no-cleanup", value: &m.noCleanup, help: "without effect", differs: "nothing is left to be cleaned up"},
-			{long: "no-https", value: &m.noHTTPS, env: []string{"NO_HTTPS", "NOHTTPS"}, help: "speak HTTP to the registry"},
-			{long: "sandbox", value: &m.spec.Sandbox, help: "make a folder"},
-		},
-		run: func(ctx context.Context, args []string) error {
-			ref := args[len(args)-1]
-			target := pulledName(ref, m.spec.Sandbox)
-			if len(args) == 2 {
-				target = args[0]
-			}
-			if m.dir != "" {
-				target = filepath.Join(m.dir, filepath.Base(target))
-			}
-			return p.make(ctx, m, target, ref)
-		},
-	}
-}
-
-// pulledName is the name of the file that pull makes of a reference: name_tag.sif.
-func pulledName(ref string, sandbox bool) string {
-	_, rest, ok := strings.Cut(ref, "://")
-	if !ok {
-		_, rest, _ = strings.Cut(ref, ":")
-	}
-	rest, _, _ = strings.Cut(rest, "@")
-	base := rest[strings.LastIndex(rest, "/")+1:]
-	if strings.HasSuffix(base, ".sif") {
-		return base
-	}
-	name, tag, ok := strings.Cut(base, ":")
-	if !ok {
-		tag = "latest"
-	}
-	if sandbox {
-		return name + "_" + tag
-	}
-	return name + "_" + tag + ".sif"
 }

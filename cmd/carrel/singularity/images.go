@@ -3,110 +3,85 @@ package singularity
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"carrel/engine"
 )
 
 func (p *program) inspectVerb() verb {
-	var all, asJSON, apps bool
-	var deffile, environment, helpfile, labels, runscript, startscript, test bool
-	app := ""
+	var part engine.Selection
+	var all, asJSON bool
 	return verb{
 		name: "inspect", args: "[OPTION …] IMAGE", short: "Show what an image says of itself", low: 1, high: 1, interspersed: true,
 		options: []option{
 			{long: "all", value: &all, help: "everything, as JSON"},
-			{long: "app", value: &app, help: "of an app (SCIF)", absent: "what an app says is in its folder: exec IMAGE cat /scif/apps/NAME/scif/labels.json"},
-			{long: "deffile", short: "d", value: &deffile, help: "the definition file"},
-			{long: "environment", short: "e", value: &environment, help: "the environment"},
-			{long: "helpfile", short: "H", value: &helpfile, help: "the help"},
+			{long: "app", value: &part.App, help: "what an app (SCIF) says instead of the image"},
+			{long: "deffile", short: "d", value: &part.Definition, help: "the definition file"},
+			{long: "environment", short: "e", value: &part.Environment, help: "the environment"},
+			{long: "helpfile", short: "H", value: &part.Help, help: "the help"},
 			{long: "json", short: "j", value: &asJSON, help: "as JSON"},
-			{long: "labels", short: "l", value: &labels, help: "the labels, as without an option"},
-			{long: "list-apps", value: &apps, help: "the apps"},
-			{long: "runscript", short: "r", value: &runscript, help: "the runscript"},
-			{long: "startscript", short: "s", value: &startscript, help: "the startscript"},
-			{long: "test", short: "t", value: &test, help: "the test"},
+			{long: "labels", short: "l", value: &part.Labels, help: "the labels, as without an option"},
+			{long: "list-apps", value: &part.Apps, help: "the apps"},
+			{long: "runscript", short: "r", value: &part.Runscript, help: "the runscript"},
+			{long: "startscript", short: "s", value: &part.Startscript, help: "the startscript"},
+			{long: "test", short: "t", value: &part.Test, help: "the test"},
 		},
 		run: func(ctx context.Context, args []string) error {
-			e, err := p.c.Engine()
+			in, err := p.inspect(ctx, args[0], part.App)
 			if err != nil {
 				return err
 			}
-			in, err := e.Inspect(ctx, args[0])
+			if all {
+				app := part.App
+				part, asJSON = engine.Everything, true
+				part.App = app
+			}
+			if !asJSON {
+				return p.print(printable(in.Text(part)) + "\n")
+			}
+			b, err := in.Document(part)
 			if err != nil {
 				return err
 			}
-			if !(deffile || environment || helpfile || runscript || startscript || test || apps) {
-				labels = true
-			}
-			attributes := map[string]any{}
-			var text strings.Builder
-			show := func(wanted bool, name string, value any, plain string) {
-				if wanted || all {
-					attributes[name] = value
-					text.WriteString(printable(plain))
-					if plain != "" {
-						text.WriteString("\n")
-					}
-				}
-			}
-			show(labels, "labels", in.Labels, pairs(in.Labels))
-			show(runscript, "runscript", in.Runscript, in.Runscript)
-			show(startscript, "startscript", in.Startscript, in.Startscript)
-			show(test, "test", in.Test, in.Test)
-			show(environment, "environment", in.Environment, files(in.Environment))
-			show(helpfile, "helpfile", in.Help, in.Help)
-			show(deffile, "deffile", in.Definition, in.Definition)
-			show(apps, "apps", in.Apps, strings.Join(in.Apps, "\n"))
-			if all || asJSON {
-				return p.printJSON(map[string]any{"data": map[string]any{"attributes": attributes}, "type": "container"})
-			}
-			return p.print(text.String())
+			return p.print(string(b))
 		},
 	}
 }
 
-// pairs writes labels one a line.
-func pairs(m map[string]string) string {
-	var b strings.Builder
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		b.WriteString(k + ": " + m[k] + "\n")
+// inspect reads what an image says of itself; app is one that it has to have, or empty.
+func (p *program) inspect(ctx context.Context, name, app string) (engine.Inspection, error) {
+	e, err := p.engine(false, name)
+	if err != nil {
+		return engine.Inspection{}, err
 	}
-	return b.String()
-}
-
-// files writes texts under the names of their files.
-func files(m map[string]string) string {
-	var b strings.Builder
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		b.WriteString("=== " + k + " ===\n" + strings.TrimRight(m[k], "\n") + "\n\n")
+	in, err := e.Inspect(ctx, name)
+	if err == nil && app != "" && !slices.Contains(in.Apps, app) {
+		hint := "it has none"
+		if len(in.Apps) > 0 {
+			hint = "its apps are " + strings.Join(in.Apps, ", ")
+		}
+		err = &hintError{fmt.Errorf("app %s of %s: %w", app, name, engine.ErrNotFound), hint}
 	}
-	return b.String()
+	return in, err
 }
 
 func (p *program) runHelpVerb() verb {
 	app := ""
 	return verb{
 		name: "run-help", args: "[OPTION …] IMAGE", short: "Show the help of an image", low: 1, high: 1, interspersed: true,
-		options: []option{{long: "app", value: &app, absent: "what an app says is in its folder: exec IMAGE cat /scif/apps/NAME/scif/runscript.help"}},
+		options: []option{{long: "app", value: &app, env: []string{"APP", "APPNAME"}, help: "of an app (SCIF)"}},
 		run: func(ctx context.Context, args []string) error {
-			e, err := p.c.Engine()
+			in, err := p.inspect(ctx, args[0], app)
 			if err != nil {
 				return err
 			}
-			in, err := e.Inspect(ctx, args[0])
-			if err != nil {
-				return err
+			if text := in.Text(engine.Selection{Help: true, App: app}); text != "" {
+				return p.print(printable(text) + "\n")
 			}
-			if in.Help == "" {
-				return p.print("No help sections were defined for this image\n")
-			}
-			return p.print(printable(in.Help) + "\n")
+			return p.print("No help sections were defined for this image\n")
 		},
 	}
 }
@@ -276,105 +251,46 @@ func (p *program) overlayCreateVerb() verb {
 	var dirs []string
 	amount, sparse, fakeroot := 64, false, false
 	return verb{
-		name: "create", args: "[OPTION …] FOLDER", short: "Make a folder that keeps changes (--overlay FOLDER)", low: 1, high: 1, interspersed: true,
-		differs: "it makes a folder rather than an ext3 file: that needs no size, no root and no fuse2fs, and --overlay takes it alike; a SIF needs none, because --writable keeps changes in it",
+		name: "create", args: "[OPTION …] FILE", short: "Make an ext3 file that keeps changes (--overlay FILE), or a partition for them in a SIF", low: 1, high: 1, interspersed: true,
+		differs: "needs no mkfs.ext3; with a name that ends in /, or of a folder, it makes a folder, which needs no size and is quicker; a SIF needs none, because --writable keeps changes in it anyway",
 		options: []option{
 			{long: "create-dir", value: &dirs, help: "folders to make in it"},
-			{long: "fakeroot", short: "f", value: &fakeroot, help: "without effect, because a folder works with and without --fakeroot"},
-			{long: "size", short: "s", value: &amount, help: "without effect", differs: "a folder has no size"},
-			{long: "sparse", short: "S", value: &sparse, help: "without effect", differs: "a folder has no size"},
+			{long: "fakeroot", short: "f", value: &fakeroot, help: "without effect, because it works with and without --fakeroot"},
+			{long: "size", short: "s", value: &amount, help: "size in MiB"},
+			{long: "sparse", short: "S", value: &sparse, help: "without effect", differs: "what is empty takes no space in any case"},
 		},
-		run: func(_ context.Context, args []string) error {
-			dir := absolute(args[0], p.c.User.Cwd)
-			if st, err := os.Stat(dir); err == nil && !st.IsDir() {
-				return &hintError{fmt.Errorf("overlay %s: %w", args[0], engine.ErrExists), "a SIF needs no overlay made for it: run it with --writable"}
+		run: func(ctx context.Context, args []string) error {
+			name := absolute(args[0], p.c.User.Cwd)
+			if st, err := os.Stat(name); strings.HasSuffix(args[0], "/") || err == nil && st.IsDir() {
+				return p.overlayFolder(args[0], name, dirs)
 			}
-			made := []string{"upper", "work"}
-			for _, d := range dirs {
-				made = append(made, filepath.Join("upper", filepath.Clean("/"+d)))
+			if amount < 64 {
+				return usage("write --size with the number of MiB", "overlay %s: the size has to be 64 MiB at least", args[0])
 			}
-			for _, d := range made {
-				if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-					return fmt.Errorf("overlay: %w", err)
-				}
+			e, err := p.c.Engine()
+			if err != nil {
+				return err
 			}
-			p.info("Created %s; use it: --overlay %s", args[0], args[0])
+			if err := e.CreateOverlay(ctx, engine.OverlaySpec{Path: name, Size: int64(amount) << 20, Folders: dirs}); err != nil {
+				return err
+			}
+			p.info("Created %s", args[0])
 			return nil
 		},
 	}
 }
 
-// sifVerb is one that reads the parts of an image, the last argument.
-func (p *program) sifVerb(v verb, run func(parts engine.Parts, args []string) error) verb {
-	v.run = func(ctx context.Context, args []string) error {
-		e, err := p.c.Engine()
-		if err != nil {
-			return err
-		}
-		parts, err := e.Parts(ctx, args[len(args)-1], false)
-		if err != nil {
-			return err
-		}
-		return run(parts, args)
+// overlayFolder makes a folder that keeps changes.
+func (p *program) overlayFolder(shown, dir string, dirs []string) error {
+	made := []string{"upper", "work"}
+	for _, d := range dirs {
+		made = append(made, filepath.Join("upper", filepath.Clean("/"+d)))
 	}
-	return v
-}
-
-func (p *program) sifListVerb() verb {
-	return p.sifVerb(verb{name: "list", args: "IMAGE", short: "List the parts of a SIF file", low: 1, high: 1}, func(parts engine.Parts, _ []string) error {
-		line := strings.Repeat("-", 78) + "\n"
-		var b strings.Builder
-		fmt.Fprintf(&b, "%s%-5s|%-8s|%-8s|%-26s|%s\n%s", line, "ID", "GROUP", "LINK", "SIF POSITION (start-end)", "TYPE", line)
-		for _, o := range parts.Parts {
-			fmt.Fprintf(&b, "%-5d|%-8s|%-8s|%-26s|%s\n", o.ID, group(o), o.Link, fmt.Sprintf("%d-%d", o.Offset, o.Offset+o.Size), o.Type)
+	for _, d := range made {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			return fmt.Errorf("overlay: %w", err)
 		}
-		return p.print(b.String())
-	})
-}
-
-func group(o engine.Part) string {
-	if o.Group == 0 {
-		return "NONE"
 	}
-	return fmt.Sprint(o.Group)
-}
-
-const sifTime = "2006-01-02 15:04:05 -0700 MST"
-
-func (p *program) sifHeaderVerb() verb {
-	return p.sifVerb(verb{name: "header", args: "IMAGE", short: "Show the head of a SIF file", low: 1, high: 1, differs: "without the sizes of the table of parts"}, func(s engine.Parts, _ []string) error {
-		return p.print(fmt.Sprintf("Launch Script:        %s\nVersion:              01\nPrimary Architecture: %s\nID:                   %s\nCreated At:           %s\nModified At:          %s\n",
-			printable(s.LaunchLine), s.Arch, s.ID, s.Created.UTC().Format(sifTime), s.Modified.UTC().Format(sifTime)))
-	})
-}
-
-func (p *program) sifInfoVerb() verb {
-	return p.sifVerb(verb{name: "info", args: "ID IMAGE", short: "Show one part of a SIF file", low: 2, high: 2}, func(s engine.Parts, args []string) error {
-		for _, o := range s.Parts {
-			if strconv.Itoa(int(o.ID)) != args[0] {
-				continue
-			}
-			text := fmt.Sprintf("  Data Type:    %s\n  ID:           %d\n  Group ID:     %s\n  Linked ID:    %s\n  Offset:       %d\n  Size:         %d\n  Created At:   %s\n",
-				o.Type, o.ID, group(o), o.Link, o.Offset, o.Size, o.Created.UTC().Format(sifTime))
-			if o.Name != "" {
-				text += "  Name:         " + printable(o.Name) + "\n"
-			}
-			return p.print(text)
-		}
-		return fmt.Errorf("part %s of %s: %w", args[0], s.Path, engine.ErrNotFound)
-	})
-}
-
-func (p *program) sifDumpVerb() verb {
-	return verb{name: "dump", args: "ID IMAGE", short: "Write one part of a SIF file to standard output", low: 2, high: 2, run: func(ctx context.Context, args []string) error {
-		id, err := strconv.ParseUint(args[0], 10, 32)
-		if err != nil {
-			return usage("`sif list IMAGE` lists them", "%q is not the number of a part", args[0])
-		}
-		e, err := p.c.Engine()
-		if err != nil {
-			return err
-		}
-		return e.CopyPart(ctx, args[1], uint32(id), p.c.Out)
-	}}
+	p.info("Created %s; use it: --overlay %s", shown, shown)
+	return nil
 }

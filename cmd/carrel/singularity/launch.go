@@ -39,7 +39,7 @@ const (
 	noSetuid   = "containers never run set-user-ID programs with other rights than yours (no_new_privs is always on)"
 	noCrypto   = "encrypted images are not supported"
 	noDaemon   = "there is no Docker daemon to ask; use docker://, docker-archive: or oci:"
-	noAccounts = "registries are entered with what `docker login` or `podman login` has stored"
+	noAccounts = "registries are entered with what `registry login`, `docker login` or `podman login` has stored, or as APPTAINER_DOCKER_USERNAME and APPTAINER_DOCKER_PASSWORD say"
 )
 
 // options are the flags of run, exec, shell, test, instance start and instance run.
@@ -95,7 +95,7 @@ func (l *launch) options(instance bool) []option {
 		{long: "nv", value: &l.nv, env: []string{"NV"}, help: "pass NVIDIA's driver in"},
 		{long: "nvccli", value: &noSwitch, absent: "--nv needs no nvidia-container-cli"},
 		{long: "oom-kill-disable", value: &noSwitch, absent: "control groups version 2 have no such switch"},
-		{long: "overlay", short: "o", value: &l.overlays, env: []string{"OVERLAY", "OVERLAYIMAGE"}, help: "a folder that keeps changes, or one or a SquashFS file to lay over, with :ro", differs: "a folder works for every user; ext3 files are not mounted"},
+		{long: "overlay", short: "o", value: &l.overlays, env: []string{"OVERLAY", "OVERLAYIMAGE"}, help: "a folder or ext3 file that keeps changes, or one or a SquashFS file to lay over, with :ro", differs: "works for every user, without helpers; an ext3 file is not changed in place but written anew when the container ends, and grows where it is too small"},
 		{long: "passphrase", value: &noSwitch, absent: noCrypto},
 		{long: "pem-path", value: &noText, absent: noCrypto},
 		{long: "pid", short: "p", value: &l.pid, env: []string{"PID", "UNSHARE_PID"}, help: "own PID namespace"},

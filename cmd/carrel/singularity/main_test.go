@@ -206,20 +206,76 @@ func TestImageAsProgram(t *testing.T) {
 	}
 }
 
+// TestOverlay keeps changes in a folder and in an ext3 file, run after run.
 func TestOverlay(t *testing.T) {
+	for _, name := range []string{"folder/", "file.img"} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			if status, _, errs := call(t, d, "overlay", "create", "--size", "64", "--create-dir", "/made", name); status != 0 {
+				t.Fatal(errs)
+			}
+			if name == "file.img" {
+				if status, _, errs := call(t, d, "overlay", "create", "--size", "64", name); status != exitFatal || !strings.Contains(errs, "exist") {
+					t.Errorf("made twice: %d, %q", status, errs)
+				}
+			}
+			status, _, errs := call(t, d, "exec", "-o", name, d.image, "sh", "-c", "echo kept > /made/file; rm /opt/own; echo x > /made/gone")
+			if status != 0 {
+				if strings.Contains(errs, "mount overlay") {
+					t.Skip("missing: a file system that can hold an overlay's changes")
+				}
+				t.Fatal(errs)
+			}
+			for _, tc := range []struct {
+				overlay, script, out string
+				status               int
+			}{
+				{name + ":ro", "cat /made/file; ls /opt; touch /made/x", "kept\n", 1},
+				{name, "rm /made/gone; mkdir /opt/own; echo again > /opt/own/file; cat /made/file", "kept\n", 0},
+				{name + ":ro", "ls /made /opt/own", "/made:\nfile\n\n/opt/own:\nfile\n", 0},
+			} {
+				if status, out, errs := call(t, d, "exec", "--overlay", tc.overlay, d.image, "sh", "-c", tc.script); status != tc.status || out != tc.out {
+					t.Errorf("%s: %d, %q, %q", tc.script, status, out, errs)
+				}
+			}
+		})
+	}
+}
+
+// TestParts changes the parts of a SIF as `sif` does.
+func TestParts(t *testing.T) {
 	d := newDesk(t)
-	if status, _, errs := call(t, d, "overlay", "create", "--size", "64", "--create-dir", "/made", "changes"); status != 0 {
-		t.Fatal(errs)
+	if err := os.WriteFile(filepath.Join(d.cwd, "notes"), []byte("remember"), 0o644); err != nil {
+		t.Fatal(err)
 	}
-	status, _, errs := call(t, d, "exec", "-o", "changes", d.image, "sh", "-c", "echo kept > /made/file; rm /opt/own")
-	if status != 0 {
-		if strings.Contains(errs, "overlay") {
-			t.Skip("missing: a file system that can hold an overlay's changes")
+	for _, tc := range []struct {
+		args      []string
+		status    int
+		out, errs string
+	}{
+		{[]string{"sif", "new", "x.sif"}, 0, "", ""},
+		{[]string{"sif", "new", "x.sif"}, exitFatal, "", "exist"},
+		{[]string{"sif", "add", "--datatype", "7", "--filename", "the notes", "x.sif", "notes"}, 0, "", ""},
+		{[]string{"sif", "add", "--datatype", "4", "--partfs", "1", "--parttype", "1", "--partarch", "2", "--groupid", "1", "x.sif", "notes"}, 0, "", ""},
+		{[]string{"sif", "add", "--datatype", "9", "x.sif", "notes"}, exitUsage, "", "type 9"},
+		{[]string{"sif", "add", "--datatype", "4", "--partfs", "9", "x.sif", "notes"}, exitUsage, "", "file system 9"},
+		{[]string{"sif", "list", "x.sif"}, 0, "FS (Squashfs/System/amd64)", ""},
+		{[]string{"sif", "dump", "1", "x.sif"}, 0, "remember", ""},
+		{[]string{"sif", "info", "1", "x.sif"}, 0, "the notes", ""},
+		{[]string{"sif", "setprim", "1", "x.sif"}, exitFatal, "", "not a system partition"},
+		{[]string{"sif", "setprim", "2", "x.sif"}, 0, "", ""},
+		{[]string{"sif", "list", "x.sif"}, 0, "FS (Squashfs/*System/amd64)", ""},
+		{[]string{"overlay", "create", "x.sif"}, 0, "", "Created"},
+		{[]string{"overlay", "create", "x.sif"}, exitFatal, "", "already"},
+		{[]string{"sif", "list", "x.sif"}, 0, "FS (Ext3/Overlay/amd64)", ""},
+		{[]string{"sif", "del", "1", "x.sif"}, 0, "", ""},
+		{[]string{"sif", "del", "1", "x.sif"}, exitFatal, "", "no such object"},
+		{[]string{"sif", "del", "one", "x.sif"}, exitUsage, "", "not the number"},
+	} {
+		status, out, errs := call(t, d, tc.args...)
+		if status != tc.status || !strings.Contains(out, tc.out) || !strings.Contains(errs, tc.errs) {
+			t.Errorf("%q: %d, %q, %q", tc.args, status, out, errs)
 		}
-		t.Fatal(errs)
-	}
-	if status, out, errs := call(t, d, "exec", "--overlay", "changes:ro", d.image, "sh", "-c", "cat /made/file; ls /opt; touch /made/x"); status != 1 || out != "kept\n" {
-		t.Errorf("%d, %q, %q", status, out, errs)
 	}
 }
 

@@ -48,6 +48,8 @@ type Config struct {
 	Version string
 	// Engine makes the engine; insecure are registries to speak HTTP to beside those of the configuration.
 	Engine func(insecure ...string) (*engine.Engine, error)
+	// Accounts is filled before Engine is called; nil where flags about accounts have no effect.
+	Accounts *Accounts
 	// Signals hands signals that this process gets to a function until the returned one is called. Signals that a terminal
 	// sends to a whole group of processes are not handed over when terminal is set.
 	Signals func(terminal bool, to func(os.Signal)) (restore func())

@@ -23,24 +23,17 @@ type verb struct {
 
 // absentVerbs are those of Apptainer that are not there, by their full names.
 var absentVerbs = map[string]string{
-	"capability":  "a container's capabilities count in its own user namespace only, so there is nothing to grant",
-	"checkpoint":  "checkpoints are not supported; the state worth keeping is in bound folders and in what --writable keeps",
-	"completion":  "`carrel completion` makes one for carrel, whose verbs are nearly the same",
-	"config":      "there is no configuration of an administrator, and --fakeroot needs none",
-	"delete":      "libraries (library://) are accounts of a service; images are deleted as files",
-	"key":         "signatures are not made or examined; `verify` compares an image with the digests in it",
-	"keyserver":   "signatures are not made or examined",
-	"oci":         "it runs OCI bundles as root by runc; docker:// and oci: images are run by run, exec and shell",
-	"plugin":      "there are no plugins",
-	"push":        "images are handed on as files",
-	"registry":    "registries are entered with what `docker login` or `podman login` has stored",
-	"remote":      "there is no service to log in to",
-	"search":      "it searches a library service; `carrel catalog` searches definition files",
-	"sign":        "signatures are not made; an image carries digests of its parts",
-	"sif add":     "parts are written by builds and by --writable, which keep an image in order",
-	"sif del":     "`carrel` takes saved changes back; other parts are not removed",
-	"sif new":     "an image is made by build",
-	"sif setprim": "an image has one system partition, which build writes",
+	"capability": "a container's capabilities count in its own user namespace only, so there is nothing to grant",
+	"checkpoint": "checkpoints are not supported; the state worth keeping is in bound folders and in what --writable keeps",
+	"completion": "`carrel completion` makes one for carrel, whose verbs are nearly the same",
+	"config":     "there is no configuration of an administrator, and --fakeroot needs none",
+	"delete":     "libraries (library://) are accounts of a service; images are deleted as files",
+	"key":        "signatures are not made or examined; `verify` compares an image with the digests in it",
+	"keyserver":  "signatures are not made or examined",
+	"oci":        "it runs OCI bundles as root by runc; docker:// and oci: images are run by run, exec and shell",
+	"plugin":     "there are no plugins",
+	"search":     "it searches a library service; `carrel catalog` searches definition files",
+	"sign":       "signatures are not made; an image carries digests of its parts",
 }
 
 // verbs are all commands in the order in which help lists them.
@@ -50,14 +43,16 @@ func (p *program) verbs() []verb {
 		p.actionVerb("exec", "IMAGE COMMAND [ARGUMENT …]", "Run a command inside an image"),
 		p.actionVerb("shell", "IMAGE", "Open a shell inside an image"),
 		p.actionVerb("test", "IMAGE [ARGUMENT …]", "Run an image's test"),
-		p.buildVerb(), p.createVerb(), p.bootstrapVerb(), p.pullVerb(),
+		p.buildVerb(), p.createVerb(), p.bootstrapVerb(), p.pullVerb(), p.pushVerb(),
 		p.inspectVerb(), p.runHelpVerb(), p.verifyVerb(),
 		{name: "instance", short: "Containers in the background", below: []verb{
 			p.instanceStartVerb("start", "the startscript"), p.instanceStartVerb("run", "the runscript"), p.instanceListVerb(), p.instanceStatsVerb(), p.instanceStopVerb(),
 		}},
+		p.registryVerb(), p.remoteVerb(),
 		{name: "cache", short: "What builds keep to be quick the next time", below: []verb{p.cacheListVerb(), p.cacheCleanVerb()}},
-		{name: "overlay", short: "Folders that keep changes", below: []verb{p.overlayCreateVerb()}},
-		{name: "sif", short: "Look into SIF files", below: []verb{p.sifListVerb(), p.sifHeaderVerb(), p.sifInfoVerb(), p.sifDumpVerb()}},
+		{name: "overlay", short: "Files that keep changes", below: []verb{p.overlayCreateVerb()}},
+		{name: "sif", short: "Look into SIF files, and change them", below: []verb{p.sifListVerb(), p.sifHeaderVerb(), p.sifInfoVerb(), p.sifDumpVerb(),
+			p.sifNewVerb(), p.sifAddVerb(), p.sifDelVerb(), p.sifSetPrimVerb()}},
 		{name: "version", short: "Print the version", run: func(context.Context, []string) error { return p.print(p.c.Version + "\n") }},
 	}
 }
