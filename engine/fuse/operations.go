@@ -116,6 +116,9 @@ func (w *worker) lookup(dir *squashfs.Inode, body []byte) unix.Errno {
 	if err != nil {
 		return unix.EIO
 	}
+	if !in.IsDir() {
+		w.s.walk.use(true)
+	}
 	w.out = w.s.appendEntry(w.out, in)
 	return 0
 }
@@ -135,8 +138,9 @@ func (w *worker) read(in *squashfs.Inode, r *request) unix.Errno {
 	if off < 0 {
 		return unix.EINVAL
 	}
-	start, blockSize := off, int64(w.s.img.Superblock().BlockSize)
-	w.s.loadRest(in, off, min(off+size, in.Size), blockSize)
+	w.s.walk.use(false)
+	w.s.loadAround(in, off, min(off+size, in.Size))
+	blockSize := int64(w.s.img.Superblock().BlockSize)
 	for size > 0 {
 		b, err := w.s.img.Block(in, off)
 		if errors.Is(err, io.EOF) {
@@ -145,40 +149,18 @@ func (w *worker) read(in *squashfs.Inode, r *request) unix.Errno {
 		if err != nil {
 			return unix.EIO
 		}
-		if b == nil {
-			b = zeros()[:min(blockSize-off%blockSize, in.Size-off)]
+		data := b.Data
+		if data == nil {
+			data = zeros()[:min(blockSize-off%blockSize, in.Size-off)]
+		} else {
+			w.blocks = append(w.blocks, b)
 		}
-		b = b[:min(int64(len(b)), size)]
-		w.iov = append(w.iov, b)
-		off += int64(len(b))
-		size -= int64(len(b))
+		data = data[:min(int64(len(data)), size)]
+		w.iov = append(w.iov, data)
+		off += int64(len(data))
+		size -= int64(len(data))
 	}
-	w.s.readAhead(in, start, off)
 	return 0
-}
-
-// loadRest has the blocks of a read behind its first one loaded while the worker loads that.
-func (s *server) loadRest(in *squashfs.Inode, start, end, blockSize int64) {
-	for off := start - start%blockSize + blockSize; off < end; off += blockSize {
-		s.load(in, off)
-	}
-}
-
-// readAhead has the next block loaded when a file is read in sequence.
-func (s *server) readAhead(in *squashfs.Inode, start, end int64) {
-	mix := func(off int64) uint64 { return (uint64(in.Ref)+1)*0x9e3779b97f4a7c15 ^ uint64(off) }
-	slot := &s.next[(uint64(in.Ref)+1)*0x9e3779b97f4a7c15>>56]
-	if before := slot.Swap(mix(end)); before == mix(start) && end < in.Size {
-		s.load(in, end)
-	}
-}
-
-// load has a block loaded by another goroutine, unless those have enough to do.
-func (s *server) load(in *squashfs.Inode, off int64) {
-	select {
-	case s.ahead <- readahead{in, off}:
-	default:
-	}
 }
 
 func (w *worker) readdir(dir *squashfs.Inode, r *request) unix.Errno {
@@ -195,6 +177,10 @@ func (w *worker) readdir(dir *squashfs.Inode, r *request) unix.Errno {
 	off, size := ne.Uint64(r.body[8:]), int(min(ne.Uint32(r.body[16:]), maxRead))
 	plus := r.op == opReaddirplus
 	end := outHeaderSize + size
+	if plus && off == 0 {
+		w.s.walk.list()
+	}
+	names := plus && w.s.walk.names()
 	// Entry 0 is ".", 1 is "..", the rest is the listing. An entry's offset is that of the one behind it.
 	for i := off; i < uint64(len(list))+2; i++ {
 		var d squashfs.Dirent
@@ -217,8 +203,8 @@ func (w *worker) readdir(dir *squashfs.Inode, r *request) unix.Errno {
 			break
 		}
 		if plus {
-			if i < 2 {
-				w.out = append(w.out, make([]byte, entrySize)...) // node 0: not to be looked at
+			if i < 2 || names && d.Type != tree.TypeDir {
+				w.out = append(w.out, noEntry[:]...)
 			} else {
 				in, err := w.s.img.Inode(d.Ref)
 				if err != nil {

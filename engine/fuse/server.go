@@ -49,14 +49,9 @@ type server struct {
 	noOpen    atomic.Bool
 	noOpendir atomic.Bool
 	dirs      dirCache
-	ahead     chan readahead
-	next      [256]atomic.Uint64 // by hash of the node: a digest of node and offset where its last read ended
+	ahead     ahead
+	walk      walk
 	failed    atomic.Pointer[error]
-}
-
-type readahead struct {
-	in  *squashfs.Inode
-	off int64
 }
 
 // Serve answers the kernel's requests on fd, an open and mounted /dev/fuse, until the file system is unmounted everywhere (which is
@@ -73,7 +68,7 @@ func Serve(ctx context.Context, fd int, img *squashfs.Reader, opt Options) error
 	}
 	defer unix.Close(stop)
 	sb := img.Superblock()
-	s := &server{fd: fd, stop: stop, img: img, opt: opt, noXattrs: opt.HideXattrs || !sb.HasXattrs(), ahead: make(chan readahead, 4)}
+	s := &server{fd: fd, stop: stop, img: img, opt: opt, noXattrs: opt.HideXattrs || !sb.HasXattrs(), ahead: newAhead()}
 	workers := opt.Workers
 	if workers <= 0 {
 		workers = min(max(runtime.GOMAXPROCS(0), 2), 8)
@@ -90,13 +85,11 @@ func Serve(ctx context.Context, fd int, img *squashfs.Reader, opt Options) error
 	}
 	for range max(1, workers/2) {
 		ahead.Go(func() {
-			for r := range s.ahead {
-				_ = s.img.Prefetch(r.in, r.off) // whoever asks for the block gets the error
-			}
+			s.prefetch()
 		})
 	}
 	group.Wait()
-	close(s.ahead)
+	close(s.ahead.orders)
 	ahead.Wait()
 	if !quit() {
 		return fmt.Errorf("serve image: %w", context.Cause(ctx))
@@ -114,10 +107,11 @@ func (s *server) end() {
 
 // worker is what one of the answering goroutines has for itself.
 type worker struct {
-	s   *server
-	in  []byte
-	out []byte // the reply being made, with room for its header
-	iov [][]byte
+	s      *server
+	in     []byte
+	out    []byte // the reply being made, with room for its header
+	iov    [][]byte
+	blocks []squashfs.Block // which iov is from
 }
 
 // inputSize is what the kernel wants a read of the device to have room for, given that there are no writes.
@@ -196,7 +190,12 @@ func (w *worker) answer(b []byte) error {
 	w.out = w.out[:outHeaderSize]
 	w.iov = append(w.iov[:0], nil)
 	errno := w.handle(&r)
-	return w.reply(r.unique, errno)
+	err := w.reply(r.unique, errno)
+	for _, b := range w.blocks {
+		b.Release()
+	}
+	w.blocks = w.blocks[:0]
+	return err
 }
 
 // reply writes what the worker has collected: out, and behind it the rest of iov.

@@ -32,7 +32,10 @@ func readAll(b []byte) {
 			}
 		}
 		if in, err := r.Resolve(e.Path, false); err == nil {
-			_, _ = r.Block(in, in.Size-1)
+			b, err := r.Block(in, in.Size-1)
+			if err == nil {
+				b.Release()
+			}
 			_, _ = r.Find(in, "name")
 		}
 		return nil

@@ -63,6 +63,7 @@ func Open(r io.ReaderAt, size int64, opt ReaderOptions) (*Reader, error) {
 		opt.MetaCacheBytes = 8 << 20
 	}
 	im := &Reader{r: r, sb: *sb, dec: dec, meta: newBlockCache(opt.MetaCacheBytes), data: newBlockCache(opt.CacheBytes)}
+	im.data.recycle = cap(blockBuffer(int(sb.BlockSize)))
 	im.fragBlocks = sync.OnceValues(func() ([]int64, error) { return im.tableBlocks(sb.fragTable, int64(sb.Fragments)*16) })
 	im.exportBlocks = sync.OnceValues(func() ([]int64, error) { return im.tableBlocks(sb.exportTable, int64(sb.Inodes)*8) })
 	im.xattrBlocks = sync.OnceValues(im.readXattrHead)

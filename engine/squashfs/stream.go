@@ -186,7 +186,7 @@ func (w *treeWalk) stream() error {
 	for range workers {
 		group.Go(func() {
 			for f := range work {
-				f.data, f.err = w.r.loadBlock(f.pos, f.size, f.want)
+				f.data, f.err = w.r.loadBlock(f.pos, f.size, f.want, nil)
 				close(f.ready)
 			}
 		})
