@@ -60,6 +60,7 @@ type stage struct {
 	overlay  bool
 	mounted  bool
 	tmp      string            // /tmp of its containers
+	fixed    []string          // names all that the tree is made of, but for what the image says of itself; nil where that is not known
 	labels   map[string]string // written by %post
 	metadata []byte            // inspect-metadata.json
 	streamed *image.Metadata   // set when the base goes straight into the image, with this added

@@ -46,6 +46,16 @@ func (b *builder) layerKey(s *stage, d *treeDigest) string {
 	return digest(texts...)
 }
 
+// layerID tells a layer from others, also from those that were or will be at its place in the cache. A reproducible image
+// does not tell of the latter: they are meant to be the same.
+func (b *builder) layerID(e *entry) string {
+	id := e.info.Key
+	if !b.spec.Reproducible {
+		id += fmt.Sprint(" ", e.info.Made.UnixNano())
+	}
+	return id
+}
+
 // namedSection is a section with the name to call it by.
 type namedSection struct {
 	*definition.Section
@@ -87,6 +97,7 @@ func (b *builder) reuse(ctx context.Context, s *stage, key string, d *treeDigest
 			continue
 		}
 		b.hold(e)
+		s.fixed = append(s.fixed, b.layerID(e))
 		s.labels = e.info.Layer.Labels
 		return true, b.putUnder(ctx, s, e, changed)
 	}
@@ -195,6 +206,7 @@ func (b *builder) saveLayer(s *stage, key string, d *treeDigest, unread map[stri
 		return err
 	}
 	b.hold(e)
+	s.fixed = append(s.fixed, b.layerID(e))
 	s.lowers = append(s.lowers, e.path("upper"))
 	return s.mount(b.spec.UserNS)
 }
@@ -221,7 +233,8 @@ func (b *builder) install(ctx context.Context, s *stage) error {
 	if err != nil {
 		return b.fail(progress.StepInstall, err)
 	}
-	b.inputs = append(b.inputs, s.base.key, d.all())
+	s.fixed = []string{s.base.key, d.all()}
+	b.inputs = append(b.inputs, s.fixed...)
 	if s.last && b.unchanged() {
 		return errUnchanged
 	}

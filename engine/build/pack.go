@@ -58,20 +58,10 @@ func (b *builder) write(ctx context.Context, s *stage) (int64, error) {
 			if b.spec.Reproducible {
 				opts.ClampTime, opts.ModTime = b.spec.Time, b.spec.Time
 			}
-			sw, err := squashfs.NewWriter(w, opts)
-			if err != nil {
-				return 0, err
-			}
-			count := &counter{Sink: sw, b: b}
-			if err := src.WriteTo(ctx, count); err != nil {
-				sw.Abort()
-				return 0, err
-			}
-			stats, err := sw.Close()
-			return stats.PaddedSize, err
+			return b.partition(ctx, s, src, w, opts)
 		},
 	}
-	provenance, err := b.provenance()
+	provenance, err := b.provenance(s)
 	if err != nil {
 		return 0, err
 	}

@@ -20,6 +20,8 @@ type Provenance struct {
 	// Key names everything that went into the image: a build with the same key would make the same one. It is empty where
 	// that is not known.
 	Key string `json:"key,omitempty"`
+	// Tree names everything that went into the image's tree, but for what it says of itself below /.singularity.d.
+	Tree string `json:"tree,omitempty"`
 	Inputs
 }
 
@@ -41,8 +43,8 @@ func (b *builder) key() string {
 	return digest(texts...)
 }
 
-func (b *builder) provenance() ([]byte, error) {
-	p := Provenance{Format: 1, Version: b.spec.Version, Time: b.spec.Time.UTC(), Key: b.key(), Inputs: b.allInputs()}
+func (b *builder) provenance(s *stage) ([]byte, error) {
+	p := Provenance{Format: 1, Version: b.spec.Version, Time: b.spec.Time.UTC(), Key: b.key(), Tree: b.treeKey(s), Inputs: b.allInputs()}
 	return json.Marshal(p)
 }
 

@@ -74,16 +74,21 @@ func upon(old, m image.Metadata) image.Metadata {
 	return out
 }
 
-// packed is the tree that becomes the image.
+// packed is the tree that becomes the image. What the image says of itself is the last part.
 func (b *builder) packed(s *stage) tree.Source {
 	if s.streamed == nil {
-		src := tree.Dir(s.root, tree.DirOptions{})
-		if b.spec.Reproducible {
-			return reproducible{src}
-		}
-		return src
+		return b.folder(s, tree.DirOptions{Last: aboutFolder})
 	}
 	return fetching{image.Scaffolded(s.base.source, *s.streamed, b.spec.Time), b, s}
+}
+
+// folder is the tree of a stage that is on disk.
+func (b *builder) folder(s *stage, opt tree.DirOptions) tree.Source {
+	src := tree.Dir(s.root, opt)
+	if b.spec.Reproducible {
+		return reproducible{src}
+	}
+	return src
 }
 
 // fetching ends the step of fetching when the source has been read.
