@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -16,12 +17,17 @@ import (
 //
 //	mirror              = http://…            where Debian packages come from, when a definition names no mirror
 //	insecure_registries = lab:5000, box:5000  registries that are spoken to without TLS
+//	mirror.docker.io    = lab:5000            places that are asked before a registry; HOST:PORT or HOST/PATH, several by commas
+//	library             = https://…           where library:// references without a host are looked up
 //	cache_limit         = 20                  gigabytes that builds and downloads may keep; 0 for any number
 //	guard               = auto                whether a link opens apps for this user alone: auto, on or off
 //	catalog             = ~/recipes           a folder with definition files of one's own; may occur several times
 type config struct {
 	Mirror   string
 	Insecure []string
+	// Mirrors are asked before a registry, by its name.
+	Mirrors map[string][]string
+	Library string
 	Catalogs []string
 	// CacheLimit is in bytes; 0 for none.
 	CacheLimit int64
@@ -58,7 +64,18 @@ func parseConfig(file, text string) (config, error) {
 		if !ok {
 			return c, hinted(fmt.Errorf("%s: line %d: %q is not of the form key = value", file, number, line), "correct the line, or begin it with #")
 		}
+		if registry, ok := strings.CutPrefix(key, "mirror."); ok {
+			if err := c.addMirrors(registry, value); err != nil {
+				return c, hinted(fmt.Errorf("%s: line %d: %w", file, number, err), "write mirror.docker.io = HOST:PORT")
+			}
+			continue
+		}
 		switch key {
+		case "library":
+			if u, err := url.Parse(value); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+				return c, hinted(fmt.Errorf("%s: line %d: library %q is not the address of a library", file, number, value), "write library = https://HOST")
+			}
+			c.Library = value
 		case "mirror":
 			c.Mirror = value
 		case "insecure_registries":
@@ -82,8 +99,27 @@ func parseConfig(file, text string) (config, error) {
 				c.Catalogs = append(c.Catalogs, value)
 			}
 		default:
-			return c, hinted(fmt.Errorf("%s: line %d: there is no setting %q", file, number, key), "the settings are mirror, insecure_registries, cache_limit, guard and catalog")
+			return c, hinted(fmt.Errorf("%s: line %d: there is no setting %q", file, number, key), "the settings are mirror, mirror.REGISTRY, insecure_registries, library, cache_limit, guard and catalog")
 		}
 	}
 	return c, nil
+}
+
+// addMirrors takes a list of mirrors of a registry.
+func (c *config) addMirrors(registry, list string) error {
+	if registry == "" || strings.ContainsAny(registry, "/ ") {
+		return fmt.Errorf("%q is not the name of a registry", registry)
+	}
+	for _, m := range strings.Split(list, ",") {
+		m = strings.TrimSpace(m)
+		host, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(m, "http://"), "https://"), "/")
+		if !strings.ContainsAny(host, ".:") && host != "localhost" || strings.ContainsAny(m, " ?#@") {
+			return fmt.Errorf("mirror %q is not HOST:PORT or HOST/PATH", m)
+		}
+		if c.Mirrors == nil {
+			c.Mirrors = map[string][]string{}
+		}
+		c.Mirrors[registry] = append(c.Mirrors[registry], m)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/signal"
@@ -39,13 +40,21 @@ func dropIn(arg0 string, args []string) int {
 	if u, err := user.LookupId(strconv.Itoa(s.user.UID)); err == nil {
 		s.user.Home = u.HomeDir // as Singularity does: the account's, whatever HOME says
 	}
+	accounts := &singularity.Accounts{Login: s.login}
 	return singularity.Main(ctx, singularity.Config{
 		Arg0: arg0, Args: args, In: a.in, Out: a.out, Err: a.err, User: s.user, Version: version(),
+		Accounts: accounts,
 		Engine: func(insecure ...string) (*engine.Engine, error) {
+			// The file of Apptainer is where passwords are stored, unless another is named.
+			credentials := append([]string{apptainerCredentials(os.Getenv, s.dirs)}, s.credentials...)
+			if accounts.AuthFile != "" {
+				credentials = []string{accounts.AuthFile}
+			}
 			return engine.New(engine.Config{
 				DataDir: s.dirs.Data, CacheDir: s.dirs.Cache, StateDir: s.dirs.State,
 				User: s.user, Self: s.self, Version: version(),
 				Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: append(insecure, s.config.Insecure...),
+				Mirrors: s.config.Mirrors, Library: cmp.Or(accounts.Library, s.config.Library), Credentials: credentials, Login: accounts.Login,
 				Catalog: entries{a.find},
 			})
 		},

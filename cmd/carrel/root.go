@@ -57,7 +57,8 @@ func rootCommand(a *app) *cobra.Command {
 	root.AddCommand(
 		a.runCommand(), a.execCommand(), a.shellCommand(),
 		a.psCommand(), a.logsCommand(), a.stopCommand(), a.restartCommand(),
-		a.lsCommand(), a.buildCommand(), a.debugCommand(), a.inspectCommand(), a.cpCommand(), a.compactCommand(), a.verifyCommand(), a.rmCommand(), a.lintCommand(), a.convertCommand(),
+		a.lsCommand(), a.buildCommand(), a.debugCommand(), a.inspectCommand(), a.cpCommand(), a.compactCommand(), a.pullCommand(), a.pushCommand(), a.verifyCommand(), a.rmCommand(), a.lintCommand(),
+		a.loginCommand(), a.logoutCommand(), a.convertCommand(),
 		a.catalogCommand(), a.cacheCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	for _, c := range root.Commands() {
