@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -56,6 +57,9 @@ func (e *Engine) Start(ctx context.Context, s RunSpec) (Instance, error) {
 	if name == "" {
 		name = instance.NameOf(t.Path)
 	}
+	if _, err := stopSignal(s.StopSignal); err != nil {
+		return Instance{}, err
+	}
 	s.Details.HostPIDs = false // whatever an app starts has to end with it
 	// What is wrong with the request is told here, before there is anything to clean up.
 	p, err := e.prepare(ctx, t, s, true)
@@ -63,6 +67,7 @@ func (e *Engine) Start(ctx context.Context, s RunSpec) (Instance, error) {
 		return Instance{}, err
 	}
 	p.close()
+	e.pruneHistory()
 	taken, dir, err := instance.Reserve(e.instanceDir(), name, s.Name != "")
 	if err != nil {
 		return Instance{}, err
@@ -104,20 +109,36 @@ func Supervise(ctx context.Context, in io.Reader) error {
 		took(err)
 		return err
 	}
-	defer p.close()
-	again := o.Spec
-	again.Leftovers = LeftoversAsk // was an answer about this start; a later one asks anew
-	raw, err := json.Marshal(again)
+	defer func() { p.close() }() // of the last of several
+	signal, err := stopSignal(cmp.Or(o.Spec.StopSignal, p.card.Stop, p.image.StopSignal()))
+	if err != nil {
+		p.note(err.Error() + "; it is stopped with SIGTERM") // a slip of the image's author
+	}
+	later := o.Spec
+	later.Leftovers = LeftoversAsk // was an answer about this start; a later one asks anew
+	raw, err := json.Marshal(later)
 	if err != nil {
 		took(err)
 		return err
 	}
+	again := false
 	spec := instance.Spec{
 		Name: o.Name, Dir: o.Dir, Title: p.card.Title, Image: o.Target.Path, Command: o.Command, Raw: raw, Wait: o.Spec.Wait,
 		StopSignal: signal, Restart: o.Spec.Restart, TimeLimit: o.Spec.TimeLimit, Limits: p.limits, Terminal: o.Spec.Terminal, Stdin: o.Spec.Stdin,
 		HostNetwork: p.network == launch.NetworkHost, Guard: o.Guarded, Exposed: o.Exposed, KeepAlive: p.config.Plan.KeepAlive, Took: took,
 		Start: func(ctx context.Context, stdin, stdout, stderr *os.File, note func(string)) (*sandbox.Container, func() error, error) {
+			if again { // what the last run used is used up: its group, its lock on changes, its copy of the image
+				p.close()
+				p = &prepared{}
+				next, err := e.prepare(ctx, o.Target, o.Spec, false)
+				if err != nil {
+					return nil, nil, err
+				}
+				p = next
+			}
+			again = true
 			c := p.config
+			c.Plan.Process.Terminal = o.Spec.Terminal
 			c.Stdin, c.Stdout, c.Stderr, c.Note = stdin, stdout, stderr, note
 			for _, n := range p.notes {
 				note(n)
@@ -130,9 +151,7 @@ func Supervise(ctx context.Context, in io.Reader) error {
 			return outgoing(ctx, link)
 		},
 	}
-	for _, b := range o.Spec.Binds {
-		spec.Binds = append(spec.Binds, instance.Bind(b))
-	}
+	spec.Binds = o.Spec.Binds
 	for _, port := range o.Spec.Ports {
 		ps := instance.PortSpec{HostIP: port.HostIP, Host: port.Host, Container: port.Container, Fixed: port.Fixed}
 		cp := p.cardPort(port.Container)
@@ -160,28 +179,22 @@ func (e *Engine) fromInstance(in instance.Instance) Instance {
 	out := Instance{
 		Name: in.Name, Image: in.Image, Title: in.Title, State: State(in.State), PID: in.PID, Started: in.Started, ReadyIn: in.ReadyIn,
 		Ended: in.Ended, ExitCode: in.ExitCode, Problem: in.Problem, Hint: in.Hint, Command: in.Command, LogFile: in.LogFile,
-	}
-	for _, a := range in.Addresses {
-		out.Addresses = append(out.Addresses, Address(a))
-	}
-	for _, b := range in.Binds {
-		out.Binds = append(out.Binds, Bind(b))
+		Reason: in.Reason, LastLines: in.LastLines, Restarts: in.Restarts, Limits: in.Limits, Terminal: in.Terminal, Stdin: in.Stdin,
+		Elsewhere: in.Elsewhere, Init: in.Init, Addresses: in.Addresses, Binds: in.Binds,
 	}
 	_ = json.Unmarshal(in.Spec, &out.Spec) // of another version: shown without its details
 	return out
 }
 
-// Instances lists the apps that run, and those that ended and were not forgotten, newest first.
+// Instances lists the apps that run, and those that ended and whose names were not taken again, newest first. Those whose
+// state cannot be read are told of in the error; the others are listed all the same.
 func (e *Engine) Instances(context.Context) ([]Instance, error) {
 	list, err := instance.List(e.instanceDir())
-	if err != nil {
-		return nil, err
-	}
 	out := make([]Instance, 0, len(list))
 	for _, in := range slices.Backward(list) {
 		out = append(out, e.fromInstance(in))
 	}
-	return out, nil
+	return out, err
 }
 
 // Instance returns the state of an app; ErrNotFound when there is none of that name.
@@ -226,7 +239,7 @@ func (e *Engine) Logs(ctx context.Context, name string, o LogOptions, take func(
 	if err != nil {
 		return err
 	}
-	return instance.ReadLog(ctx, in.Dir, instance.LogOptions{Follow: o.Follow, Tail: o.Tail, Since: o.Since}, func(lines []instance.LogLine) error {
+	return instance.ReadLog(ctx, in.Dir, o, func(lines []instance.LogLine) error {
 		out := make([]LogLine, 0, len(lines))
 		open := map[string]int{} // by stream, the index of a line that goes on
 		for _, l := range lines {
@@ -251,7 +264,7 @@ func (e *Engine) Usage(_ context.Context, name string) (Usage, error) {
 		return Usage{}, err
 	}
 	u, err := instance.UsageOf(in)
-	return Usage(u[in.Name]), err
+	return u[in.Name], err
 }
 
 // Stop ends an app: its stop signal, then, after grace, the end of all its processes. It returns when nothing is left.
@@ -263,11 +276,27 @@ func (e *Engine) Stop(ctx context.Context, name string, grace time.Duration) err
 	if !in.State.Live() {
 		return fmt.Errorf("stop %s: %w", name, ErrNotRunning)
 	}
-	return instance.Stop(ctx, in.Dir, grace)
+	return told(instance.Stop(ctx, in.Dir, grace))
+}
+
+// told gives errors of package instance the sentinels of this one.
+func told(err error) error {
+	switch {
+	case errors.Is(err, instance.ErrNotRunning):
+		return fmt.Errorf("%w: %w", err, ErrNotRunning)
+	case errors.Is(err, instance.ErrNotFound):
+		return fmt.Errorf("%w: %w", err, ErrNotFound)
+	}
+	return err
 }
 
 // Restart stops an app, if it runs, and starts the same again under its name.
 func (e *Engine) Restart(ctx context.Context, name string) (Instance, error) {
+	return e.RestartWithin(ctx, name, -1)
+}
+
+// RestartWithin is Restart with the time an app has to end; negative: the usual.
+func (e *Engine) RestartWithin(ctx context.Context, name string, grace time.Duration) (Instance, error) {
 	in, err := e.find(name)
 	if err != nil {
 		return Instance{}, err
@@ -277,11 +306,11 @@ func (e *Engine) Restart(ctx context.Context, name string) (Instance, error) {
 		return Instance{}, fmt.Errorf("restart %s: what it was started with is not known any more", name)
 	}
 	if in.State.Live() {
-		if err := instance.Stop(ctx, in.Dir, instance.DefaultGrace); err != nil {
+		if err := instance.Stop(ctx, in.Dir, grace); err != nil && !errors.Is(err, instance.ErrNotRunning) {
 			return Instance{}, err
 		}
 	}
-	spec.Name = name
+	spec.Name, _, _ = strings.Cut(name, "@") // of the history: under the name it had
 	return e.Start(ctx, spec)
 }
 

@@ -464,7 +464,7 @@ func TestCommandLine(t *testing.T) {
 		{RunSpec{Image: "jupyter"}, "carrel run jupyter"},
 		{RunSpec{Image: filepath.Join(e.imageDir(), "jupyter.sif")}, "carrel run jupyter"},
 		{RunSpec{Image: "x.sif", Action: ActionExec, Args: []string{"ls", "a b"}}, "carrel exec x.sif ls 'a b'"},
-		{RunSpec{Image: "j", Profile: ProfileSafe, Binds: []Bind{{home + "/my papers", "/data", true}}, Ports: []Port{{Host: 8888, Container: 8888}}},
+		{RunSpec{Image: "j", Profile: ProfileSafe, Binds: []Bind{{Source: home + "/my papers", Dest: "/data", ReadOnly: true}}, Ports: []Port{{Host: 8888, Container: 8888}}},
 			"carrel run --safe -B ~/'my papers:/data:ro' -p 8888 j"},
 		{RunSpec{Image: "j", Ports: []Port{{Host: 80, Container: 8888, Fixed: true}, {HostIP: "0.0.0.0", Host: 1, Container: 2}}}, "carrel run -p 80:8888 -p 0.0.0.0:1:2 j"},
 		{RunSpec{Image: "j", Env: map[string]string{"B": "2", "A": "it's"}}, `carrel run --env 'A=it'\''s' --env B=2 j`},

@@ -145,7 +145,27 @@ func (e *Engine) CommandLine(s RunSpec) string {
 			args = append(args, name)
 		}
 	}
+	value := func(on bool, name, value string) {
+		if on {
+			args = append(args, name, value)
+		}
+	}
 	flag(s.Profile == ProfileSafe, "--safe")
+	l := s.Details.Limits
+	value(l.Memory > 0, "--memory", strconv.FormatInt(l.Memory, 10))
+	value(l.CPUs > 0, "--cpus", strconv.FormatFloat(l.CPUs, 'g', -1, 64))
+	value(l.PIDs > 0, "--pids-limit", strconv.FormatInt(l.PIDs, 10))
+	value(s.TimeLimit > 0, "--time", s.TimeLimit.String())
+	if r := s.Restart; r.When != RestartNever {
+		text := string(r.When)
+		if r.Max > 0 {
+			text += ":" + strconv.Itoa(r.Max)
+		}
+		value(true, "--restart", text)
+	}
+	value(s.StopSignal != "", "--stop-signal", s.StopSignal)
+	flag(s.Terminal, "--tty")
+	flag(s.Stdin, "--interactive")
 	flag(s.Writable, "--writable")
 	flag(s.Root, "--fakeroot")
 	flag(s.Contain, "--contain")

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"carrel/engine/instance"
 	"carrel/engine/progress"
 )
 
@@ -10,6 +11,42 @@ import (
 type (
 	Event = progress.Event
 	Sink  = progress.Sink
+)
+
+// What running apps are told of; see package instance.
+type (
+	Bind       = instance.Bind
+	Address    = instance.Address
+	State      = instance.State
+	Reason     = instance.Reason
+	Restart    = instance.Restart
+	LogLine    = instance.LogLine
+	LogOptions = instance.LogOptions
+	Usage      = instance.Usage
+	Process    = instance.Process
+)
+
+// The states of an app, the reasons of its end, and when it is started again.
+const (
+	StateStarting  = instance.StateStarting
+	StateReady     = instance.StateReady
+	StateRunning   = instance.StateRunning
+	StateUnhealthy = instance.StateUnhealthy
+	StateStopping  = instance.StateStopping
+	StateExited    = instance.StateExited
+	StateLost      = instance.StateLost
+
+	ReasonExited  = instance.ReasonExited
+	ReasonStopped = instance.ReasonStopped
+	ReasonSignal  = instance.ReasonSignal
+	ReasonMemory  = instance.ReasonMemory
+	ReasonTime    = instance.ReasonTime
+	ReasonFailed  = instance.ReasonFailed
+	ReasonLost    = instance.ReasonLost
+
+	RestartNever     = instance.RestartNever
+	RestartOnFailure = instance.RestartOnFailure
+	RestartAlways    = instance.RestartAlways
 )
 
 // TargetKind says what a name turned out to be.
@@ -87,13 +124,6 @@ type BuildSpec struct {
 	Lock, Locked bool
 }
 
-// Bind makes a file or folder of the host visible in the container.
-type Bind struct {
-	Source   string `json:"source"`
-	Dest     string `json:"dest"`
-	ReadOnly bool   `json:"read_only,omitempty"`
-}
-
 // Port publishes a port of the container on this computer.
 type Port struct {
 	HostIP    string `json:"host_ip,omitempty"` // empty: 127.0.0.1
@@ -148,6 +178,15 @@ type RunSpec struct {
 
 	Wait time.Duration // how long the app may take to answer; 0: the image's carrel.ready, else 60 s
 
+	// Of an app in the background: Restart starts it again; Terminal gives it a terminal, Stdin a standard input that stays
+	// open, both for Attach.
+	Restart         Restart `json:"restart,omitzero"`
+	Terminal, Stdin bool
+	// TimeLimit ends it after so long; 0: never.
+	TimeLimit time.Duration
+	// StopSignal asks it to end: "SIGINT", "INT" or "2"; empty: what the image says, else SIGTERM.
+	StopSignal string
+
 	Details Details `json:"details,omitzero"` // what is asked for seldom
 }
 
@@ -159,32 +198,6 @@ const (
 	ProfileSafe        Profile = "safe"
 )
 
-// State is where a running app is in its life.
-type State string
-
-const (
-	StateStarting  State = "starting"  // started, nothing answers yet
-	StateReady     State = "ready"     // its address answers
-	StateRunning   State = "running"   // runs, serves nothing that we know of
-	StateUnhealthy State = "unhealthy" // listens, but answers with errors or not at all
-	StateStopping  State = "stopping"
-	StateExited    State = "exited" // ended; ExitCode tells how
-	StateLost      State = "lost"   // its supervisor was killed
-)
-
-// Live tells whether processes of the app are expected to run.
-func (s State) Live() bool { return s != StateExited && s != StateLost }
-
-// Address is one thing an app serves.
-type Address struct {
-	URL       string `json:"url"` // complete, with path and token: what a browser opens
-	Host      int    `json:"host_port"`
-	Container int    `json:"container_port"`
-	Proto     string `json:"proto"`          // http, https, tcp
-	Text      string `json:"text,omitempty"` // "Notebook"
-	Ready     bool   `json:"ready"`
-}
-
 // Instance is a container in the background, running or ended.
 type Instance struct {
 	Name      string        `json:"name"`
@@ -195,35 +208,22 @@ type Instance struct {
 	Started   time.Time     `json:"started"`
 	ReadyIn   time.Duration `json:"ready_in,omitempty"` // from start to first answer
 	Ended     time.Time     `json:"ended,omitzero"`
-	ExitCode  int           `json:"exit_code"`
-	Problem   string        `json:"problem,omitempty"` // one sentence, when something is wrong
+	ExitCode  int           `json:"exit_code"`        // while it is started again: of the run before
+	Reason    Reason        `json:"reason,omitempty"` // why it has ended; empty while it runs
+	LastLines []string      `json:"last_lines,omitempty"`
+	Restarts  int           `json:"restarts,omitempty"`  // how often it was started again by itself
+	Limits    []string      `json:"limits,omitempty"`    // what it may use at most, and what holds it to that; sentences
+	Terminal  bool          `json:"terminal,omitempty"`  // Attach connects with its terminal
+	Stdin     bool          `json:"stdin,omitempty"`     // Attach connects with its standard input
+	Elsewhere string        `json:"elsewhere,omitempty"` // the machine it runs on, when that is not this one
+	Init      int           `json:"init,omitempty"`      // process number of its init, on its machine
+	Problem   string        `json:"problem,omitempty"`   // one sentence, when something is wrong
 	Hint      string        `json:"hint,omitempty"`
 	Addresses []Address     `json:"addresses,omitempty"`
 	Binds     []Bind        `json:"binds,omitempty"`
 	Command   string        `json:"command"`  // the carrel command that starts the same again
 	LogFile   string        `json:"log_file"` // one line of log: RFC 3339 time, "o" or "e", the text
 	Spec      RunSpec       `json:"spec"`
-}
-
-// LogLine is one line an app wrote.
-type LogLine struct {
-	Time   time.Time `json:"time"`
-	Stream string    `json:"stream"` // "out", "err", or "carrel" for our own remarks
-	Text   string    `json:"text"`
-}
-
-// LogOptions say which part of an app's log is wanted.
-type LogOptions struct {
-	Follow bool      // go on with new lines until the app has ended
-	Tail   int       // only the last n lines there are; 0: all
-	Since  time.Time // only lines written after this; zero: all
-}
-
-// Usage is what an app uses right now.
-type Usage struct {
-	CPU       time.Duration // processor time used since it started
-	Memory    int64         // bytes resident, all processes
-	Processes int
 }
 
 // Check is one line of the doctor: something this computer can or cannot do.

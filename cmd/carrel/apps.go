@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,10 +14,30 @@ import (
 	"carrel/engine"
 )
 
+// appFacts is an app as --json prints it.
+type appFacts struct {
+	engine.Instance
+	Seconds float64 `json:"seconds"` // how long it has run
+}
+
+func facts(in engine.Instance, now time.Time) appFacts { return appFacts{in, took(in, now).Seconds()} }
+
+// took is how long an app has run; 0 where that is not known.
+func took(in engine.Instance, now time.Time) time.Duration {
+	switch {
+	case in.State.Live():
+		return now.Sub(in.Started)
+	case in.Ended.IsZero():
+		return 0
+	}
+	return in.Ended.Sub(in.Started)
+}
+
 func (a *app) psCommand() *cobra.Command {
 	var all bool
 	c := &cobra.Command{
 		Use: "ps [OPTION …]", Short: "List the apps that are running", GroupID: groupApps,
+		Long: "With -a also those that have ended: with their status, how long they ran, and the\nlast line they wrote. carrel rm NAME forgets one, carrel rm --ended all.",
 		Args: exactly(0, ""),
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "also those that have ended")
@@ -25,15 +47,23 @@ func (a *app) psCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := e.Instances(cmd.Context())
-		if err != nil {
-			return err
+		list, damaged := e.Instances(cmd.Context())
+		if all {
+			old, err := e.History(cmd.Context())
+			list, damaged = append(list, old...), errors.Join(damaged, err)
 		}
-		shown := []engine.Instance{}
+		if damaged != nil && len(list) == 0 {
+			return damaged
+		}
+		now := time.Now()
+		shown := []appFacts{}
 		for _, in := range list {
 			if all || in.State.Live() {
-				shown = append(shown, in)
+				shown = append(shown, facts(in, now))
 			}
+		}
+		if damaged != nil {
+			a.say("not all can be listed: %s", lines(damaged.Error()))
 		}
 		if a.json {
 			return a.printJSON(shown)
@@ -43,20 +73,57 @@ func (a *app) psCommand() *cobra.Command {
 			return nil
 		}
 		rows := [][]string{{"NAME", "STATE", "ADDRESS", "SINCE", "IMAGE"}}
-		for _, in := range shown {
-			rows = append(rows, []string{clean(in.Name), stateText(in), addressText(in), since(in, time.Now()), clean(tilde(in.Image, a.home()))})
+		if all {
+			rows = [][]string{{"NAME", "STATE", "SINCE", "TOOK", "ADDRESS OR LAST LINE", "IMAGE"}}
 		}
-		a.tellWay(addresses...)
-		return nil
+		for _, in := range shown {
+			row := []string{clean(in.Name), stateText(in.Instance), addressText(in.Instance), since(in.Instance, now), clean(tilde(in.Image, a.home()))}
+			if all {
+				last, span := row[2], "-"
+				if !in.State.Live() && len(in.LastLines) > 0 {
+					last = a.page.fit(clean(in.LastLines[len(in.LastLines)-1]), 40)
+				}
+				if t := took(in.Instance, now); !in.State.Live() && t > 0 {
+					span = lasting(t)
+				}
+				row = []string{row[0], row[1], row[3], span, last, row[4]}
+			}
+			rows = append(rows, row)
+		}
+		return a.print(a.page.text(a.page.columns(rows, nil)))
 	}
 	return c
 }
 
+// stateText is the state of an app in a few words.
 func stateText(in engine.Instance) string {
-	if in.State == engine.StateExited && in.ExitCode != 0 {
-		return fmt.Sprintf("exited (%d)", in.ExitCode)
+	text := string(in.State)
+	if in.State == engine.StateExited {
+		switch in.Reason {
+		case engine.ReasonStopped:
+			text = "stopped"
+		case engine.ReasonMemory:
+			text = "out of memory"
+		case engine.ReasonTime:
+			text = "out of time"
+		case engine.ReasonFailed:
+			text = "failed"
+		case engine.ReasonSignal:
+			text = "killed"
+		}
+		if in.ExitCode != 0 {
+			text += fmt.Sprintf(" (%d)", in.ExitCode)
+		}
 	}
-	return string(in.State)
+	switch {
+	case in.State.Live() && in.Elsewhere != "":
+		text += " on " + clean(in.Elsewhere)
+	case in.Restarts == 1:
+		text += ", restarted once"
+	case in.Restarts > 1:
+		text += fmt.Sprintf(", restarted %d times", in.Restarts)
+	}
+	return text
 }
 
 func addressText(in engine.Instance) string {
@@ -71,35 +138,58 @@ func addressText(in engine.Instance) string {
 }
 
 func since(in engine.Instance, now time.Time) string {
-	if in.State.Live() || in.Ended.IsZero() {
+	if in.State.Live() {
 		return up(now.Sub(in.Started))
+	}
+	if in.Ended.IsZero() { // nobody wrote down when
+		return "begun " + up(now.Sub(in.Started)) + " ago"
 	}
 	return "ended " + up(now.Sub(in.Ended)) + " ago"
 }
 
 func (a *app) logsCommand() *cobra.Command {
 	var o engine.LogOptions
-	var since time.Duration
+	var since string
 	var times bool
 	c := &cobra.Command{
 		Use: "logs [OPTION …] NAME", Short: "Show what an app wrote", GroupID: groupApps,
-		Example: "  carrel logs -f jupyter\n  carrel logs -n 20 -t jupyter",
+		Long:    "Also of one that has ended, as long as it is listed by carrel ps -a. Remarks of\nCarrel's own begin with carrel:, or are of the stream \"carrel\".",
+		Example: "  carrel logs -f jupyter\n  carrel logs -n 20 -t jupyter\n  carrel logs --since 14:30 jupyter",
 		Args:    exactly(1, "NAME"),
 	}
 	f := c.Flags()
 	f.BoolVarP(&o.Follow, "follow", "f", false, "go on until the app has ended")
 	f.IntVarP(&o.Tail, "tail", "n", 0, "only the last `N` lines")
-	f.DurationVar(&since, "since", 0, "only of the last `TIME`, such as 10m")
+	f.StringVar(&since, "since", "", "only since a `TIME`: 10m ago, 14:30, 2026-01-31")
 	f.BoolVarP(&times, "timestamps", "t", false, "with the time of each line")
+	f.BoolVar(&a.json, "json", false, "print an object for each line")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		e, err := a.engine()
 		if err != nil {
 			return err
 		}
-		if since > 0 {
-			o.Since = time.Now().Add(-since)
+		if since != "" {
+			if o.Since, err = parseSince(since, time.Now()); err != nil {
+				return err
+			}
 		}
-		return e.Logs(cmd.Context(), args[0], o, func(batch []engine.LogLine) error { return a.printLog(batch, times) })
+		if o.Tail < 0 {
+			return usage("write -n 20", "%d is no number of lines", o.Tail)
+		}
+		return e.Logs(cmd.Context(), args[0], o, func(batch []engine.LogLine) error {
+			if !a.json {
+				return a.printLog(batch, times)
+			}
+			var b strings.Builder
+			enc := json.NewEncoder(&b)
+			enc.SetEscapeHTML(false)
+			for _, l := range batch {
+				if err := enc.Encode(l); err != nil {
+					return err
+				}
+			}
+			return a.print(b.String())
+		})
 	}
 	return c
 }
@@ -125,10 +215,10 @@ func (a *app) printLog(batch []engine.LogLine, times bool) error {
 
 func (a *app) stopCommand() *cobra.Command {
 	var all bool
-	var grace time.Duration
+	grace := time.Duration(-1)
 	c := &cobra.Command{
 		Use: "stop [OPTION …] NAME …", Short: "Stop apps", GroupID: groupApps,
-		Long: "An app is asked to end, and made to after a while. Its log stays; carrel restart\nstarts it again.",
+		Long: "The app gets its stop signal (SIGTERM, unless its image or --stop-signal says another),\nthen what it has started gets it, and what is left after a while is killed. Its log\nstays and tells how it went; carrel restart starts it again.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if all && len(args) == 0 {
 				return nil
@@ -137,7 +227,7 @@ func (a *app) stopCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "stop all that are running")
-	c.Flags().DurationVarP(&grace, "time", "t", 10*time.Second, "`TIME` an app has to end by itself")
+	c.Flags().VarP(&seconds{&grace}, "time", "t", "`TIME` it has to end by itself, such as 30s; 0: kill it at once (default: 10s)")
 	c.RunE = func(cmd *cobra.Command, names []string) error {
 		e, err := a.engine()
 		if err != nil {
@@ -187,41 +277,98 @@ func (a *app) each(ctx context.Context, names []string, do func(context.Context,
 }
 
 func (a *app) restartCommand() *cobra.Command {
+	grace := time.Duration(-1)
 	c := &cobra.Command{
-		Use: "restart NAME", Short: "Stop an app, if it runs, and start it again as it was", GroupID: groupApps,
-		Args: exactly(1, "NAME"),
-	}
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		e, err := a.engine()
-		if err != nil {
-			return err
-		}
-		in, err := e.Restart(cmd.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		if in, err = a.settle(cmd.Context(), e, in); err != nil {
-			return err
-		}
-		text := in.Name + "\n"
-		for _, addr := range in.Addresses {
-			text += clean(addr.URL) + "\n"
-		}
-		return a.print(text)
-	}
-	return c
-}
-
-func (a *app) rmCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use: "rm NAME|IMAGE …", Short: "Forget an app that has ended, or delete an image", GroupID: groupImages,
-		Long: "A name that stands for both an ended app and an image means the app. Files elsewhere\nare deleted only when they are written as a path: carrel rm ./old.sif",
+		Use: "restart [OPTION …] NAME …", Short: "Stop apps, if they run, and start them again as they were", GroupID: groupApps,
+		Long: "To have an app started again by itself when it ends: carrel run -d --restart on-failure",
 		Args: between(1, -1, "NAME"),
 	}
+	c.Flags().VarP(&seconds{&grace}, "time", "t", "`TIME` it has to end by itself, such as 30s; 0: kill it at once (default: 10s)")
+	c.Flags().BoolVar(&a.json, "json", false, "print as JSON")
 	c.RunE = func(cmd *cobra.Command, names []string) error {
 		e, err := a.engine()
 		if err != nil {
 			return err
+		}
+		return a.each(cmd.Context(), names, func(ctx context.Context, name string) error {
+			in, err := e.RestartWithin(ctx, name, grace)
+			if err != nil {
+				return err
+			}
+			if in, err = a.settle(ctx, e, in); err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(facts(in, time.Now()))
+			}
+			text := in.Name + "\n"
+			for _, addr := range in.Addresses {
+				text += clean(addr.URL) + "\n"
+			}
+			return a.print(text)
+		})
+	}
+	return c
+}
+
+// seconds is a time on the command line: with a unit, or a bare number of seconds, as others of these commands have it.
+type seconds struct{ d *time.Duration }
+
+func (s *seconds) Type() string { return "time" }
+
+func (s *seconds) String() string {
+	if s.d == nil || *s.d < 0 {
+		return ""
+	}
+	return s.d.String()
+}
+
+// Set reads the flag.
+func (s *seconds) Set(text string) error {
+	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+		*s.d = time.Duration(n) * time.Second
+		return nil
+	}
+	d, err := parseSpan(text)
+	if err != nil || d < 0 {
+		return errors.New("write it as 30s or 2m")
+	}
+	*s.d = d
+	return nil
+}
+
+func (a *app) rmCommand() *cobra.Command {
+	var ended bool
+	c := &cobra.Command{
+		Use: "rm NAME|IMAGE …", Short: "Forget an app that has ended, or delete an image", GroupID: groupImages,
+		Long: "A name that stands for both an ended app and an image means the app. Files elsewhere\nare deleted only when they are written as a path: carrel rm ./old.sif",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if ended && len(args) == 0 {
+				return nil
+			}
+			return between(1, -1, "NAME")(cmd, args)
+		},
+	}
+	c.Flags().BoolVar(&ended, "ended", false, "forget all apps that have ended, with their logs")
+	c.RunE = func(cmd *cobra.Command, names []string) error {
+		e, err := a.engine()
+		if err != nil {
+			return err
+		}
+		if ended {
+			list, err := e.Instances(cmd.Context())
+			old, err2 := e.History(cmd.Context())
+			if err := errors.Join(err, err2); err != nil && len(list)+len(old) == 0 {
+				return err
+			}
+			for _, in := range append(list, old...) {
+				if !in.State.Live() {
+					names = append(names, in.Name)
+				}
+			}
+			if len(names) == 0 {
+				a.say("no app has ended that could be forgotten")
+			}
 		}
 		return a.each(cmd.Context(), names, func(ctx context.Context, name string) error {
 			in, err := e.Instance(ctx, name)

@@ -207,7 +207,7 @@ func TestHelp(t *testing.T) {
 		if status != 0 || errs != "" || !strings.Contains(out, "Usage") {
 			t.Errorf("help of %s: status %d, %q, %q", c.Name(), status, out, errs)
 		}
-		if n := strings.Count(out, "\n"); n > 45 {
+		if n := strings.Count(out, "\n"); n > 55 {
 			t.Errorf("help of %s has %d lines", c.Name(), n)
 		}
 		for _, line := range strings.Split(out, "\n") {

@@ -69,7 +69,7 @@ func (a *app) plainWelcome(ctx context.Context) error {
 		},
 		Address: func(addr engine.Address, err error) {
 			if err != nil {
-				a.announce(addr, err)
+				a.announce(addr, 0, err)
 				return
 			}
 			fmt.Fprintf(a.out, "The welcome app answers at %s\n", clean(addr.URL))

@@ -35,7 +35,7 @@ func rootCommand(a *app) *cobra.Command {
 			}
 			return a.plainWelcome(cmd.Context())
 		},
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true}, // there is one of our own
 	}
 	root.AddGroup(
 		&cobra.Group{ID: groupUse, Title: "Run"},
@@ -56,14 +56,16 @@ func rootCommand(a *app) *cobra.Command {
 	}})
 	root.AddCommand(
 		a.runCommand(), a.execCommand(), a.shellCommand(),
-		a.psCommand(), a.logsCommand(), a.stopCommand(), a.restartCommand(),
+		a.psCommand(), a.logsCommand(), a.openCommand(), a.portCommand(), a.attachCommand(), a.statsCommand(), a.topCommand(),
+		a.stopCommand(), a.restartCommand(), a.waitCommand(), a.renameCommand(),
 		a.lsCommand(), a.buildCommand(), a.debugCommand(), a.inspectCommand(), a.cpCommand(), a.compactCommand(), a.pullCommand(), a.pushCommand(), a.verifyCommand(), a.rmCommand(), a.lintCommand(),
 		a.loginCommand(), a.logoutCommand(), a.convertCommand(),
-		a.catalogCommand(), a.cacheCommand(), a.doctorCommand(), a.versionCommand(),
+		a.catalogCommand(), a.cacheCommand(), a.doctorCommand(), a.completionCommand(), a.versionCommand(),
 	)
 	for _, c := range root.Commands() {
 		c.DisableFlagsInUseLine = true
 	}
+	a.completions(root)
 	return root
 }
 

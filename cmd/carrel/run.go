@@ -23,6 +23,8 @@ type launchFlags struct {
 	safe, fresh       bool
 	detach, noWait    bool
 	spec              engine.RunSpec
+	limits            limitFlags
+	keep              keepFlags
 }
 
 func (l *launchFlags) register(f *pflag.FlagSet) {
@@ -35,7 +37,7 @@ func (l *launchFlags) register(f *pflag.FlagSet) {
 	f.BoolVarP(&l.spec.Writable, "writable", "w", false, "keep what changes inside: it is saved in the image when the app stops")
 	f.StringVar((*string)(&l.spec.Leftovers), "leftovers", "", "`WHAT` to do with changes that a killed run could not save: keep or discard")
 	f.StringVar(&l.net, "net", "", "`KIND` of network: host (as it is without), private or none")
-	f.StringVar(&l.guard, "guard", "", "open ports to this user alone, by a link: `WHEN` is on, off or auto (when others use this computer)")
+	f.StringVar(&l.guard, "guard", "", "open ports to this user alone, by a link: `WHEN` is on, off or auto")
 	f.Lookup("guard").NoOptDefVal = string(engine.GuardOn)
 	f.BoolVarP(&l.spec.CleanEnv, "cleanenv", "e", false, "pass no variables on")
 	f.BoolVarP(&l.spec.Contain, "contain", "c", false, "own /dev, /tmp and home, without the current folder")
@@ -45,6 +47,7 @@ func (l *launchFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&l.spec.Cwd, "pwd", "", "")
 	f.StringVar(&l.spec.App, "app", "", "one `APP` of an image that has several (SCIF)")
 	_ = f.MarkHidden("pwd") // it exists: two lines above
+	l.limits.register(f)
 }
 
 // complete turns the options into a RunSpec.
@@ -61,6 +64,12 @@ func (a *app) complete(l *launchFlags) (engine.RunSpec, error) {
 		return spec, err
 	}
 	if spec.Env, err = parseEnv(l.env, os.LookupEnv); err != nil {
+		return spec, err
+	}
+	if err := l.limits.apply(&spec); err != nil {
+		return spec, err
+	}
+	if err := l.keep.apply(&spec, l.detach); err != nil {
 		return spec, err
 	}
 	switch spec.Leftovers {
@@ -118,6 +127,7 @@ the program prints (--guard, --guard=off); carrel open NAME gives a new one.`,
 	}
 	f := c.Flags()
 	l.register(f)
+	l.keep.register(f)
 	f.BoolVarP(&l.detach, "detach", "d", false, "run in the background")
 	f.BoolVar(&l.noWait, "no-wait", false, "with -d: do not wait until it answers")
 	f.StringVar(&l.spec.Name, "name", "", "`NAME` of the app in the background")
@@ -237,8 +247,8 @@ func (h *hardly) enough(now time.Time) bool {
 	return len(h.times) == h.of && now.Sub(h.times[0]) <= h.within
 }
 
-// announce tells that a published port answers.
-func (a *app) announce(addr engine.Address, err error) {
+// announce tells that a published port answers, and after what time it did.
+func (a *app) announce(addr engine.Address, after time.Duration, err error) {
 	if a.quiet {
 		return
 	}

@@ -14,7 +14,6 @@ import (
 	"carrel/internal/atomicfile"
 	"carrel/internal/remember"
 	"carrel/tui"
-	"carrel/tui/screen"
 	"carrel/tui/theme"
 )
 
@@ -69,6 +68,9 @@ func browser(getenv func(string) string) func(string) error {
 		if b != "" && !strings.Contains(b, "%s") {
 			programs = append(programs, b)
 		}
+	}
+	if getenv("WSL_DISTRO_NAME") != "" { // Windows' own browser (wslu's wslview(1))
+		programs = append(programs, "wslview")
 	}
 	if getenv("DISPLAY") != "" || getenv("WAYLAND_DISPLAY") != "" {
 		programs = append(programs, "xdg-open", "gio", "sensible-browser")

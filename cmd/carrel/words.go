@@ -87,11 +87,17 @@ func tilde(path, home string) string {
 
 // printJSON prints a value as one indented JSON document.
 func (a *app) printJSON(v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
+	text, err := marshal(v)
 	if err != nil {
 		return err
 	}
-	return a.print(string(data) + "\n")
+	return a.print(text)
+}
+
+// marshal is a value as one indented JSON document with a line feed behind it.
+func marshal(v any) (string, error) {
+	data, err := json.MarshalIndent(v, "", "  ")
+	return string(data) + "\n", err
 }
 
 // ask asks a yes-or-no question on the terminal; Enter means yes.

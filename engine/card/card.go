@@ -51,8 +51,10 @@ type Card struct {
 	Ready *Ready
 	// Writable is Keep, Discard, Ask, or empty.
 	Writable string
-	Cite     string
-	Example  string
+	// Stop is the signal that asks the app to end, "SIGINT"; empty: SIGTERM.
+	Stop    string
+	Cite    string
+	Example string
 }
 
 // Port is a port the app listens on inside its container.

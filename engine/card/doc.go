@@ -12,6 +12,7 @@
 //	carrel.env.NAME     [=DEFAULT] [TEXT…]            a default with spaces stands in double quotes
 //	carrel.ready        PORT PATH [TIMEOUT]           8888 /api 60s
 //	carrel.writable     keep | discard | ask
+//	carrel.stop         SIGINT                        the signal that asks it to end
 //	carrel.cite         doi:… or a BibTeX key
 //	carrel.example      a command line
 //

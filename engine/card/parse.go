@@ -157,11 +157,28 @@ func (p *parser) carrel(fact, value string) {
 		default:
 			p.warn("%q is none of keep, discard, ask", value)
 		}
+	case "stop":
+		p.stop(value)
 	case "cite":
 		p.card.Cite = value
 	case "example":
 		p.card.Example = value
 	}
+}
+
+// stop reads the name of a signal, with or without SIG (signal(7)).
+func (p *parser) stop(value string) {
+	name := strings.ToUpper(value)
+	if !strings.HasPrefix(name, "SIG") {
+		name = "SIG" + name
+	}
+	for _, c := range name {
+		if (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '+' && c != '-' {
+			p.warn("%q is no signal such as SIGINT", value)
+			return
+		}
+	}
+	p.card.Stop = name
 }
 
 func (p *parser) keywords(value string) {

@@ -134,7 +134,7 @@ func (s *supervisor) pause(ctx context.Context, signals <-chan os.Signal, d time
 
 // explain says why the container ended.
 func (s *supervisor) explain(end *outcome, groups oomGroups, before, now oomCount) {
-	killed := end.status == 128+int(unix.SIGKILL)
+	noMemory, advice := outOfMemory(end.status, groups, before, now)
 	switch {
 	case end.err != nil:
 		end.reason, end.problem, end.hint = ReasonFailed, end.err.Error(), hint(end.err)
@@ -142,16 +142,9 @@ func (s *supervisor) explain(end *outcome, groups oomGroups, before, now oomCoun
 		end.problem = "its time of " + short(s.spec.TimeLimit) + " was over"
 		end.hint = "give it more with --time, or none"
 	case end.reason != "":
-	case end.status != 0 && now.group != before.group && (killed || groups.own):
-		end.reason, end.problem = ReasonMemory, "the kernel killed it because the memory it may use ran out"
-		if !killed {
-			end.problem = "the kernel killed a part of it because the memory it may use ran out"
-		}
-		end.hint = "give it more memory (--memory) or less data"
-	case killed && now.machine != before.machine:
-		end.reason, end.problem = ReasonMemory, "it was killed while this computer ran out of memory"
-		end.hint = "close other programs, or give it less data"
-	case killed:
+	case noMemory != "":
+		end.reason, end.problem, end.hint = ReasonMemory, noMemory, advice
+	case end.status == 128+int(unix.SIGKILL):
 		end.reason, end.problem = ReasonSignal, "something killed it (signal 9)"
 	case end.status > 128 && unix.SignalName(unix.Signal(end.status-128)) != "":
 		end.reason = ReasonSignal

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // lean makes the runtime small: a supervisor does little, for a long time.
@@ -76,4 +78,19 @@ func counter(file, word string) int64 {
 		}
 	}
 	return 0
+}
+
+// outOfMemory says whether a container ended with its status for want of memory, and what to do about it.
+func outOfMemory(status int, groups oomGroups, before, now oomCount) (problem, hint string) {
+	killed := status == 128+int(unix.SIGKILL)
+	switch {
+	case status == 0:
+	case killed && now.group != before.group:
+		return "the kernel killed it because the memory it may use ran out", "give it more memory (--memory) or less data"
+	case groups.own && now.group != before.group:
+		return "the kernel killed a part of it because the memory it may use ran out", "give it more memory (--memory) or less data"
+	case killed && now.machine != before.machine:
+		return "it was killed while this computer ran out of memory", "close other programs, or give it less data"
+	}
+	return "", ""
 }

@@ -105,6 +105,7 @@ type Options struct {
 	NoPrivs           bool
 	// Cgroup is the group to start in, or nil; Limits and CPUs are what no group holds. See Limit.
 	Cgroup *os.File
+	Groups []string // of version 1, to enter
 	Limits []plan.Limit
 	CPUs   []int
 
@@ -131,7 +132,7 @@ func Config(o Options) (sandbox.Config, error) {
 		p.UID, p.GID = 0, 0
 	}
 	p.KeepAlive = o.KeepAlive
-	p.Hostname = o.Hostname
+	p.Hostname, p.Groups = o.Hostname, o.Groups
 	for _, l := range o.Layers {
 		p.Layers = append(p.Layers, plan.Layer{Folder: l.Folder, FUSE: l.Image != nil, Device: l.Device, FSType: fsType(l)})
 	}

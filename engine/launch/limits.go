@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -31,21 +32,49 @@ type Limits struct {
 type Limiter struct {
 	// Cgroup is the group that the container has to be started in; nil where there is none to be had.
 	Cgroup *os.File
-	// Limits and CPUs stand in for it.
+	// Join are files of groups of version 1 that it has to enter instead; see plan.Plan.
+	Join []string
+	// Limits and CPUs stand in for them.
 	Limits []plan.Limit
 	CPUs   []int
-	Notes  []string // what a person should know
+	Held   []string // which limits hold, and by what means: sentences
+	Notes  []string // what a person should know besides
 
-	dir string
+	dirs []string // of the groups
 }
 
-// Close removes the group. It is empty once the container has ended.
+// Close removes the groups. They are empty once the container has ended.
 func (l *Limiter) Close() error {
-	if l.Cgroup == nil {
-		return nil
+	if l.Cgroup != nil {
+		l.Cgroup.Close()
 	}
-	l.Cgroup.Close()
-	return os.Remove(l.dir)
+	var errs []error
+	for _, dir := range l.dirs {
+		errs = append(errs, os.Remove(dir))
+	}
+	l.dirs = nil
+	return errors.Join(errs...)
+}
+
+// words says what the limits are.
+func (l Limits) words() string {
+	var all []string
+	if l.Memory > 0 {
+		all = append(all, fmt.Sprintf("memory %d MiB", (l.Memory+1<<19)>>20))
+	}
+	if l.CPUs > 0 {
+		all = append(all, fmt.Sprintf("processors %g", l.CPUs))
+	}
+	if l.CPUSet != "" {
+		all = append(all, "processors number "+l.CPUSet)
+	}
+	if l.PIDs > 0 {
+		all = append(all, fmt.Sprintf("processes %d", l.PIDs))
+	}
+	if len(all) == 0 {
+		return "what was asked for"
+	}
+	return strings.Join(all, ", ")
 }
 
 // setting is one file of a group (Documentation/admin-guide/cgroup-v2.rst).
@@ -93,9 +122,27 @@ func Limit(l Limits, name string) (*Limiter, error) {
 	}
 	own, _ := os.ReadFile("/proc/self/cgroup") // a kernel without has none
 	if dir := ownGroup(string(own)); dir != "" {
+		delegate(dir, want)
 		if out := makeGroup(dir, name, want); out != nil {
+			out.Held = []string{"limits: " + l.words() + "; held by a control group, for all its processes together"}
 			return out, nil
 		}
+	}
+	if out := makeGroups1(l, name, string(own), "/sys/fs/cgroup"); out != nil {
+		cpus, err := l.processors()
+		if err != nil || l.CPUSet == "" {
+			cpus = nil
+		}
+		out.CPUs = cpus
+		out.Held = []string{"limits: " + l.words() + "; held by control groups (version 1), for all its processes together"}
+		for _, s := range want {
+			switch s.file {
+			case "memory.max", "memory.swap.max", "pids.max", "cpu.max", "cpuset.cpus":
+			default:
+				out.Notes = append(out.Notes, s.file+" cannot be set")
+			}
+		}
+		return out, nil
 	}
 	return l.substitute()
 }
@@ -112,6 +159,35 @@ func ownGroup(procSelfCgroup string) string {
 		}
 	}
 	return ""
+}
+
+// delegate makes a group usable that is this process's alone, as a scope of a user's systemd with Delegate=yes is: processes
+// are in leaves only, and a group passes on what it says (cgroup-v2.rst, "No Internal Process Constraint"), so this process
+// moves into a leaf of it. What is refused leaves all as it was: another way is found then.
+func delegate(dir string, want []setting) {
+	members, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil || strings.TrimSpace(string(members)) != strconv.Itoa(os.Getpid()) {
+		return // the group of others, too
+	}
+	control := filepath.Join(dir, "cgroup.subtree_control")
+	if enabled, err := os.ReadFile(control); err != nil || passesOn(string(enabled), want) {
+		return
+	}
+	available, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil || !passesOn(string(available), want) || unix.Access(control, unix.W_OK) != nil {
+		return
+	}
+	leaf := filepath.Join(dir, "supervisor")
+	if err := os.Mkdir(leaf, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return
+	}
+	if os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte("0"), 0o644) != nil {
+		_ = os.Remove(leaf)
+		return
+	}
+	for _, s := range want {
+		_ = os.WriteFile(control, []byte("+"+s.controller), 0o644) // looked at again by who makes the group
+	}
 }
 
 // makeGroup makes a group beside or above that of this process, in the nearest place that passes the controllers on. A
@@ -132,7 +208,7 @@ func makeGroup(own, name string, want []setting) *Limiter {
 		if err != nil {
 			continue
 		}
-		out := &Limiter{dir: group}
+		out := &Limiter{dirs: []string{group}}
 		for _, s := range want {
 			if err := os.WriteFile(filepath.Join(group, s.file), []byte(s.value), 0o644); err != nil {
 				out.Notes = append(out.Notes, fmt.Sprintf("the limit %s cannot be set: %v", s.file, err))
@@ -159,19 +235,20 @@ func passesOn(enabled string, want []setting) bool {
 
 // substitute stands in for a group as well as resource limits can.
 func (l Limits) substitute() (*Limiter, error) {
-	out := &Limiter{}
-	why := "control groups are not delegated to you here; "
+	out := &Limiter{Held: []string{"limits: " + l.words() + "; held by resource limits, since control groups are not delegated to you here"}}
 	note := func(format string, args ...any) {
-		out.Notes = append(out.Notes, why+fmt.Sprintf(format, args...))
-		why = ""
+		out.Notes = append(out.Notes, fmt.Sprintf(format, args...))
 	}
 	if l.Memory > 0 {
 		out.Limits = append(out.Limits, plan.Limit{Resource: unix.RLIMIT_DATA, Value: uint64(l.Memory), Name: "memory"})
-		note("the memory limit holds for each process by itself, not for all together")
+		note("the memory limit holds for each process by itself, not for all together, and counts what it asked for (its data and heap) rather than what it uses: a program beyond it is refused more, which most of them end with")
 	}
 	if l.PIDs > 0 {
 		out.Limits = append(out.Limits, plan.Limit{Resource: unix.RLIMIT_NPROC, Value: uint64(l.PIDs), Name: "processes"})
 		note("the limit of processes counts all of yours in the container's user namespace")
+		if os.Geteuid() == 0 {
+			note("root's processes are not held to a number")
+		}
 	}
 	cpus, err := l.processors()
 	if err != nil {
@@ -179,7 +256,7 @@ func (l Limits) substitute() (*Limiter, error) {
 	}
 	out.CPUs = cpus
 	if l.CPUs > 0 {
-		note("the container is held to %d processors rather than to a share of time", len(cpus))
+		note("the container is held to %d of the processors, since a share of their time cannot be enforced", len(cpus))
 	}
 	for _, s := range l.settings() {
 		switch s.file {

@@ -74,6 +74,11 @@ func run(p *plan.Plan, ctl *control) (int, error) {
 			return 0, opError{op: "wait for id mapping", err: errors.Join(err, fmt.Errorf("message %q", m.Kind))}
 		}
 	}
+	for _, procs := range p.Groups {
+		if err := os.WriteFile(procs, []byte("0"), 0); err != nil {
+			return 0, opError{op: "enter control group", target: procs, err: err}
+		}
+	}
 	if err := becomeUser(p.UID, p.GID); err != nil {
 		return 0, err
 	}

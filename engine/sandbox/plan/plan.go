@@ -16,6 +16,9 @@ type Plan struct {
 	UID int `json:"uid"`
 	GID int `json:"gid"`
 
+	// Groups are the cgroup.procs files of control groups of version 1 that init enters first (cgroups(7)).
+	Groups []string `json:"groups,omitempty"`
+
 	Hostname string `json:"hostname,omitempty"`
 	// Net tells what to do in a new network namespace; nil: the network is the host's.
 	Net *Net `json:"net,omitempty"`
