@@ -193,14 +193,9 @@ func (b *builder) packages(ctx context.Context, fsys fs.FS) ([]usedPackage, erro
 	if err != nil {
 		return nil, err
 	}
-	files := b.packageFiles()
 	var out []usedPackage
 	for _, p := range found.Packages {
-		u := usedPackage{Manager: p.Manager, Name: p.Name, Version: p.Version, Arch: p.Arch}
-		if p.Manager == "dpkg" {
-			u.SHA256 = files[p.Name+" "+p.Version]
-		}
-		out = append(out, u)
+		out = append(out, usedPackage{Manager: p.Manager, Name: p.Name, Version: p.Version, Arch: p.Arch})
 	}
 	slices.SortFunc(out, func(a, b usedPackage) int { return strings.Compare(a.String()+a.Arch, b.String()+b.Arch) })
 	return slices.Compact(out), nil
@@ -212,7 +207,7 @@ func (b *builder) packageFiles() map[string]string {
 	for _, p := range b.debs {
 		out[p.Name+" "+p.Version] = p.SHA256
 	}
-	if !b.spec.Lock || b.fetched == nil {
+	if b.fetched == nil {
 		return out
 	}
 	kept, _ := filepath.Glob(filepath.Join(b.fetched.dir, "apt", "keep", "*.deb")) // the pattern is well formed
@@ -323,6 +318,13 @@ func (b *builder) lock(ctx context.Context) (*Lock, error) {
 		}
 		if l.Packages, err = b.packages(ctx, fsys); err != nil {
 			return nil, err
+		}
+	}
+	files := b.packageFiles() // told by the lock only: they depend on what the cache still has
+	l.Packages = slices.Clone(l.Packages)
+	for i, p := range l.Packages {
+		if p.Manager == "dpkg" {
+			l.Packages[i].SHA256 = files[p.Name+" "+p.Version]
 		}
 	}
 	if b.spec.Reproducible && !b.spec.Sandbox {
