@@ -28,11 +28,12 @@ const (
 	FormatSquashFS      Format = "squashfs"
 	FormatSandbox       Format = "sandbox"        // a folder
 	FormatOCI           Format = "oci"            // a folder in the OCI image layout
+	FormatOCIArchive    Format = "oci-archive"    // the same as one tar file
 	FormatDockerArchive Format = "docker-archive" // what docker load reads
 )
 
 // Formats are all formats, in the order in which help names them.
-var Formats = []Format{FormatSIF, FormatSquashFS, FormatSandbox, FormatOCI, FormatDockerArchive}
+var Formats = []Format{FormatSIF, FormatSquashFS, FormatSandbox, FormatOCI, FormatOCIArchive, FormatDockerArchive}
 
 // Convert builds what s asks for in a format. SIFs and sandboxes are made by Build. For the others an image, or a
 // reference to one, is converted as it is, without an unpacked copy; anything else is built first. Labels, the environment
@@ -139,7 +140,7 @@ func (c *conversion) write(ctx context.Context, format Format) error {
 	switch format {
 	case FormatSquashFS:
 		err = c.squashfs(ctx, made)
-	case FormatOCI, FormatDockerArchive:
+	case FormatOCI, FormatOCIArchive, FormatDockerArchive:
 		err = c.oci(ctx, made, format)
 	default:
 		err = fmt.Errorf("the format %q is not known", format)
@@ -204,7 +205,11 @@ func (c *conversion) oci(ctx context.Context, made string, format Format) error 
 	if err != nil {
 		return err
 	}
-	return errors.Join(oci.WriteDockerArchive(ctx, f, counted, o), f.Close())
+	write := oci.WriteDockerArchive
+	if format == FormatOCIArchive {
+		write = oci.WriteArchive
+	}
+	return errors.Join(write(ctx, f, counted, o), f.Close())
 }
 
 // imageName is a name that registries take, made of a path's last part.

@@ -59,7 +59,7 @@ func forms(t *testing.T, e *Engine) map[string]string {
 	t.Helper()
 	dir := box(t, e)
 	all := map[string]string{"sandbox": dir}
-	for _, f := range []Format{FormatSquashFS, FormatOCI, FormatDockerArchive} {
+	for _, f := range []Format{FormatSquashFS, FormatOCI, FormatOCIArchive, FormatDockerArchive} {
 		target := filepath.Join(e.c.User.Cwd, "made."+string(f))
 		info, err := e.Convert(t.Context(), BuildSpec{Definition: dir, Target: target}, f, nil)
 		if err != nil {

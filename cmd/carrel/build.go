@@ -35,7 +35,7 @@ only. All of definition files: docs/definition-files.md`,
 	f := c.Flags()
 	f.BoolVarP(&spec.Force, "force", "F", false, "replace IMAGE when it exists")
 	f.BoolVarP(&spec.Sandbox, "sandbox", "s", false, "write a folder instead of a file")
-	f.StringVar(&format, "format", "", "`FORM` to write: sif, squashfs, sandbox, oci (a folder) or docker-archive")
+	f.StringVar(&format, "format", "", "`FORM` to write: sif, squashfs, sandbox, oci (a folder), oci-archive or docker-archive")
 	f.BoolVarP(&spec.NoTest, "notest", "T", false, "do not run the %test section")
 	f.StringArrayVar(&args, "build-arg", nil, "a `NAME=VALUE` for {{ NAME }} in the definition")
 	f.BoolVar(&spec.Resume, "resume", false, "go on with what the failed build of IMAGE left")
@@ -81,10 +81,10 @@ only. All of definition files: docs/definition-files.md`,
 		form := engine.Format(format)
 		switch {
 		case format != "" && !slices.Contains(engine.Formats, form):
-			return usage("the forms are sif, squashfs, sandbox, oci and docker-archive", "format %q is not known", format)
+			return usage("the forms are sif, squashfs, sandbox, oci, oci-archive and docker-archive", "format %q is not known", format)
 		case format != "" && spec.Sandbox && form != engine.FormatSandbox:
 			return usage("leave one of them out", "build: --sandbox and --format %s exclude each other", format)
-		case form == engine.FormatOCI || form == engine.FormatDockerArchive || form == engine.FormatSquashFS:
+		case form == engine.FormatOCI || form == engine.FormatOCIArchive || form == engine.FormatDockerArchive || form == engine.FormatSquashFS:
 			if len(names) < 2 {
 				return usage("usage: "+cmd.UseLine(), "build: --format %s needs the name of what to write", format)
 			}
@@ -121,7 +121,7 @@ only. All of definition files: docs/definition-files.md`,
 		switch {
 		case info.Unchanged:
 			a.say("%s is up to date (%s); run it: carrel run %s", tilde(info.Path, a.home()), bytes(info.Size), quote(name))
-		case form == engine.FormatOCI, form == engine.FormatDockerArchive:
+		case form == engine.FormatOCI, form == engine.FormatOCIArchive, form == engine.FormatDockerArchive:
 			a.say("built %s (%s)", tilde(info.Path, a.home()), bytes(info.Size))
 		default:
 			a.say("built %s (%s); run it: carrel run %s", tilde(info.Path, a.home()), bytes(info.Size), quote(name))

@@ -262,8 +262,14 @@ func (b *builder) ociBase(m *oci.Image) base {
 		}
 		return m.Ref, errors.Join(err, cerr)
 	}
+	// One that was made of a SIF says more than its configuration has room for.
+	own, _, err := image.OwnMetadata(context.Background(), m)
+	if err != nil {
+		b.sink.Notice(progress.StepFetch, "what the base says of itself cannot be read: "+err.Error())
+	}
 	return base{
-		key: "oci " + m.Digest + " " + m.Platform, describe: m.Ref, fill: fill, source: m, reference: m.Ref + "@" + m.Digest, digest: m.Digest,
+		metadata: own,
+		key:      "oci " + m.Digest + " " + m.Platform, describe: m.Ref, fill: fill, source: m, reference: m.Ref + "@" + m.Digest, digest: m.Digest,
 		config: &m.Config, ociJSON: m.Config.JSON, arch: m.Arch(), labels: m.Config.Labels,
 	}
 }

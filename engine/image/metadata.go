@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"carrel/engine/oci"
 	"carrel/engine/sif"
 	"carrel/engine/tree"
 )
@@ -97,18 +98,31 @@ func (m *Image) readOCIMetadata() (Metadata, error) {
 	c := m.oci.Config
 	meta := OCIMetadata(c.Env, c.Entrypoint, c.Cmd, cleanLabels(c.Labels))
 	meta.Apps = map[string]App{}
-	if !isEntry(c.Entrypoint) || m.Kind == Registry {
+	if m.Kind == Registry {
 		return meta, nil
 	}
-	x, err := NewIndex(context.Background(), m.oci, IndexOptions{Keep: func(e *tree.Entry) bool {
+	found, ok, err := OwnMetadata(context.Background(), m.oci)
+	if err != nil || !ok {
+		return meta, err
+	}
+	maps.Copy(found.Labels, meta.Labels)
+	return found, nil
+}
+
+// OwnMetadata is what an OCI image that Export made of another says of itself in files; ok is false for other OCI images.
+// Its layers are read for it.
+func OwnMetadata(ctx context.Context, o *oci.Image) (m Metadata, ok bool, err error) {
+	if !isEntry(o.Config.Entrypoint) {
+		return Metadata{}, false, nil
+	}
+	x, err := NewIndex(ctx, o, IndexOptions{Keep: func(e *tree.Entry) bool {
 		return strings.HasPrefix(e.Path, dotd+"/") || strings.HasPrefix(e.Path, "scif/")
 	}})
 	if err != nil {
-		return Metadata{}, err
+		return Metadata{}, false, err
 	}
-	found, err := ReadMetadata(x)
-	maps.Copy(found.Labels, meta.Labels)
-	return found, err
+	m, err = ReadMetadata(x)
+	return m, err == nil, err
 }
 
 // document is inspect-metadata.json (Apptainer, pkg/inspect). Labels of old images are not always strings.

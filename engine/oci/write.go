@@ -52,21 +52,43 @@ func WriteLayout(ctx context.Context, folder string, source tree.Source, o Outpu
 	if err := errors.Join(layer.Chmod(0o644), layer.Close(), os.Rename(layer.Name(), name)); err != nil {
 		return err
 	}
+	documents, err := o.layout(sum)
+	if err != nil {
+		return err
+	}
+	for _, d := range documents {
+		if err := os.WriteFile(filepath.Join(folder, filepath.FromSlash(d.name)), d.data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// document is a small file of an image.
+type document struct {
+	name string
+	data []byte
+}
+
+// layoutMark is the file by which an OCI layout is recognised.
+var layoutMark = document{"oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)}
+
+// layout are the files of an OCI layout beside its layer.
+func (o *Output) layout(sum layerSum) ([]document, error) {
+	out := []document{layoutMark}
 	put := func(v any) (v1.Hash, int64, error) {
 		b, err := json.Marshal(v)
-		if err != nil {
-			return v1.Hash{}, 0, err
-		}
 		h := hashOf(b)
-		return h, int64(len(b)), os.WriteFile(filepath.Join(blobs, h.Hex), b, 0o644)
+		out = append(out, document{blobPath(h), b})
+		return h, int64(len(b)), err
 	}
 	config, configSize, err := put(o.file(sum.diffID))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	digest, err := v1.NewHash(sum.digest)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	manifest, manifestSize, err := put(v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1,
@@ -74,7 +96,7 @@ func WriteLayout(ctx context.Context, folder string, source tree.Source, o Outpu
 		Layers: []v1.Descriptor{{MediaType: types.OCILayer, Size: sum.size, Digest: digest}},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d := v1.Descriptor{
 		MediaType: types.OCIManifestSchema1, Size: manifestSize, Digest: manifest,
@@ -84,13 +106,67 @@ func WriteLayout(ctx context.Context, folder string, source tree.Source, o Outpu
 		d.Annotations = map[string]string{refNameAnnotation: o.Name[strings.LastIndexByte(o.Name, ':')+1:]}
 	}
 	index, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{d}})
+	return append(out, document{"index.json", index}), err
+}
+
+// WriteArchive writes an OCI image layout as one tar file to f, from its beginning, as `skopeo copy … oci-archive:` does. On
+// failure the file is incomplete.
+func WriteArchive(ctx context.Context, f io.WriteSeeker, source tree.Source, o Output) error {
+	sum, err := writeFirst(ctx, f, source, true, o.Created, func(sum layerSum) string {
+		return "blobs/sha256/" + strings.TrimPrefix(sum.digest, "sha256:")
+	})
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		os.WriteFile(filepath.Join(folder, "index.json"), index, 0o644),
-		os.WriteFile(filepath.Join(folder, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644),
-	)
+	documents, err := o.layout(sum)
+	if err != nil {
+		return err
+	}
+	return writeMembers(f, documents, o.Created)
+}
+
+// writeFirst writes a layer as the first member of a tar file, straight from its source: its name and length are known
+// only afterwards. f is then where the next member begins.
+func writeFirst(ctx context.Context, f io.WriteSeeker, source tree.Source, compress bool, at time.Time, name func(layerSum) string) (layerSum, error) {
+	if _, err := f.Write(make([]byte, tarBlock)); err != nil {
+		return layerSum{}, err
+	}
+	sum, err := writeLayer(ctx, f, source, compress)
+	if err != nil {
+		return sum, fmt.Errorf("write layer: %w", err)
+	}
+	if rest := sum.size % tarBlock; rest > 0 {
+		if _, err := f.Write(make([]byte, tarBlock-rest)); err != nil {
+			return sum, err
+		}
+	}
+	head, err := memberHeader(name(sum), sum.size, at)
+	if err != nil {
+		return sum, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return sum, err
+	}
+	if _, err := f.Write(head); err != nil {
+		return sum, err
+	}
+	_, err = f.Seek((sum.size+tarBlock-1)/tarBlock*tarBlock, io.SeekCurrent)
+	return sum, err
+}
+
+// writeMembers writes the rest of a tar file, and its end.
+func writeMembers(f io.Writer, documents []document, at time.Time) error {
+	t := tar.NewWriter(f)
+	for _, m := range documents {
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: m.name, Size: int64(len(m.data)), Mode: 0o644, ModTime: at.Truncate(time.Second)}
+		if err := t.WriteHeader(h); err != nil {
+			return err
+		}
+		if _, err := t.Write(m.data); err != nil {
+			return err
+		}
+	}
+	return t.Close()
 }
 
 func hashOf(b []byte) v1.Hash {
@@ -138,26 +214,9 @@ func set(list []string) map[string]struct{} {
 // WriteDockerArchive writes what `docker load` reads (moby, image/tarexport) to f, from its beginning: one image with one
 // layer that is not compressed. On failure the file is incomplete.
 func WriteDockerArchive(ctx context.Context, f io.WriteSeeker, source tree.Source, o Output) error {
-	// The layer comes first, straight from the source; its name and length are known afterwards.
-	if _, err := f.Write(make([]byte, tarBlock)); err != nil {
-		return err
-	}
-	sum, err := writeLayer(ctx, f, source, false)
+	layerName := func(sum layerSum) string { return strings.TrimPrefix(sum.diffID, "sha256:") + "/layer.tar" }
+	sum, err := writeFirst(ctx, f, source, false, o.Created, layerName)
 	if err != nil {
-		return fmt.Errorf("write layer: %w", err)
-	}
-	layer := strings.TrimPrefix(sum.diffID, "sha256:") + "/layer.tar"
-	head, err := memberHeader(layer, sum.size, o.Created)
-	if err != nil {
-		return err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	if _, err := f.Write(head); err != nil {
-		return err
-	}
-	if _, err := f.Seek(sum.size, io.SeekCurrent); err != nil { // a tar file is a multiple of the block
 		return err
 	}
 	config, err := json.Marshal(o.file(sum.diffID))
@@ -173,24 +232,11 @@ func WriteDockerArchive(ctx context.Context, f io.WriteSeeker, source tree.Sourc
 		Config   string
 		RepoTags []string
 		Layers   []string
-	}{{name, tags, []string{layer}}})
+	}{{name, tags, []string{layerName(sum)}}})
 	if err != nil {
 		return err
 	}
-	t := tar.NewWriter(f)
-	for _, m := range []struct {
-		name string
-		data []byte
-	}{{name, config}, {"manifest.json", manifest}} {
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: m.name, Size: int64(len(m.data)), Mode: 0o644, ModTime: o.Created.Truncate(time.Second)}
-		if err := t.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := t.Write(m.data); err != nil {
-			return err
-		}
-	}
-	return t.Close()
+	return writeMembers(f, []document{{name, config}, {"manifest.json", manifest}}, o.Created)
 }
 
 const tarBlock = 512

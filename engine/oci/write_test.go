@@ -170,3 +170,53 @@ func TestMemberHeader(t *testing.T) {
 		}
 	}
 }
+
+// TestArchive: an OCI archive is a layout in a tar file, for other programs too, and is read back as what was written.
+func TestArchive(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "image.oci.tar")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(WriteArchive(t.Context(), f, everyKind, output), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	r, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	members := tar.NewReader(r)
+	for {
+		h, err := members.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(members)
+		if err := errors.Join(err, os.MkdirAll(filepath.Dir(filepath.Join(folder, h.Name)), 0o755), os.WriteFile(filepath.Join(folder, h.Name), b, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	index, err := layout.ImageIndexFromPath(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Index(index); err != nil {
+		t.Error(err)
+	}
+	for _, ref := range []string{"oci-archive:" + name, "oci-archive:" + name + ":v1"} {
+		m, err := Open(t.Context(), ref, Options{Platform: "linux/arm64"})
+		if err != nil {
+			t.Errorf("%s: %v", ref, err)
+			continue
+		}
+		if m.Config.User != "me" || m.Arch() != "arm64" || len(m.Layers) != 1 {
+			t.Errorf("%s: %+v", ref, m.Config)
+		}
+		m.Close()
+	}
+}
