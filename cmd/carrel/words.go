@@ -112,19 +112,28 @@ func (a *app) ask(question string) bool {
 // choose asks and returns the answer in lower case, "n" when there is none.
 func (a *app) choose(question string) string {
 	fmt.Fprintf(a.err, "%s ", question)
+	text, ok := a.readLine()
+	if !ok {
+		return "n"
+	}
+	return strings.ToLower(strings.TrimSpace(text))
+}
+
+// readLine reads what the person types, byte by byte so that nothing of what follows is taken from an app that reads later.
+func (a *app) readLine() (text string, ok bool) {
 	var answer strings.Builder
 	buf := make([]byte, 1)
 	for {
 		n, err := a.in.Read(buf)
-		if n == 1 && buf[0] != '\n' {
+		if n == 1 && buf[0] == '\n' {
+			return answer.String(), true
+		}
+		if n == 1 {
 			answer.WriteByte(buf[0])
 			continue
 		}
-		if n == 1 {
-			return strings.ToLower(strings.TrimSpace(answer.String()))
-		}
 		if err != nil {
-			return "n"
+			return "", false
 		}
 	}
 }

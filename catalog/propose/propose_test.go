@@ -1,0 +1,121 @@
+package propose
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"carrel/engine/card"
+	"carrel/engine/definition"
+)
+
+func file(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+
+const (
+	pyBook = `{"cells":[{"cell_type":"markdown","source":["import nothing"]},{"cell_type":"code","source":["import numpy as np, pandas\n","from sklearn.svm import SVC"]}],"metadata":{"kernelspec":{"language":"python"}}}`
+	rBook  = `{"cells":[{"cell_type":"code","source":"library(lme4)\nfoo::bar()\nstats::sd(x)"}],"metadata":{"kernelspec":{"language":"R","name":"ir"}}}`
+)
+
+func TestLook(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		folder fstest.MapFS
+		kinds  string
+		want   []string // in the first one's definition
+		lack   []string
+	}{
+		{"empty", fstest.MapFS{"README": file("x")}, "[]", nil, nil},
+		{"notebooks", fstest.MapFS{"a.ipynb": file(pyBook), "b.ipynb": file("broken")}, "[notebook]",
+			[]string{"python3-numpy python3-pandas python3-sklearn", "carrel.bind./work rw required", "carrel.ready 8888 /api", "JUPYTER_RUNTIME_DIR", "--allow-root"}, []string{"nothing", "%files"}},
+		{"notebooks in R", fstest.MapFS{"a.ipynb": file(rBook)}, "[r-notebook]", []string{"r-cran-irkernel", "r-cran-lme4", `install.packages(p`, `"foo"`}, []string{`"stats"`}},
+		{"requirements", fstest.MapFS{"a.ipynb": file(pyBook), "requirements.txt": file("numpy==1.26"), "apt.txt": file("# x\ngraphviz"), "postBuild": file("#!/bin/sh\n"), "start": file("exec \"$@\"")}, "[notebook]",
+			[]string{"requirements.txt /opt/setup/requirements.txt", "pip install -r /opt/setup/requirements.txt", "$(grep -v '^ *#' /opt/setup/apt.txt)", "./postBuild", "sh /opt/setup/start jupyter"}, []string{"python3-numpy"}},
+		{"conda", fstest.MapFS{"environment.yml": file("dependencies: [python]")}, "[notebook]", []string{"From: mambaorg/micromamba", "-f /opt/setup/environment.yml", "pip install notebook"}, []string{"debootstrap"}},
+		{"flask", fstest.MapFS{"sub/app.py": file("from flask import Flask\nimport helper, obscure\n"), "sub/helper.py": file("import json, numpy")}, "[python-app]",
+			[]string{"flask --app sub.app run", "carrel.port.5000 http /", "python3-flask", "pip install obscure", "python3-numpy", ". /work"}, []string{"helper", " json"}},
+		{"streamlit", fstest.MapFS{"my app.py": file("import streamlit as st")}, "[python-app python]", []string{"streamlit run 'my app.py'", "pip install streamlit", "8501"}, nil},
+		{"script", fstest.MapFS{"main.py": file("import sys"), "test_main.py": file("")}, "[python]", []string{"exec python3 main.py \"$@\""}, []string{"carrel.port"}},
+		{"package", fstest.MapFS{"main.py": file("import sys"), "pyproject.toml": file("")}, "[python]", []string{"pip install /work"}, nil},
+		{"shiny", fstest.MapFS{"app.R": file("library(shiny)\nlibrary(ggplot2)"), "install.R": file("x")}, "[shiny]", []string{`source("install.R")`, "r-cran-shiny", "3838"}, nil},
+		{"no shiny", fstest.MapFS{"app.R": file("print(1)")}, "[]", nil, nil},
+		{"report", fstest.MapFS{"paper.Rmd": file("```{r}\nlibrary('psych')\n```")}, "[rmarkdown]", []string{"rmarkdown::render", "r-cran-psych", "pandoc"}, nil},
+		{"R script", fstest.MapFS{"fit.R": file("require(MASS)")}, "[r]", []string{"Rscript --vanilla fit.R", "r-cran-mass"}, nil},
+		{"page", fstest.MapFS{"index.html": file("<p>")}, "[page]", []string{"http.server", ". /work"}, nil},
+		{"node", fstest.MapFS{"package.json": file(`{"description":"Shows\nit","scripts":{"start":"serve --port 4321"}}`)}, "[node]", []string{"npm ci", "carrel.port.4321", "Shows it"}, nil},
+		{"dockerfile", fstest.MapFS{"Dockerfile": file("FROM debian:12\nEXPOSE 80\nCMD x\n"), "index.html": file("x")}, "[dockerfile page]", []string{"From: debian:12", "org.opencontainers.image.title My project"}, nil},
+		{"bad dockerfile", fstest.MapFS{"Dockerfile": file("FORM debian:12\n")}, "[]", nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			all, err := Look(context.Background(), tt.folder, Options{Name: "my-project"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			kinds := []Kind{}
+			for _, s := range all {
+				kinds = append(kinds, s.Kind)
+				check(t, s)
+			}
+			if got := fmt.Sprint(kinds); got != tt.kinds {
+				t.Fatalf("kinds %s, want %s", got, tt.kinds)
+			}
+			if len(all) == 0 {
+				return
+			}
+			text := all[0].Definition()
+			for _, w := range tt.want {
+				if !strings.Contains(text, w) {
+					t.Errorf("lacks %q:\n%s", w, text)
+				}
+			}
+			for _, w := range tt.lack {
+				if strings.Contains(text, w) {
+					t.Errorf("holds %q:\n%s", w, text)
+				}
+			}
+		})
+	}
+}
+
+// check holds a proposal to what every definition is held to.
+func check(t *testing.T, s Spec) {
+	t.Helper()
+	text := s.Definition()
+	f, err := definition.ParseString(text, definition.Options{})
+	if err != nil || f.Check() != nil {
+		t.Fatalf("%s: %v, %v\n%s", s.Kind, err, f.Check(), text)
+	}
+	c, warnings := card.Parse(f.Final().LabelMap())
+	if len(warnings) > 0 || c.Title == "" || s.Port > 0 && len(c.Ports) != 1 {
+		t.Errorf("%s: %v, %+v", s.Kind, warnings, c)
+	}
+	report, err := definition.Lint(strings.NewReader(text), definition.Options{})
+	if err != nil || !report.Valid {
+		t.Errorf("%s: %v %+v\n%s", s.Kind, err, report, text)
+	}
+	for _, finding := range report.Findings {
+		if finding.Severity > definition.Note && finding.Rule != "runscript-cd" { // it is meant: the app works in its folder
+			t.Errorf("%s: %+v\n%s", s.Kind, finding, text)
+		}
+	}
+}
+
+// TestDefault: every kind can be had for a folder that does not ask for it.
+func TestDefault(t *testing.T) {
+	for _, k := range Kinds {
+		s, err := Default(context.Background(), k.Kind, fstest.MapFS{"x.txt": file("")}, Options{Name: "x"})
+		if err != nil || s.Kind != k.Kind {
+			t.Errorf("%s: %+v, %v", k.Kind, s, err)
+		}
+		check(t, s)
+	}
+	if _, err := Default(context.Background(), "game", fstest.MapFS{}, Options{}); err == nil {
+		t.Error("a kind that is none")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Look(ctx, fstest.MapFS{}, Options{}); err == nil {
+		t.Error("not cancelled")
+	}
+}
