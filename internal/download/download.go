@@ -42,7 +42,7 @@ func (e *StatusError) Error() string {
 
 // Source is what is to be got.
 type Source struct {
-	Client *http.Client
+	Client *http.Client // with a transport that is guarded, see Guard
 	URL    string
 	Header http.Header // further fields; may be nil
 	Size   int64       // bytes; negative when not known
@@ -84,7 +84,7 @@ func File(ctx context.Context, s Source, f *os.File, have int64, l Limits, w Wat
 		}
 		t.at, t.begun = n, true // who follows the file begins only with bytes that came now
 	}
-	pause := l.Backoff
+	pause, stalls := l.Backoff, 0
 	for attempt := 1; ; attempt++ {
 		before := t.at
 		err := t.once(ctx)
@@ -102,8 +102,12 @@ func File(ctx context.Context, s Source, f *os.File, have int64, l Limits, w Wat
 				return Result{}, err
 			}
 			continue
-		case !Temporary(err):
+		case !Temporary(err) || t.refused:
 			return Result{}, err
+		case errors.Is(err, ErrStalled) && t.at == before:
+			if stalls++; stalls > 1 { // patience has been shown
+				return Result{}, err
+			}
 		}
 		if t.at-before >= 1<<20 { // it goes on, if badly
 			attempt, pause = 0, l.Backoff
@@ -129,6 +133,7 @@ type transfer struct {
 	tag     string // the server's name for this version of the file
 	header  http.Header
 	asked   int
+	refused bool // by an answer, or because there was none, where Guard has asked as often as makes sense
 	buffer  []byte
 }
 
@@ -164,6 +169,7 @@ func (t *transfer) once(ctx context.Context) error {
 	t.asked++
 	res, err := t.source.Client.Do(req)
 	if err != nil {
+		t.refused = !errors.Is(err, ErrStalled)
 		return err
 	}
 	defer res.Body.Close()
@@ -184,6 +190,7 @@ func (t *transfer) once(ctx context.Context) error {
 		}
 		return io.ErrUnexpectedEOF
 	default:
+		t.refused = true
 		return Status(res)
 	}
 	return t.receive(res)

@@ -82,7 +82,7 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		wait := pause
 		switch {
-		case err != nil && !Temporary(err):
+		case err != nil && (!Temporary(err) || errors.Is(err, ErrStalled)):
 			return nil, err
 		case err == nil && !again(res.StatusCode):
 			return res, nil
