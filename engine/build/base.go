@@ -17,6 +17,7 @@ import (
 	"carrel/engine/oci"
 	"carrel/engine/progress"
 	"carrel/engine/sif"
+	"carrel/engine/source"
 	"carrel/engine/source/debian"
 	"carrel/engine/tree"
 )
@@ -160,7 +161,14 @@ func (b *builder) fetchDebian(ctx context.Context, def *definition.Stage) (base,
 		Cache: filepath.Join(b.spec.Cache, "debian"), Transport: http.DefaultTransport, Mirror: b.spec.Mirror, Host: host,
 		Events: b.debianEvent,
 	}
-	spec := debian.Spec{Suite: suite, MirrorURL: h.Get("MirrorURL"), Include: strings.FieldsFunc(h.Get("Include"), func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })}
+	mirror, err := source.Expand(h.Get("MirrorURL"), suite)
+	if err != nil {
+		return base{}, err
+	}
+	spec := debian.Spec{
+		Suite: suite, MirrorURL: mirror, Include: source.Words(h.Get("Include"), b.spec.Variables["INCLUDE"]),
+		AllowExpired: debian.IsArchive(mirror),
+	}
 	if b.spec.Reproducible {
 		spec.SourceDate = b.spec.Time
 	}

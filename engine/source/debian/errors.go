@@ -42,11 +42,11 @@ func (e *SignatureError) Unwrap() error { return e.Reason }
 func (e *SignatureError) Hint() string {
 	switch {
 	case errors.Is(e.Reason, ErrNoKey):
-		return "install the archive's keyring on this machine (debian-archive-keyring, ubuntu-keyring) or name the keyring file in the configuration"
+		return "install the archive's keys on this computer (Ubuntu's, on Debian: apt-get install ubuntu-keyring; Debian's, elsewhere: debian-archive-keyring), or put them as a file into /etc/apt/trusted.gpg.d"
 	case errors.Is(e.Reason, ErrKeyExpired), errors.Is(e.Reason, ErrSignatureExpired):
-		return "an archived suite stays signed by expired keys: allow expired signatures if that is what you want; otherwise check this machine's clock"
+		return "check this computer's clock; releases out of support stay signed by expired keys, and are taken from http://archive.debian.org/debian, http://snapshot.debian.org or http://old-releases.ubuntu.com/ubuntu"
 	case errors.Is(e.Reason, ErrUnsigned):
-		return "use a signed mirror, or allow unsigned ones if you trust the way to this one"
+		return "use a mirror that is signed"
 	}
 	return "the mirror's index was altered or damaged on its way: try another mirror"
 }
@@ -63,7 +63,7 @@ func (e *ExpiredError) Error() string {
 
 // Hint says what to do about it.
 func (e *ExpiredError) Hint() string {
-	return "the mirror is not kept up to date, or this machine's clock is wrong; for an archived suite allow expired indexes"
+	return "the mirror is not kept up to date, or this computer's clock is wrong; what a day had is at http://snapshot.debian.org/archive/debian/YYYYMMDDT000000Z"
 }
 
 // SuiteError tells that a mirror does not have the suite.
@@ -84,9 +84,9 @@ func (e *SuiteError) Hint() string {
 		return "check that the mirror can be reached from this machine"
 	}
 	if distributionOf(e.Suite) == "ubuntu" {
-		return e.Suite + " is a suite of Ubuntu: give an Ubuntu mirror (MirrorURL)"
+		return e.Suite + " is a suite of Ubuntu: leave MirrorURL out or give a mirror of Ubuntu; releases out of support are at http://old-releases.ubuntu.com/ubuntu"
 	}
-	return "check the suite's name (OSVersion); suites out of support move to an archive mirror, which MirrorURL can name"
+	return "check the suite's name (OSVersion); releases out of support are at http://archive.debian.org/debian, which MirrorURL can name"
 }
 
 // HashError tells that a file is not the one the signed index describes.

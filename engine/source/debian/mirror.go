@@ -2,12 +2,27 @@ package debian
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 )
 
-// defaultMirror is where Debian is looked for when nothing names a mirror.
-const defaultMirror = "http://ftp.debian.org/debian"
+// Where Debian and Ubuntu are looked for when nothing names a mirror. Ubuntu's main mirror has two architectures.
+const (
+	defaultMirror = "http://ftp.debian.org/debian"
+	ubuntuMirror  = "http://archive.ubuntu.com/ubuntu"
+	ubuntuPorts   = "http://ports.ubuntu.com/ubuntu-ports"
+)
+
+// archives are mirrors of what is no longer kept up: old indexes, signed by keys that may have expired.
+var archives = []string{"archive.debian.org", "snapshot.debian.org", "old-releases.ubuntu.com"}
+
+// IsArchive tells whether a mirror is one of those that keep old releases as they were, so that expired indexes and keys
+// are what is to be expected there.
+func IsArchive(mirror string) bool {
+	u, err := url.Parse(mirror)
+	return err == nil && slices.Contains(archives, u.Hostname())
+}
 
 // suitesOf lists the suites of a distribution that are known by name, so that a sources file can be told to be its.
 var suitesOf = map[string][]string{
@@ -60,14 +75,14 @@ type Choice struct {
 	Arch       string   // Debian's name of the architecture
 	Components []string // empty means main
 	MirrorURL  string   // the definition's; "" when it names none
-	Configured string   // the mirror of the configuration; "" when it names none
+	Configured string   // the mirror of the configuration, for suites that are not Ubuntu's; "" when it names none
 	Host       []Source // the host's own sources, see HostSources
 }
 
 // ChooseSources decides which archives a suite is read from. The first of these that is there: the definition's mirror;
 // the configuration's; the host's own sources of the same distribution, with the updates and security suites they list
-// (those of another release of the distribution serve too, with the suite's name put in); Debian's mirror. The first
-// source of the result is the suite itself.
+// (those of another release of the distribution serve too, with the suite's name put in); Debian's mirror, or Ubuntu's. The
+// first source of the result is the suite itself.
 func ChooseSources(c Choice) ([]Source, error) {
 	if c.Suite == "" || strings.ContainsAny(c.Suite, " \t\n") || slices.Contains(strings.Split(c.Suite, "/"), "..") {
 		return nil, fmt.Errorf("choose mirror: no suite can be named %q", c.Suite)
@@ -75,6 +90,10 @@ func ChooseSources(c Choice) ([]Source, error) {
 	components := c.Components
 	if len(components) == 0 {
 		components = []string{"main"}
+	}
+	ubuntu := distributionOf(c.Suite) == "ubuntu"
+	if ubuntu {
+		c.Configured = ""
 	}
 	for _, mirror := range []string{c.MirrorURL, c.Configured} {
 		if mirror == "" {
@@ -88,12 +107,19 @@ func ChooseSources(c Choice) ([]Source, error) {
 	}
 	sources := hostSources(c)
 	if len(sources) == 0 {
-		if distributionOf(c.Suite) == "ubuntu" {
-			return nil, &SuiteError{Suite: c.Suite, Mirror: "any known mirror", Err: ErrNotFound}
+		mirror := defaultMirror
+		switch {
+		case ubuntu && (c.Arch == "amd64" || c.Arch == "i386"):
+			mirror = ubuntuMirror
+		case ubuntu:
+			mirror = ubuntuPorts
 		}
 		sources = []Source{
-			{URI: defaultMirror, Suite: c.Suite},
-			{URI: defaultMirror, Suite: c.Suite + "-updates", Optional: true},
+			{URI: mirror, Suite: c.Suite},
+			{URI: mirror, Suite: c.Suite + "-updates", Optional: true},
+		}
+		if ubuntu { // whose mirrors have it beside the others
+			sources = append(sources, Source{URI: mirror, Suite: c.Suite + "-security", Optional: true})
 		}
 	}
 	for i := range sources {
