@@ -148,7 +148,7 @@ func Supervise(ctx context.Context, in io.Reader) error {
 		},
 		UserNet: func(ctx context.Context, link *os.File) (io.Closer, error) {
 			defer link.Close()
-			return outgoing(ctx, link)
+			return outgoing(ctx, p.way, link)
 		},
 	}
 	spec.Binds = o.Spec.Binds
@@ -341,6 +341,12 @@ func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tt
 		spec.Env[k] = v
 	}
 	o := e.options(spec, Target{Path: in.Image})
+	if spec.private() {
+		// Its proxies are called otherwise inside. The networks of the host are what they were, as a rule.
+		if _, err := privateNetwork(&o); err != nil {
+			return 0, err
+		}
+	}
 	o.Shell, o.Prompt, o.NoPrivs, o.Umask = s.Details.Shell, s.Details.Prompt, spec.Details.NoPrivs, spec.Details.Umask
 	c, err := launch.Config(o)
 	if err != nil {

@@ -51,9 +51,10 @@ type prepared struct {
 	card    card.Card
 	config  sandbox.Config
 	network launch.Network
-	keeper  *keeper  // with Writable
-	limits  []string // what it may use at most; see Instance.Limits
-	notes   []string // what a person should know once it is started
+	way     usernet.Config // out of a private network
+	keeper  *keeper        // with Writable
+	limits  []string       // what it may use at most; see Instance.Limits
+	notes   []string       // what a person should know once it is started
 	closers []func()
 }
 
@@ -118,8 +119,13 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 	switch {
 	case s.NoNetwork:
 		o.Network = launch.NetworkNone
-	case s.Isolated || len(s.Ports) > 0 || s.Guard == GuardOn:
+	case s.private():
 		o.Network = launch.NetworkPrivate
+	}
+	if o.Network == launch.NetworkPrivate {
+		if p.way, err = privateNetwork(&o); err != nil {
+			return fail(err)
+		}
 	}
 	p.network = o.Network
 	if err := e.detail(s, p, &o); err != nil {
@@ -212,17 +218,6 @@ func (a *attached) close() {
 	}
 }
 
-// outgoing carries the packets of a container's own network.
-func outgoing(ctx context.Context, link *os.File) (*usernet.Net, error) {
-	fd, err := unix.FcntlInt(link.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return nil, fmt.Errorf("take over network link: %w", err)
-	}
-	return usernet.Start(ctx, fd, usernet.Config{
-		Gateway: launch.PrivateGateway(), Resolvers: usernet.HostResolvers("/etc/resolv.conf"),
-	})
-}
-
 func mapping(p Port) (network.Mapping, error) {
 	m := network.Mapping{HostPort: uint16(p.Host), ContainerPort: uint16(p.Container), Wish: !p.Fixed, UDP: p.UDP}
 	if p.HostIP != "" {
@@ -307,7 +302,7 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	close(started)
 	e.ran(t.Path)
 	if link := k.Link(); link != nil {
-		if a.net, err = outgoing(ctx, link); err != nil && cb.Note != nil {
+		if a.net, err = outgoing(ctx, p.way, link); err != nil && cb.Note != nil {
 			cb.Note("no outgoing network in the container: " + err.Error())
 		}
 	}

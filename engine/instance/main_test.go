@@ -54,7 +54,7 @@ type wireSpec struct {
 	Ports                            []PortSpec
 	Ready                            *Ready
 	Wait, Grace                      time.Duration
-	HostNetwork, KeepAlive           bool
+	HostNetwork, KeepAlive, Guard    bool
 	StopSignal                       syscall.Signal
 	LogSize                          int64
 	Restart                          Restart
@@ -81,7 +81,7 @@ func supervise() int {
 	w := o.Spec
 	status, err := Run(context.Background(), Spec{
 		Name: w.Name, Dir: w.Dir, Title: w.Title, Image: w.Image, Command: w.Command, Raw: w.Raw, Ports: w.Ports, Ready: w.Ready,
-		Wait: w.Wait, Grace: w.Grace, HostNetwork: w.HostNetwork, KeepAlive: w.KeepAlive, StopSignal: w.StopSignal, LogSize: w.LogSize,
+		Wait: w.Wait, Grace: w.Grace, HostNetwork: w.HostNetwork, KeepAlive: w.KeepAlive, Guard: w.Guard, StopSignal: w.StopSignal, LogSize: w.LogSize,
 		Restart: w.Restart, TimeLimit: w.TimeLimit, Terminal: w.Terminal, Stdin: w.Stdin,
 		Took: took,
 		UserNet: func(ctx context.Context, link *os.File) (io.Closer, error) {
@@ -140,6 +140,17 @@ func app(args []string) int {
 		return fail(http.Serve(listen(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "broken", http.StatusInternalServerError)
 		})))
+	case "udp": // ADDR: sends back what comes
+		c, err := net.ListenPacket("udp", arg(1))
+		buf := make([]byte, 1<<16)
+		for err == nil {
+			var n int
+			var from net.Addr
+			if n, from, err = c.ReadFrom(buf); err == nil {
+				_, err = c.WriteTo(buf[:n], from)
+			}
+		}
+		return fail(err)
 	case "silent": // ADDR: accepts and says nothing
 		l := listen()
 		for {

@@ -8,7 +8,6 @@ package launch
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"carrel/engine/network"
 	"carrel/engine/sandbox"
 	"carrel/engine/sandbox/plan"
 )
@@ -44,12 +44,6 @@ const (
 	NetworkHost    Network = ""        // the host's
 	NetworkPrivate Network = "private" // its own, with a way out
 	NetworkNone    Network = "none"    // its own, without
-)
-
-// Addresses of a private network: every container has one to itself, so they are the same in all.
-const (
-	privateAddress = "10.0.2.100/24"
-	privateGateway = "10.0.2.2"
 )
 
 // Options ask for a container.
@@ -84,6 +78,7 @@ type Options struct {
 	NoHome    bool
 	Home      *Bind // another folder as home
 	Network   Network
+	Subnet    network.Subnet // of a private network
 	Hostname  string
 	IPC, UTS  bool
 	KeepAlive bool
@@ -143,7 +138,7 @@ func Config(o Options) (sandbox.Config, error) {
 	}
 	p.Upper.Seal = o.ReadOnly && p.Upper.Kind != plan.UpperDirect
 	if o.Network != NetworkHost {
-		p.Net = &plan.Net{Outgoing: o.Network == NetworkPrivate, Address: privateAddress, Gateway: privateGateway}
+		p.Net = privateNet(o)
 	}
 	m := mounts{o: o, user: person(o)}
 	p.Ops = m.list()
@@ -202,8 +197,18 @@ func CheckBind(b Bind) error {
 	return nil
 }
 
-// PrivateGateway is the router of a private network, whose address the stack that carries its packets answers at.
-func PrivateGateway() netip.Addr { return netip.MustParseAddr(privateGateway) }
+// privateNet is a network of the container's own, with a way out where it is to have one.
+func privateNet(o Options) *plan.Net {
+	n := &plan.Net{Outgoing: o.Network == NetworkPrivate && o.Subnet.Address.IsValid()}
+	if !n.Outgoing {
+		return n
+	}
+	n.Address, n.Gateway = o.Subnet.Address.String(), o.Subnet.Gateway.String()
+	if o.Subnet.Address6.IsValid() {
+		n.Address6, n.Gateway6 = o.Subnet.Address6.String(), o.Subnet.Gateway6.String()
+	}
+	return n
+}
 
 func sortedKeys(m map[string]string) []string {
 	out := make([]string, 0, len(m))

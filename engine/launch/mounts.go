@@ -200,7 +200,10 @@ func (m *mounts) resolv() []byte {
 	}
 	switch m.o.Network {
 	case NetworkPrivate:
-		return []byte("nameserver " + privateGateway + "\n")
+		if !m.o.Subnet.Gateway.IsValid() {
+			return nil
+		}
+		return []byte("nameserver " + m.o.Subnet.Gateway.String() + "\n")
 	case NetworkNone:
 		return nil
 	}

@@ -136,6 +136,25 @@ func hasDefault6(table string) bool {
 // proxyVariables are the environment variables by which programs find a proxy.
 var proxyVariables = []string{"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY"}
 
+// ProxyAddresses are the addresses, not names, that the host's proxy settings lead to.
+func ProxyAddresses(lookup func(string) (string, bool)) []netip.Addr {
+	var all []netip.Addr
+	for _, name := range proxyVariables {
+		text, _ := lookup(name)
+		if !strings.Contains(text, "://") {
+			text = "http://" + text
+		}
+		u, err := url.Parse(text)
+		if err != nil {
+			continue
+		}
+		if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
+			all = append(all, ip)
+		}
+	}
+	return all
+}
+
 // Proxies makes the host's proxy settings work inside a private network: a proxy that listens on the host's own loopback is
 // not reachable there, so its URL is changed to the gateway's address, and the port is reported for usernet's
 // Config.HostPorts. All other settings stay as they are. lookup is os.LookupEnv or the like; changed holds the variables

@@ -29,6 +29,14 @@ func setUpNetwork(n *plan.Net, ctl *control, tun int) error {
 	if c.Gateway, err = netip.ParseAddr(n.Gateway); err != nil {
 		return opError{op: "set up network", err: err}
 	}
+	if n.Address6 != "" {
+		if c.Address6, err = netip.ParsePrefix(n.Address6); err != nil {
+			return opError{op: "set up network", err: err}
+		}
+		if c.Gateway6, err = netip.ParseAddr(n.Gateway6); err != nil {
+			return opError{op: "set up network", err: err}
+		}
+	}
 	if tun >= 0 {
 		c.Tun = tun
 	} else {

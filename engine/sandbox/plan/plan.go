@@ -40,6 +40,9 @@ type Net struct {
 	Outgoing bool   `json:"outgoing,omitempty"`
 	Address  string `json:"address,omitempty"` // CIDR of the container's end
 	Gateway  string `json:"gateway,omitempty"`
+	// Address6 and Gateway6 are the same for IPv6; empty: none.
+	Address6 string `json:"address6,omitempty"`
+	Gateway6 string `json:"gateway6,omitempty"`
 	MTU      int    `json:"mtu,omitempty"`
 }
 
