@@ -19,10 +19,20 @@ import (
 	"carrel/engine/instance/terminal"
 	"carrel/engine/launch"
 	"carrel/engine/sandbox"
+	"carrel/internal/ownfile"
 )
 
 // SupervisorVerb is the argument with which this program is started to look after one app; see Supervise.
 const SupervisorVerb = "supervise-app"
+
+// beginTime is when most apps run: what the start of the supervisor itself needed is not needed any more.
+const beginTime = time.Second
+
+// settled gives back memory that was used and is not. What cannot be given back is kept.
+func settled() {
+	debug.FreeOSMemory()
+	_ = ownfile.Release()
+}
 
 // settleTime is when an app has usually read what it needs to start.
 const settleTime = 10 * time.Second
@@ -163,8 +173,10 @@ func Supervise(ctx context.Context, in io.Reader) error {
 	}
 	// A supervisor is there for hours and does next to nothing: give back what the start needed.
 	debug.SetGCPercent(40)
-	settle := time.AfterFunc(settleTime, debug.FreeOSMemory)
+	settle := time.AfterFunc(settleTime, settled)
 	defer settle.Stop()
+	began := time.AfterFunc(beginTime, settled)
+	defer began.Stop()
 	if r := p.card.Ready; r != nil {
 		spec.Ready = &instance.Ready{Port: r.Port, Path: r.Path, Timeout: r.Timeout}
 	}

@@ -26,7 +26,7 @@ func canFork(c *Config) bool {
 	switch {
 	case !c.Alone, c.Cgroup != nil, c.Network, c.Self != "":
 		return false
-	case !p.PIDNS, p.KeepAlive, p.Net != nil, c.IDs.Namespace && !c.IDs.simple():
+	case !p.PIDNS, p.KeepAlive, p.Net != nil, len(p.Groups) > 0, c.IDs.Namespace && !c.IDs.simple():
 		return false
 	case len(p.Layers) != 1, p.Layers[0].Folder == "", p.Upper.Kind != plan.UpperMemory, p.Upper.Size != 0:
 		return false

@@ -14,6 +14,7 @@ import (
 
 	"carrel/engine/network/netns"
 	"carrel/engine/sandbox/plan"
+	"carrel/internal/ownfile"
 )
 
 // dialTimeout is how long one connection inside the container's own network may take.
@@ -72,6 +73,8 @@ func reap(p *plan.Plan, ctl *control) (int, error) {
 		return 0, nil
 	}
 	ctl.send(plan.Message{Kind: plan.MsgStarted, PID: k.main})
+	// From now on it waits. Without a /proc inside it keeps what it has.
+	_ = ownfile.Release()
 
 	messages := make(chan incoming)
 	go func() {
