@@ -303,7 +303,7 @@ func (a *app) detach(ctx context.Context, spec engine.RunSpec, wait bool) error 
 			a.say("%s has ended already, without an error; what it wrote: carrel logs %s", in.Name, in.Name)
 			return nil
 		}
-		text := fmt.Sprintf("it ended at once, with status %d", in.ExitCode)
+		text := fmt.Sprintf("it ended after %s, with status %d", lasting(took(in, time.Now())), in.ExitCode)
 		if in.Problem != "" {
 			text += ": " + in.Problem
 		}

@@ -151,6 +151,9 @@ func (s *supervisor) explain(end *outcome, groups oomGroups, before, now oomCoun
 	default:
 		end.reason = ReasonExited
 	}
+	if end.reason == ReasonMemory && end.status == 0 {
+		end.reason = ReasonExited // it went on without that part, and is content
+	}
 }
 
 // finish records the end of all.

@@ -8,15 +8,18 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/instance/terminal"
+	"carrel/engine/launch"
 )
 
 func (w *world) script(name, text string) order {
@@ -314,5 +317,76 @@ func TestAttachToNothing(t *testing.T) {
 	_, err := Attach(context.Background(), dir)
 	if err == nil || !strings.Contains(hint(err), "carrel logs -f") {
 		t.Errorf("got %v, hint %q", err, hint(err))
+	}
+}
+
+// TestOutOfMemory lets the kernel kill an app, and a part of one, that use more memory than they may.
+func TestOutOfMemory(t *testing.T) {
+	for _, tc := range []struct {
+		name, script string
+		status       int
+		reason       Reason
+		problem      string
+	}{
+		{"the app", "exec %s app hog 200", 137, ReasonMemory, "killed it because the memory"},
+		{"a part of it", "%s app hog 200; exit 5", 5, ReasonMemory, "killed a part of it"},
+		{"a part it can do without", "%s app hog 200; exit 0", 0, ReasonExited, "killed a part of it"},
+		{"enough for it", "exec %s app hog 4", 0, ReasonExited, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l, err := launch.Limit(launch.Limits{Memory: 96 << 20}, "test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			if l.Join == nil {
+				t.Skip("missing: a control group (version 1) for memory")
+			}
+			w := newWorld(t)
+			o := w.order("hog", "/bin/sh", "-c", fmt.Sprintf(tc.script, w.app))
+			o.Plan.Groups = l.Join
+			in := w.ended(w.start(o))
+			if in.ExitCode != tc.status || in.Reason != tc.reason || !strings.Contains(in.Problem, tc.problem) || (tc.problem == "") != (in.Hint == "") {
+				t.Errorf("exit %d, %s, %q, hint %q", in.ExitCode, in.Reason, in.Problem, in.Hint)
+			}
+		})
+	}
+}
+
+// TestOthersOfThisMachine: what another user does with an instance fails at its folder, and at its socket.
+func TestOthersOfThisMachine(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("missing: root")
+	}
+	w := newWorld(t)
+	dir := w.startApp("web", "http", ":8000")
+	for _, d := range []string{w.root, dir} {
+		if st, err := os.Stat(d); err != nil || st.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v; want 0700", d, st.Mode(), err)
+		}
+	}
+	socket := filepath.Join(dir, controlFile)
+	if st, err := os.Stat(socket); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("socket: %v, %v; want 0600", st.Mode(), err)
+	}
+	// Even where both are opened to all, the supervisor asks who it is.
+	for d := dir; d != "/" && d != os.TempDir(); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{socket, filepath.Join(dir, stateFile)} {
+		if err := os.Chmod(f, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", "stop-it", dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "refused") {
+		t.Errorf("another user: %v, %s", err, out)
+	}
+	if in := w.get(dir); !in.State.Live() {
+		t.Errorf("it was stopped: %s", in.State)
 	}
 }

@@ -30,6 +30,19 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case "supervise":
 			os.Exit(supervise())
+		case "stop-it": // DIR, as somebody else
+			conn, err := connect(os.Args[2], "")
+			if err == nil {
+				var a answer
+				if err = sendPacket(conn, request{Op: opKill}); err == nil {
+					_, err = receivePacket(conn, &a)
+				}
+			}
+			if err != nil {
+				fmt.Println("refused:", err)
+				os.Exit(1)
+			}
+			os.Exit(0)
 		case "app":
 			os.Exit(app(os.Args[2:]))
 		}
@@ -182,6 +195,14 @@ func app(args []string) int {
 		}
 		fmt.Fprintln(os.Stderr, "that was all")
 		return 7
+	case "hog": // megabytes of memory
+		var n int
+		fmt.Sscan(arg(1), &n)
+		memory := make([]byte, n<<20)
+		for i := 0; i < len(memory); i += 4096 {
+			memory[i] = 1
+		}
+		return 0
 	case "flood": // megabytes
 		var n int
 		fmt.Sscan(arg(1), &n)

@@ -84,7 +84,6 @@ func counter(file, word string) int64 {
 func outOfMemory(status int, groups oomGroups, before, now oomCount) (problem, hint string) {
 	killed := status == 128+int(unix.SIGKILL)
 	switch {
-	case status == 0:
 	case killed && now.group != before.group:
 		return "the kernel killed it because the memory it may use ran out", "give it more memory (--memory) or less data"
 	case groups.own && now.group != before.group:

@@ -1,6 +1,8 @@
 package launch
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -71,8 +73,8 @@ func TestLimitsByGroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.Cgroup == nil {
-		t.Skip("missing: a delegated control group (version 2)")
+	if l.Cgroup == nil && l.Join == nil {
+		t.Skip("missing: a delegated control group (version 2, or 1 for root)")
 	}
 	defer func() {
 		if err := l.Close(); err != nil {
@@ -81,9 +83,51 @@ func TestLimitsByGroup(t *testing.T) {
 	}()
 	w := newWorld(t)
 	o := w.options("cat /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/pids.max")
-	o.Cgroup = l.Cgroup
+	if l.Join != nil {
+		o = w.options("cat /sys/fs/cgroup/pids$(sed -n 's/^[0-9]*:pids://p' /proc/self/cgroup)/pids.max")
+	}
+	o.Cgroup, o.Groups = l.Cgroup, l.Join
+	if !strings.Contains(strings.Join(l.Held, ""), "processes 50; held by") {
+		t.Errorf("held %q", l.Held)
+	}
 	if r := start(t, o); r.out != "50\n" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestGroupsOfVersion1 finds, makes and removes groups in hierarchies that are folders here: what the kernel does with them
+// is TestLimitsByGroup's.
+func TestGroupsOfVersion1(t *testing.T) {
+	root := t.TempDir()
+	list := "9:name=systemd:/\n4:memory:/user/me\n3:cpu,cpuacct:/\n2:pids:/\n0::/\n"
+	for _, dir := range []string{"memory/user/me", "cpu,cpuacct", "pids"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, dir, "cgroup.procs"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]string{
+		"memory": filepath.Join(root, "memory/user/me"), "cpu": filepath.Join(root, "cpu,cpuacct"), "cpuacct": filepath.Join(root, "cpu,cpuacct"),
+		"pids": filepath.Join(root, "pids"),
+	}
+	if got := groups1(list, root); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	// A folder has no cgroup.procs by itself: what cannot be entered is not used, and nothing is left.
+	if l := makeGroups1(Limits{PIDs: 5}, "x", list, root); l != nil {
+		t.Errorf("got %+v", l)
+	}
+	if left, err := filepath.Glob(filepath.Join(root, "pids", "carrel-*")); len(left) != 0 || err != nil {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if l := makeGroups1(Limits{Memory: 1 << 20}, "x", "0::/\n", root); l != nil {
+		t.Errorf("without any group: %+v", l)
+	}
+	got := Limits{Memory: 1 << 30, CPUs: 0.5, PIDs: 7}.settings1()
+	if want := []setting{{"memory", "memory.limit_in_bytes", "1073741824"}, {"memory", "memory.memsw.limit_in_bytes", "1073741824"}, {"cpu", "cpu.cfs_period_us", "100000"}, {"cpu", "cpu.cfs_quota_us", "50000"}, {"pids", "pids.max", "7"}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
