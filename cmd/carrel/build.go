@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +18,7 @@ import (
 func (a *app) buildCommand() *cobra.Command {
 	var spec engine.BuildSpec
 	var args, binds []string
-	format := ""
+	format, argFile := "", ""
 	c := &cobra.Command{
 		Use:     "build [OPTION …] [IMAGE] DEFINITION",
 		Short:   "Build an image from a definition file, a folder with one, a catalog entry or a registry",
@@ -38,6 +39,7 @@ only. All of definition files: docs/definition-files.md`,
 	f.StringVar(&format, "format", "", "`FORM` to write: sif, squashfs, sandbox, oci (a folder), oci-archive or docker-archive")
 	f.BoolVarP(&spec.NoTest, "notest", "T", false, "do not run the %test section")
 	f.StringArrayVar(&args, "build-arg", nil, "a `NAME=VALUE` for {{ NAME }} in the definition")
+	f.StringVar(&argFile, "build-arg-file", "", "a `FILE` of lines NAME=VALUE, as with --build-arg")
 	f.BoolVar(&spec.Resume, "resume", false, "go on with what the failed build of IMAGE left")
 	f.BoolVar(&spec.NoCache, "no-cache", false, "run every section, also when nothing has changed")
 	f.BoolVarP(&spec.Update, "update", "u", false, "build upon the folder IMAGE instead of the base")
@@ -60,7 +62,11 @@ only. All of definition files: docs/definition-files.md`,
 		if err != nil {
 			return err
 		}
-		if spec.BuildArgs, err = parseBuildArgs(args); err != nil {
+		fromFile, err := readBuildArgs(argFile)
+		if err != nil {
+			return err
+		}
+		if spec.BuildArgs, err = parseBuildArgs(append(fromFile, args...)); err != nil {
 			return err
 		}
 		s, err := a.settings()
@@ -151,6 +157,24 @@ func (a *app) home() string {
 		return ""
 	}
 	return s.dirs.Home
+}
+
+// readBuildArgs reads the lines of a file of build arguments; blank ones and comments count nothing.
+func readBuildArgs(path string) ([]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("build arguments: %w", err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
 }
 
 func parseBuildArgs(texts []string) (map[string]string, error) {

@@ -42,7 +42,7 @@ func (e *SignatureError) Unwrap() error { return e.Reason }
 func (e *SignatureError) Hint() string {
 	switch {
 	case errors.Is(e.Reason, ErrNoKey):
-		return "install the archive's keys on this computer (Ubuntu's, on Debian: apt-get install ubuntu-keyring; Debian's, elsewhere: debian-archive-keyring), or put them as a file into /etc/apt/trusted.gpg.d"
+		return "install the archive's keys on this computer (Ubuntu's, on Debian: the package ubuntu-keyring or ubuntu-archive-keyring; Debian's, elsewhere: debian-archive-keyring), or put them as a file into /etc/apt/trusted.gpg.d"
 	case errors.Is(e.Reason, ErrKeyExpired), errors.Is(e.Reason, ErrSignatureExpired):
 		return "check this computer's clock; releases out of support stay signed by expired keys, and are taken from http://archive.debian.org/debian, http://snapshot.debian.org or http://old-releases.ubuntu.com/ubuntu"
 	case errors.Is(e.Reason, ErrUnsigned):
