@@ -21,6 +21,12 @@ func afterFork()
 //go:linkname afterForkInChild syscall.runtime_AfterForkInChild
 func afterForkInChild()
 
+// vfork starts a process with the memory of this one, which stands still until the other has become a program or ended. In
+// the new process it returns 0. The descriptor of the new process is put where pidfd points (CLONE_PIDFD).
+//
+//go:noescape
+func vfork(flags uintptr, pidfd *int32) (pid, errno uintptr)
+
 // What the child writes to its end of the socket, a message each.
 const (
 	msgStarted = 1 // with the process's pidfd; the end of the socket after it is the program running
@@ -116,9 +122,9 @@ func (p *Program) child() {
 		arguments[i] = p.name[i]
 	}
 	p.run(0, p.split)
-	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD)|unix.CLONE_PIDFD, 0, uintptr(unsafe.Pointer(&p.started.control.fd)), 0, 0, 0)
+	pid, errno := vfork(uintptr(unix.SIGCHLD)|unix.CLONE_PIDFD|unix.CLONE_VM|unix.CLONE_VFORK, &p.started.control.fd)
 	if errno != 0 {
-		p.fail(p.split, errno)
+		p.fail(p.split, syscall.Errno(errno))
 	}
 	if pid == 0 {
 		p.run(p.split, len(p.steps))
