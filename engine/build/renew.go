@@ -40,6 +40,7 @@ func (b *builder) partition(ctx context.Context, s *stage, src tree.Source, w si
 			return size, err
 		}
 		// It is damaged, or of another form: all is packed, over what has been written.
+		b.sink.Line(progress.StepPack, "everything is packed anew, for the image that is there cannot be taken over: "+err.Error())
 	}
 	sw, err := squashfs.NewWriter(w, opts)
 	if err != nil {
