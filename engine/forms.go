@@ -192,11 +192,7 @@ func (e *Engine) CommandLine(s RunSpec) string {
 		args = append(args, "--app", s.App)
 	}
 	for _, b := range s.Binds {
-		v := e.tilde(b.Source) + ":" + b.Dest
-		if b.ReadOnly {
-			v += ":ro"
-		}
-		args = append(args, "-B", v)
+		args = append(args, "-B", e.bindText(b))
 	}
 	for _, p := range s.Ports {
 		args = append(args, "-p", portFlag(p))
@@ -211,6 +207,26 @@ func (e *Engine) CommandLine(s RunSpec) string {
 	}
 	args = append(args, e.shorten(s.Image))
 	return quoteAll(append(args, s.Args...))
+}
+
+// bindText is what -B is given for a bind.
+func (e *Engine) bindText(b Bind) string {
+	escape := strings.NewReplacer(`\`, `\\`, ":", `\:`, ",", `\,`).Replace
+	v := escape(e.tilde(b.Source)) + ":" + escape(b.Dest)
+	var options []string
+	if b.ReadOnly && !b.OfImage() {
+		options = append(options, "ro")
+	}
+	if b.InImage != "" {
+		options = append(options, "image-src="+escape(b.InImage))
+	}
+	if b.Part != 0 {
+		options = append(options, fmt.Sprintf("id=%d", b.Part))
+	}
+	if len(options) > 0 {
+		v += ":" + strings.Join(options, ",")
+	}
+	return v
 }
 
 // portFlag is the shortest form of -p that means a port.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -102,7 +103,11 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 	o := e.options(s, t)
 	o.Resolv, _ = os.ReadFile("/etc/resolv.conf") // a host without is a host without a network
 	o.Hosts, _ = os.ReadFile("/etc/hosts")
-	for _, b := range s.Binds {
+	for i, b := range s.Binds {
+		if b.OfImage() {
+			o.Binds = append(o.Binds, launch.Bind{Source: path.Clean("/" + b.InImage), Dest: b.Dest, ReadOnly: true, Layer: i + 1})
+			continue
+		}
 		lb := launch.Bind{Source: e.expand(b.Source), Dest: b.Dest, ReadOnly: b.ReadOnly}
 		if err := launch.CheckBind(lb); err != nil {
 			return fail(err)
@@ -137,6 +142,9 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 		return fail(err)
 	}
 	if err := e.overlays(s, p, &o, look); err != nil {
+		return fail(err)
+	}
+	if err := e.bindImages(s, p, &o); err != nil {
 		return fail(err)
 	}
 	if s.Writable {

@@ -5,78 +5,28 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"carrel/cmd/carrel/bindflag"
 	"carrel/engine"
 	"carrel/engine/network"
 )
 
-// parseBinds reads what -B was given: SRC[:DEST[:ro|rw]], several of them with commas between. A colon or comma that
-// belongs to a path has a backslash before it.
+// parseBinds reads what -B was given: SRC[:DEST[:OPTIONS]], several of them with commas between. A colon or comma that
+// belongs to a path has a backslash before it; ~ is the home folder.
 func parseBinds(texts []string, s settings) ([]engine.Bind, error) {
-	const form = "write -B SOURCE:DESTINATION, or -B SOURCE:DESTINATION:ro for only reading"
-	var out []engine.Bind
-	for _, text := range texts {
-		for _, one := range splitEscaped(text, ',') {
-			if one == "" {
-				continue
-			}
-			parts := splitEscaped(one, ':')
-			for i := range parts {
-				parts[i] = unescape(parts[i])
-			}
-			if parts[0] == "" {
-				return nil, usage(form, "bind %q: no source", one)
-			}
-			b := engine.Bind{Source: absolute(parts[0], s)}
-			b.Dest = b.Source
-			if len(parts) > 1 && parts[1] != "" {
-				b.Dest = parts[1]
-			}
-			if !path.IsAbs(b.Dest) {
-				return nil, usage("the place in the container is a whole path: -B "+parts[0]+":/"+strings.TrimPrefix(b.Dest, "./"), "bind %q: destination %q does not begin with /", one, b.Dest)
-			}
-			b.Dest = path.Clean(b.Dest)
-			if len(parts) > 2 {
-				switch parts[2] {
-				case "ro":
-					b.ReadOnly = true
-				case "rw", "":
-				default:
-					return nil, usage(form, "bind %q: option %q is neither ro nor rw", one, parts[2])
-				}
-			}
-			if len(parts) > 3 {
-				return nil, usage(form+`; a colon in a name is written \:`, "bind %q: too many colons", one)
-			}
-			out = append(out, b)
-		}
-	}
-	return out, nil
+	out, err := bindflag.Parse(texts, func(p string) string { return absolute(p, s) })
+	return out, usageOf(err)
 }
 
-// splitEscaped splits at a separator that has no backslash before it; backslashes stay.
-func splitEscaped(s string, sep byte) []string {
-	var out []string
-	start := 0
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && i+1 < len(s):
-			i++
-		case s[i] == sep:
-			out = append(out, s[start:i])
-			start = i + 1
-		}
+// usageOf makes a bind that is not understood an error of the command line.
+func usageOf(err error) error {
+	if e, ok := errors.AsType[*bindflag.Error](err); ok {
+		return &usageError{e, e.Hint()}
 	}
-	return append(out, s[start:])
-}
-
-// unescape takes away the backslash before colons, commas and backslashes.
-func unescape(s string) string {
-	return strings.NewReplacer(`\\`, `\`, `\:`, `:`, `\,`, `,`).Replace(s)
+	return err
 }
 
 // needSources makes sure that what is to be bound is there; on a terminal it offers to create a folder that is not.

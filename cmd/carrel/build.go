@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"carrel/cmd/carrel/bindflag"
 	"carrel/engine"
 )
 
@@ -75,6 +76,9 @@ only. All of definition files: docs/definition-files.md`,
 		}
 		if spec.Binds, err = parseBinds(binds, s); err != nil {
 			return err
+		}
+		if err := bindflag.NoImages(spec.Binds); err != nil {
+			return usageOf(err)
 		}
 		if err := sourceDate(&spec, os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
 			return err

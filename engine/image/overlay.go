@@ -120,6 +120,14 @@ func (m *Image) OverlayLayerOf(p Partition) (Overlay, error) {
 	return Overlay{l}, err
 }
 
+// Partition is what a partition of the image's file holds.
+func (m *Image) Partition(p Partition) (tree.Source, error) {
+	if p.FS == sif.FSExt3.String() {
+		return m.openExt(p)
+	}
+	return m.openSquash(p)
+}
+
 // Empty tells that there is nothing to lay over anything.
 func (o Overlay) Empty() bool { return o.stratum == nil }
 

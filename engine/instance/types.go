@@ -53,7 +53,13 @@ type Bind struct {
 	Source   string `json:"source"`
 	Dest     string `json:"dest"`
 	ReadOnly bool   `json:"read_only,omitempty"`
+	// InImage is a path in the image at Source, to be bound instead of it; Part is the number of the partition that it is in.
+	InImage string `json:"in_image,omitempty"`
+	Part    uint32 `json:"part,omitempty"`
 }
+
+// OfImage tells that what is bound lies in an image: in the one at Source.
+func (b Bind) OfImage() bool { return b.InImage != "" || b.Part != 0 }
 
 // Instance is a container in the background, running or ended.
 type Instance struct {

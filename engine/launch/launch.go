@@ -35,6 +35,8 @@ type Host struct {
 type Bind struct {
 	Source, Dest string
 	ReadOnly     bool
+	// Layer is the number of a layer of Options, counted from 1, in which Source is; 0 for the host.
+	Layer int
 }
 
 // Network is the kind of network a container gets.
@@ -113,6 +115,7 @@ type Layer struct {
 	Folder string
 	Device string // a prepared block device
 	FSType string // what is on the device; empty for a SquashFS
+	Aside  bool   // no part of the root: there to be bound from
 	Image  func(fd int) error
 }
 
@@ -129,7 +132,7 @@ func Config(o Options) (sandbox.Config, error) {
 	p.KeepAlive = o.KeepAlive
 	p.Hostname, p.Groups = o.Hostname, o.Groups
 	for _, l := range o.Layers {
-		p.Layers = append(p.Layers, plan.Layer{Folder: l.Folder, FUSE: l.Image != nil, Device: l.Device, FSType: fsType(l)})
+		p.Layers = append(p.Layers, plan.Layer{Folder: l.Folder, FUSE: l.Image != nil, Device: l.Device, FSType: fsType(l), Aside: l.Aside})
 	}
 	c.Serve = func(layer, fd int) error { return o.Layers[layer].Image(fd) }
 	p.Upper = plan.Upper{Kind: plan.UpperMemory}

@@ -74,7 +74,7 @@ func (m *mounts) list() []plan.Op {
 	m.files()
 	for _, b := range o.Binds {
 		op := m.bind(b.Source, b.Dest)
-		op.ReadOnly = b.ReadOnly
+		op.ReadOnly, op.Layer = b.ReadOnly, b.Layer
 		m.add(op)
 	}
 	return m.ops

@@ -1,170 +1,29 @@
 package singularity
 
 import (
-	"encoding/csv"
-	"path"
-	"strings"
+	"errors"
 
+	"carrel/cmd/carrel/bindflag"
 	"carrel/engine"
 )
 
-const bindForm = "write SOURCE[:DESTINATION[:ro]], several with commas between; a comma or colon of a name has a backslash before it"
-
-// parseBinds reads what --bind was given: src[:dest[:opts]], several with commas between. Options with commas of their own
-// belong to the bind before them, as in Apptainer (pkg/util/bind).
-func parseBinds(texts []string, cwd string) ([]engine.Bind, error) {
-	var out []engine.Bind
-	for _, text := range texts {
-		var specs []string
-		for _, piece := range splitEscaped(text, ',') {
-			if n := len(specs); n > 0 && isOption(piece) && len(splitEscaped(specs[n-1], ':')) == 3 {
-				specs[n-1] += "," + piece
-				continue
-			}
-			specs = append(specs, piece)
-		}
-		for _, spec := range specs {
-			if strings.TrimSpace(spec) == "" {
-				continue
-			}
-			b, err := parseBind(spec, cwd)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, b)
-		}
+// parseBinds reads what --bind and --mount were given.
+func parseBinds(binds, mounts []string, cwd string) ([]engine.Bind, error) {
+	whole := func(p string) string { return absolute(p, cwd) }
+	out, err := bindflag.Parse(binds, whole)
+	if err != nil {
+		return nil, badBind(err)
 	}
-	return out, nil
+	more, err := bindflag.ParseMounts(mounts, whole)
+	if err != nil {
+		return nil, badBind(err)
+	}
+	return append(out, more...), nil
 }
 
-func isOption(s string) bool {
-	name, _, _ := strings.Cut(s, "=")
-	switch name {
-	case "ro", "rw", "image-src", "id":
-		return true
+func badBind(err error) error {
+	if e, ok := errors.AsType[*bindflag.Error](err); ok {
+		return &usageError{e, e.Hint()}
 	}
-	return false
-}
-
-func parseBind(spec, cwd string) (engine.Bind, error) {
-	parts := splitEscaped(spec, ':')
-	if len(parts) > 3 {
-		return engine.Bind{}, usage(bindForm, "bind %q: too many colons", spec)
-	}
-	source := unescape(parts[0])
-	if source == "" {
-		return engine.Bind{}, usage(bindForm, "bind %q: no source", spec)
-	}
-	b := engine.Bind{Source: absolute(source, cwd)}
-	b.Dest = b.Source
-	if len(parts) > 1 && parts[1] != "" {
-		b.Dest = unescape(parts[1])
-	}
-	if len(parts) > 2 {
-		for _, o := range strings.Split(parts[2], ",") {
-			if err := bindOption(&b, o, spec); err != nil {
-				return b, err
-			}
-		}
-	}
-	return b, checkDest(&b, spec)
-}
-
-func bindOption(b *engine.Bind, option, spec string) error {
-	name, _, _ := strings.Cut(option, "=")
-	switch name {
-	case "ro":
-		b.ReadOnly = true
-	case "rw", "":
-	case "image-src", "id":
-		return usage("mount the image outside, or unpack the folder: build --sandbox", "bind %q: images cannot be bound", spec)
-	default:
-		return usage(bindForm, "bind %q: option %q is neither ro nor rw", spec, option)
-	}
-	return nil
-}
-
-func checkDest(b *engine.Bind, spec string) error {
-	if !path.IsAbs(b.Dest) {
-		return usage("the place inside is a whole path, such as /"+strings.TrimPrefix(b.Dest, "./"), "bind %q: destination %q does not begin with /", spec, b.Dest)
-	}
-	b.Dest = path.Clean(b.Dest)
-	return nil
-}
-
-// parseMounts reads what --mount was given: comma separated values as in RFC 4180, each line one mount.
-func parseMounts(texts []string, cwd string) ([]engine.Bind, error) {
-	const form = "write --mount type=bind,source=SOURCE,destination=DESTINATION[,ro]"
-	var out []engine.Bind
-	for _, text := range texts {
-		r := csv.NewReader(strings.NewReader(text))
-		r.FieldsPerRecord = -1
-		lines, err := r.ReadAll()
-		if err != nil {
-			return nil, usage(form, "mount %q: %w", text, err)
-		}
-		for _, fields := range lines {
-			var b engine.Bind
-			kind := "bind"
-			for _, f := range fields {
-				k, v, has := strings.Cut(f, "=")
-				switch strings.ToLower(strings.TrimSpace(k)) {
-				case "type":
-					kind = v
-				case "source", "src":
-					b.Source = absolute(v, cwd)
-					if v == "" {
-						b.Source = ""
-					}
-				case "destination", "dst", "target", "dest":
-					b.Dest = v
-				case "ro", "readonly":
-					b.ReadOnly = !has || v == "true" || v == "1"
-				case "rw", "":
-				case "image-src", "id":
-					err = bindOption(&b, k, text)
-				case "bind-propagation":
-					if v != "" && v != "rprivate" && v != "rslave" {
-						return nil, usage(form, "mount %q: propagation is rslave always: what is mounted below the source later is seen inside, never the reverse", text)
-					}
-				default:
-					return nil, usage(form, "mount %q: %q is not known", text, k)
-				}
-			}
-			switch {
-			case err != nil:
-				return nil, err
-			case kind != "bind":
-				return nil, usage(form, "mount %q: type %q is not there, only bind", text, kind)
-			case b.Source == "" || b.Dest == "":
-				return nil, usage(form, "mount %q: source and destination are needed", text)
-			}
-			if err := checkDest(&b, text); err != nil {
-				return nil, err
-			}
-			out = append(out, b)
-		}
-	}
-	return out, nil
-}
-
-// splitEscaped splits at a separator that has no backslash before it; backslashes stay.
-func splitEscaped(s string, sep byte) []string {
-	var out []string
-	start := 0
-	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '\\' && i+1 < len(s):
-			i++
-		case s[i] == sep:
-			out = append(out, s[start:i])
-			start = i + 1
-		}
-	}
-	return append(out, s[start:])
-}
-
-// unescape takes away the backslash before separators and backslashes.
-func unescape(s string) string {
-	return strings.NewReplacer(`\\`, `\`, `\:`, `:`, `\,`, `,`).Replace(s)
+	return err
 }

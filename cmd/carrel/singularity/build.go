@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"carrel/cmd/carrel/bindflag"
 	"carrel/engine"
 	"carrel/engine/progress"
 )
@@ -103,14 +104,12 @@ func (p *program) make(ctx context.Context, m *making, target, source string) er
 		s.Sections = m.sections
 	}
 	var err error
-	if s.Binds, err = parseBinds(m.binds, p.c.User.Cwd); err != nil {
+	if s.Binds, err = parseBinds(m.binds, m.mounts, p.c.User.Cwd); err != nil {
 		return err
 	}
-	mounts, err := parseMounts(m.mounts, p.c.User.Cwd)
-	if err != nil {
-		return err
+	if err := bindflag.NoImages(s.Binds); err != nil {
+		return badBind(err)
 	}
-	s.Binds = append(s.Binds, mounts...)
 	args := m.args
 	if m.argFile != "" {
 		data, err := os.ReadFile(absolute(m.argFile, p.c.User.Cwd))

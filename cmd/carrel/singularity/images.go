@@ -140,7 +140,7 @@ func (p *program) verifyVerb() verb {
 // cacheTypes are Apptainer's kinds of things in a cache, and which of Carrel's they are.
 var cacheTypes = map[string][]string{
 	"oci": {engine.CacheOCI}, "blob": {engine.CacheOCI}, "blobs": {engine.CacheOCI}, "oci-tmp": {engine.CacheBases}, "net": {engine.CacheDownloads},
-	"library": {}, "shub": {}, "oras": {}, "all": {engine.CacheBases, engine.CacheLayers, engine.CacheFailed, engine.CacheDownloads, engine.CacheOCI, engine.CacheDebian},
+	"library": {}, "shub": {}, "oras": {}, "all": {engine.CacheBases, engine.CacheLayers, engine.CacheFailed, engine.CacheDownloads, engine.CacheOCI, engine.CacheDebian, engine.CacheHot},
 }
 
 func cacheKinds(types []string) ([]string, error) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"carrel/cmd/carrel/bindflag"
 	"carrel/engine"
 )
 
@@ -50,7 +51,7 @@ func (l *launch) options(instance bool) []option {
 		{long: "app", value: &l.app, env: []string{"APP", "APPNAME"}, help: "an app (SCIF) of the image"},
 		{long: "apply-cgroups", value: &noText, absent: "limits are given one by one (--memory, --cpus, --pids-limit …)"},
 		{long: "authfile", value: &noText, absent: noAccounts},
-		{long: "bind", short: "B", value: &l.binds, env: []string{"BIND", "BINDPATH"}, help: "a folder or file to show inside, as src[:dest[:opts]]; several with commas between"},
+		{long: "bind", short: "B", value: &l.binds, env: []string{"BIND", "BINDPATH"}, help: "a folder or file to show inside, as src[:dest[:opts]]; several with commas between; of an image with image-src=PATH or id=N"},
 		{long: "blkio-weight", value: &l.blkio, env: []string{"BLKIO_WEIGHT"}, help: "relative weight of input and output, 10 to 1000", differs: "control groups version 2 only"},
 		{long: "blkio-weight-device", value: &noText, absent: "control groups version 2 know no weight of a single device by that name"},
 		{long: "cleanenv", short: "e", value: &l.cleanEnv, env: []string{"CLEANENV"}, help: "pass no variables on", differs: "proxies, TERM and TZ are passed on, and LANG is C.UTF-8"},
@@ -79,7 +80,7 @@ func (l *launch) options(instance bool) []option {
 		{long: "memory", value: &l.memory, env: []string{"MEMORY"}, help: "limit of memory, such as 2G", differs: limitsDiffer},
 		{long: "memory-reservation", value: &l.memoryReservation, env: []string{"MEMORY_RESERVATION"}, help: "memory that is spared from reclaim", differs: limitsDiffer},
 		{long: "memory-swap", value: &l.memorySwap, env: []string{"MEMORY_SWAP"}, help: "limit of memory and swap together; -1: any", differs: limitsDiffer},
-		{long: "mount", value: &l.mounts, env: []string{"MOUNT"}, help: "a bind as type=bind,source=…,destination=…[,ro]"},
+		{long: "mount", value: &l.mounts, env: []string{"MOUNT"}, help: "a bind as type=bind,source=…,destination=…[,ro][,image-src=…]"},
 		{long: "net", short: "n", value: &l.net, env: []string{"NET", "UNSHARE_NET"}, help: "own network namespace", differs: "with a way out for every user (user-mode network), where Apptainer needs root for a bridge"},
 		{long: "netns-path", value: &noText, absent: "namespaces of others are not joined: a Go program with threads may not, and their rights would come along"},
 		{long: "network", value: &l.network, env: []string{"NETWORK"}, help: "kind of own network: none, or private", differs: "none, and private for the user-mode network; CNI's other kinds need root and its plugins"},
@@ -157,14 +158,9 @@ func (l *launch) spec(c *Config, warn func(string, ...any)) (engine.RunSpec, err
 		}
 	}
 	var err error
-	if s.Binds, err = parseBinds(l.binds, c.User.Cwd); err != nil {
+	if s.Binds, err = parseBinds(l.binds, l.mounts, c.User.Cwd); err != nil {
 		return s, err
 	}
-	mounts, err := parseMounts(l.mounts, c.User.Cwd)
-	if err != nil {
-		return s, err
-	}
-	s.Binds = append(s.Binds, mounts...)
 	if s.Env, err = l.variables(c); err != nil {
 		return s, err
 	}
@@ -257,14 +253,14 @@ func absolute(p, cwd string) string {
 
 // parseHome reads --home src[:dest].
 func parseHome(text, cwd string) (string, error) {
-	parts := splitEscaped(text, ':')
+	parts := bindflag.Split(text, ':')
 	if len(parts) > 2 || parts[0] == "" {
 		return "", usage("write --home SOURCE or --home SOURCE:DESTINATION", "home %q is not of that form", text)
 	}
-	src := absolute(unescape(parts[0]), cwd)
+	src := absolute(bindflag.Unescape(parts[0]), cwd)
 	dest := src
 	if len(parts) == 2 {
-		dest = unescape(parts[1])
+		dest = bindflag.Unescape(parts[1])
 	}
 	if !path.IsAbs(dest) {
 		return "", usage("the place inside is a whole path", "home %q: %q does not begin with /", text, dest)

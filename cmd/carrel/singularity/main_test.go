@@ -242,6 +242,46 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
+// TestBindFromImage shows parts of images in a container.
+func TestBindFromImage(t *testing.T) {
+	d := newDesk(t)
+	for _, args := range [][]string{
+		{"overlay", "create", "--create-dir", "/made/here", "data.img"},
+		{"exec", "--overlay", "data.img", d.image, "sh", "-c", "echo text > /made/file"},
+		{"build", "data.sif", d.image},
+		{"sif", "add", "--datatype", "4", "--partfs", "2", "--parttype", "3", "--partarch", "2", "data.sif", "data.img"},
+	} {
+		if status, _, errs := call(t, d, args...); status != 0 {
+			t.Fatalf("%q: %s", args, errs)
+		}
+	}
+	_, list, _ := call(t, d, "sif", "list", "data.sif")
+	fields := strings.Fields(list[strings.LastIndex(strings.TrimRight(list, "\n"), "\n"):])
+	last := strings.Split(fields[0], "|")[0]
+	for _, tc := range []struct {
+		args      []string
+		status    int
+		out, errs string
+	}{
+		{[]string{"-B", "data.img:/new/data:image-src=/upper/made", d.image, "cat", "/new/data/file"}, 0, "text\n", ""},
+		{[]string{"-B", "data.img:/new/one:image-src=/upper/made/file", d.image, "cat", "/new/one"}, 0, "text\n", ""},
+		{[]string{"--mount", "type=bind,src=data.img,dst=/data,image-src=/upper", d.image, "ls", "/data/made"}, 0, "file\nhere\n", ""},
+		{[]string{"-B", "data.sif:/data:image-src=/upper/made,ro", d.image, "cat", "/data/file"}, 0, "text\n", ""},
+		{[]string{"-B", "data.sif:/data:id=" + last, d.image, "cat", "/data/upper/made/file"}, 0, "text\n", ""},
+		{[]string{"-B", "data.img:/data:image-src=/upper", d.image, "sh", "-c", "echo x > /data/made/file"}, 2, "", "Read-only"},
+		{[]string{"-B", "data.img:/data:image-src=/nothing", d.image, "true"}, exitFatal, "", "/nothing"},
+		{[]string{"-B", "data.img:/data:id=3", d.image, "true"}, exitFatal, "", "only the partitions of a SIF have numbers"},
+		{[]string{"-B", "data.sif:/data:id=1", d.image, "true"}, exitFatal, "", "not a partition"},
+		{[]string{"-B", "data.sif:/data:id=x", d.image, "true"}, exitUsage, "", "not the number"},
+		{[]string{"-B", "data.sif:/data:image-src=", d.image, "true"}, exitUsage, "", "without a path"},
+	} {
+		status, out, errs := call(t, d, append([]string{"exec"}, tc.args...)...)
+		if status != tc.status || out != tc.out || !strings.Contains(errs, tc.errs) {
+			t.Errorf("%q: %d, %q, %q", tc.args, status, out, errs)
+		}
+	}
+}
+
 // TestParts changes the parts of a SIF as `sif` does.
 func TestParts(t *testing.T) {
 	d := newDesk(t)

@@ -130,6 +130,7 @@ func (p *program) sifAddVerb() verb {
 			{long: "partarch", value: &part.Arch, help: "of a partition: 1 386, 2 amd64, 3 arm, 4 arm64, 5 ppc64, 6 ppc64le, 7 mips, 8 mipsle, 9 mips64, 10 mips64le, 11 s390x, 12 riscv64"},
 			{long: "partfs", value: &part.FS, help: "of a partition: 1 squashfs, 2 ext3, 3 archive, 4 raw"},
 			{long: "parttype", value: &part.Role, help: "of a partition: 1 system, 2 primary system, 3 data, 4 overlay"},
+			{long: "sbomformat", value: &noText, absent: "lists of what an image is made of are added as datatype 7"},
 			{long: "signentity", value: &entity, absent: "signatures are not made"},
 			{long: "signhash", value: &hash, absent: "signatures are not made"},
 		},

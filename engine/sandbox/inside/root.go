@@ -219,7 +219,7 @@ func (r *rootMaker) openSources() error {
 	for i := range r.plan.Ops {
 		op := &r.plan.Ops[i]
 		r.sources[i] = -1
-		if op.Kind != plan.OpBind {
+		if op.Kind != plan.OpBind || op.Layer > 0 {
 			continue
 		}
 		fd, err := open(op.Source)
@@ -289,9 +289,36 @@ func (r *rootMaker) mountLayers() ([]string, error) {
 				return nil, opError{op: "mount " + l.FSType, source: l.Device, err: err}
 			}
 		}
-		out = append(out, at)
+		if !l.Aside {
+			out = append(out, at)
+			continue
+		}
+		if err := r.openAside(i, at); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
+}
+
+// openAside opens the sources of the binds that are from a layer, mounted at a path. Links are followed within the layer
+// (openat2(2), RESOLVE_IN_ROOT).
+func (r *rootMaker) openAside(layer int, at string) error {
+	root, err := unix.Open(at, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return opError{op: "open image", target: at, err: err}
+	}
+	defer unix.Close(root)
+	for i := range r.plan.Ops {
+		op := &r.plan.Ops[i]
+		if op.Kind != plan.OpBind || op.Layer != layer+1 {
+			continue
+		}
+		how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+		if r.sources[i], err = unix.Openat2(root, op.Source, &how); err != nil {
+			return opError{op: "bind from image", source: op.Source, target: op.Dest, err: err}
+		}
+	}
+	return nil
 }
 
 // mountFUSE mounts a file system that the supervisor serves. fuse(4) and Documentation/filesystems/fuse/fuse.rst tell the

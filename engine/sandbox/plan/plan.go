@@ -54,6 +54,8 @@ type Layer struct {
 	// Device is a block device that the supervisor has prepared, mounted read-only as FSType.
 	Device string `json:"device,omitempty"`
 	FSType string `json:"fstype,omitempty"`
+	// Aside is no part of the root: it is there for Ops that bind from it.
+	Aside bool `json:"aside,omitempty"`
 }
 
 // Upper is where what the container writes to its root goes.
@@ -96,8 +98,10 @@ const (
 // Op is one step of making the root; init performs them in order. Dest is a path inside the container, resolved below
 // its root whatever links the image has. A missing Dest is made, as a directory or an empty file as Source demands.
 type Op struct {
-	Kind     OpKind `json:"kind"`
-	Source   string `json:"source,omitempty"`
+	Kind   OpKind `json:"kind"`
+	Source string `json:"source,omitempty"`
+	// Layer is for OpBind the number of a layer, counted from 1, in which Source is instead of on the host.
+	Layer    int    `json:"layer,omitempty"`
 	Dest     string `json:"dest"`
 	ReadOnly bool   `json:"ro,omitempty"`
 	Optional bool   `json:"optional,omitempty"` // a failure is a remark, not the end
