@@ -20,15 +20,29 @@ type inode struct {
 	body     any
 	mode     uint16 // st_mode
 	uid, gid uint16 // places in the id table
+	implicit bool   // no entry named it
+	done     bool   // it is in the inode table
 	mtime    uint32
 	xattr    uint32
-	implicit bool // no entry named it
 
 	// Known while the tables are written.
 	nlink  uint32
 	number uint32
-	done   bool
 	ref    Ref
+}
+
+// slab makes many values of a type, which live as long as each other, without what the allocator rounds up for each.
+type slab[T any] struct{ left []T }
+
+const slabSize = 512
+
+func (s *slab[T]) new() *T {
+	if len(s.left) == 0 {
+		s.left = make([]T, slabSize)
+	}
+	v := &s.left[0]
+	s.left = s.left[1:]
+	return v
 }
 
 // dirData holds a directory's children in the order of their coming, until the tables are written.

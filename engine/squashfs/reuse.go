@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 
 	"carrel/engine/tree"
 )
@@ -167,7 +166,7 @@ func (t *takeover) entry(p string, in *Inode) error {
 // contents finds where a file's bytes are, in the form in which a Writer keeps it.
 func (t *takeover) contents(in *Inode) (any, error) {
 	if in.Size == 0 {
-		return &smallFile{fragment: noFragment}, nil
+		return t.w.newSmall(smallFile{fragment: noFragment}), nil
 	}
 	if in.fragment != noFragment {
 		if in.nblocks > 0 || in.Size >= int64(t.r.sb.BlockSize) {
@@ -177,7 +176,7 @@ func (t *takeover) contents(in *Inode) (any, error) {
 			return nil, fmt.Errorf("fragment %d of %d", in.fragment, t.r.sb.Fragments)
 		}
 		t.fragments = max(t.fragments, in.fragment+1)
-		return &smallFile{uint32(in.Size), in.fragment, in.fragOffset}, nil
+		return t.w.newSmall(smallFile{uint32(in.Size), in.fragment, in.fragOffset}), nil
 	}
 	if in.nblocks > int64(t.r.sb.BytesUsed)/4 {
 		return nil, fmt.Errorf("a file of %d blocks", in.nblocks)
@@ -268,6 +267,6 @@ func (t *takeover) add(k *keptEntry) error {
 	if dir.dir().get(name) != nil {
 		return errors.New("it is in the image twice")
 	}
-	dir.dir().put(&node{name: strings.Clone(name), inode: in})
+	dir.dir().put(t.w.newNode(name, in))
 	return nil
 }

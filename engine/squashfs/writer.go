@@ -66,6 +66,10 @@ type Writer struct {
 	newest    uint32
 	stats     Stats
 
+	nodes  slab[node]
+	inodes slab[inode]
+	smalls slab[smallFile]
+
 	lastPath string // cache of the directory that was added to last
 	lastDir  *node
 }
@@ -175,7 +179,7 @@ func (w *Writer) add(e *tree.Entry, body io.Reader) error {
 	}
 	old := dir.dir().get(name)
 	if old == nil {
-		dir.dir().put(&node{name: strings.Clone(name), inode: in})
+		dir.dir().put(w.newNode(name, in))
 		return nil
 	}
 	if d, ok := old.inode.body.(*dirData); ok {
@@ -187,6 +191,18 @@ func (w *Writer) add(e *tree.Entry, body io.Reader) error {
 	}
 	old.inode = in
 	return nil
+}
+
+func (w *Writer) newNode(name string, in *inode) *node {
+	n := w.nodes.new()
+	n.name, n.inode = strings.Clone(name), in
+	return n
+}
+
+func (w *Writer) newSmall(f smallFile) *smallFile {
+	p := w.smalls.new()
+	*p = f
+	return p
 }
 
 func checkPath(p string) error {
@@ -203,7 +219,8 @@ func (w *Writer) newInode(e *tree.Entry) (*inode, error) {
 	if e.Mode&^(tree.TypeMask|tree.PermMask) != 0 {
 		return nil, fmt.Errorf("bad mode %#o", e.Mode)
 	}
-	in := &inode{mode: uint16(e.Mode), mtime: w.clamp(e.ModTime), xattr: noXattr}
+	in := w.inodes.new()
+	in.mode, in.mtime, in.xattr = uint16(e.Mode), w.clamp(e.ModTime), noXattr
 	switch e.Type() {
 	case tree.TypeDir:
 		in.body = &dirData{}
@@ -322,7 +339,7 @@ func (w *Writer) addLink(e *tree.Entry) error {
 		old.inode = target.inode
 		return nil
 	}
-	dir.dir().put(&node{name: strings.Clone(name), inode: target.inode})
+	dir.dir().put(w.newNode(name, target.inode))
 	return nil
 }
 
@@ -330,7 +347,7 @@ func (w *Writer) addLink(e *tree.Entry) error {
 func (w *Writer) addData(e *tree.Entry, body io.Reader) (any, error) {
 	w.stats.DataSize += e.Size
 	if e.Size == 0 {
-		return &smallFile{fragment: noFragment}, expectEnd(body, 0)
+		return w.newSmall(smallFile{fragment: noFragment}), expectEnd(body, 0)
 	}
 	if body == nil {
 		return nil, errors.New("a regular file without a body")
@@ -400,7 +417,7 @@ func (w *Writer) addSmall(fileSize uint32, body io.Reader) (*smallFile, error) {
 		w.frag.n += size
 		w.small[key] = place
 	}
-	return &smallFile{fileSize, place.fragment, place.offset}, nil
+	return w.newSmall(smallFile{fileSize, place.fragment, place.offset}), nil
 }
 
 // endPart makes the stored bytes of what was added so far independent of what comes.
