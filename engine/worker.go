@@ -19,7 +19,7 @@ const (
 
 // workerMemory is how many bytes a worker uses before it prefers collecting garbage to speed: below what the largest images
 // need otherwise, so that a build stays under 300 MB.
-const workerMemory = 270 << 20
+const workerMemory = 220 << 20
 
 // WorkerMain is what a worker process (sandbox.EnterWorker) does: what its arguments say. It returns the exit status.
 func WorkerMain(args []string, in io.Reader, out, trouble io.Writer) int {
