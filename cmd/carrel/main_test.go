@@ -149,6 +149,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"build", "--compression", "rar", "x"}, `compression "rar" is not known`},
 		{[]string{"run", "-p", "x", "welcome"}, `port "x"`},
 		{[]string{"run", "--net", "bridge", "welcome"}, `network "bridge" is not known`},
+		{[]string{"run", "--guard=maybe", "welcome"}, `guard "maybe" is not known`},
+		{[]string{"run", "--guard", "--net", "host", "welcome"}, "leave out --net host"},
 		{[]string{"run", "-B", "/tmp:data", "welcome"}, "does not begin with /"},
 		{[]string{"help", "rnu"}, "there is no verb"},
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,6 +91,11 @@ func (a *app) complete(l *launchFlags) (engine.RunSpec, error) {
 		spec.NoNetwork = true
 	default:
 		return spec, usage("the kinds are host, private and none", "network %q is not known", l.net)
+	}
+	for _, p := range spec.Ports {
+		if p.HostIP != "" && !loopback(p.HostIP) {
+			a.say("port %d is going to be open to every computer that reaches this one at %s", cmp.Or(p.Host, p.Container), p.HostIP)
+		}
 	}
 	if spec.Guard, err = parseGuard(l.guard); err != nil {
 		return spec, err

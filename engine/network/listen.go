@@ -50,6 +50,9 @@ func (e *PortTaken) Unwrap() error { return e.Err }
 // Hint names a free port.
 func (e *PortTaken) Hint() string {
 	hint := "stop the program that holds it, or publish under another port"
+	if e.App != "" {
+		hint = "stop it: carrel stop " + e.App + "; or publish under another port"
+	}
 	if e.Free != 0 {
 		hint += fmt.Sprintf("; %d is free", e.Free)
 	}

@@ -105,10 +105,8 @@ func TestPublishUDPBeforeAnythingListens(t *testing.T) {
 		}
 		_, _ = c.Write([]byte("here"))
 		_ = app.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-		if n, _, err := app.ReadFrom(buf); err == nil {
-			if string(buf[:n]) != "here" {
-				t.Errorf("got %q", buf[:n])
-			}
+		// The first one may not have been looked at before there was an app.
+		if n, _, err := app.ReadFrom(buf); err == nil && string(buf[:n]) == "here" {
 			return
 		}
 	}

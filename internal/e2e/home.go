@@ -87,6 +87,7 @@ func NewHome(t testing.TB) *Home {
 	h.env = []string{
 		"HOME=" + h.Dir, "USER=" + name, "LOGNAME=" + name, "SHELL=/bin/sh", "LANG=C.UTF-8", "TERM=xterm-256color",
 		"PATH=" + bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"CARREL_GUARD=off", // else addresses differ while another user has processes on this computer
 	}
 	if cache := os.Getenv(cacheVariable); cache != "" {
 		if err := os.MkdirAll(cache, 0o755); err != nil {
