@@ -109,6 +109,9 @@ func call(t *testing.T, args ...string) (status int, out, errs string) {
 	if os.Getenv("CARREL_HOME") == "" {
 		t.Setenv("CARREL_HOME", t.TempDir())
 	}
+	if os.Getenv("CARREL_GUARD") == "" {
+		t.Setenv("CARREL_GUARD", "off") // else addresses differ while another user has processes on this computer
+	}
 	file := func(name string) *os.File {
 		f, err := os.Create(filepath.Join(t.TempDir(), name))
 		if err != nil {
