@@ -18,6 +18,7 @@ import (
 	"carrel/engine/build"
 	"carrel/engine/definition"
 	"carrel/engine/image"
+	"carrel/engine/launch"
 	"carrel/engine/progress"
 	"carrel/engine/sandbox"
 	"carrel/engine/sif"
@@ -97,6 +98,20 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 		return ImageInfo{}, err
 	}
 	defer log.Close()
+	for _, kind := range []struct {
+		asked bool
+		kind  launch.GPUKind
+	}{{s.NV, launch.GPUNvidia}, {s.ROCm, launch.GPUAMD}} {
+		if !kind.asked {
+			continue
+		}
+		g, err := launch.FindGPU("/", kind.kind)
+		if err != nil {
+			sink.Send(Event{Time: e.c.Now(), Kind: progress.Notice, Step: progress.StepRead, Text: err.Error()})
+			continue
+		}
+		spec.GPUs = append(spec.GPUs, g)
+	}
 	var last tail
 	res, err := e.runWorker(ctx, spec, func(ev Event) {
 		last.note(ev)

@@ -116,6 +116,8 @@ type BuildSpec struct {
 	Sections []string
 	// Binds are visible while sections run.
 	Binds []Bind
+	// NV and ROCm show the drivers of this computer's graphics processors to sections; where there are none, that is told.
+	NV, ROCm bool
 	// Reproducible makes the same bytes of the same inputs: no time in the image is later than Time.
 	Reproducible bool
 	// Time is the build's time (SOURCE_DATE_EPOCH); zero is now, or with Reproducible the lock's, or the beginning of 1980.

@@ -46,6 +46,8 @@ only. All of definition files: docs/definition-files.md`,
 	f.BoolVarP(&spec.Update, "update", "u", false, "build upon the folder IMAGE instead of the base")
 	f.StringSliceVar(&spec.Sections, "section", nil, "carry out only these sections, as `NAME[,NAME…]`")
 	f.StringArrayVarP(&binds, "bind", "B", nil, "show a folder or file to the sections, as `SRC[:DEST[:ro]]`")
+	f.BoolVar(&spec.NV, "nv", false, "show NVIDIA's driver and devices to the sections")
+	f.BoolVar(&spec.ROCm, "rocm", false, "show AMD's driver and devices to the sections")
 	f.BoolVar(&spec.Reproducible, "reproducible", false, "the same bytes of the same inputs (see SOURCE_DATE_EPOCH)")
 	f.BoolVar(&spec.Lock, "lock", false, "write what was used to DEFINITION.lock")
 	f.BoolVar(&spec.Locked, "locked", false, "use what DEFINITION.lock names, or fail")

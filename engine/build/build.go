@@ -109,7 +109,7 @@ func Run(ctx context.Context, spec Spec, sink progress.Sink) (Result, error) {
 		b.hold(b.resume)
 		b.opaque = true
 	}
-	b.opaque = b.opaque || len(spec.Binds) > 0
+	b.opaque = b.opaque || len(spec.Binds) > 0 || len(spec.GPUs) > 0
 	var last *stage
 	for i, def := range b.file.Stages {
 		if len(b.file.Stages) > 1 {

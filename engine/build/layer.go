@@ -238,7 +238,7 @@ func (b *builder) install(ctx context.Context, s *stage) error {
 	if s.last && b.unchanged() {
 		return errUnchanged
 	}
-	if !runs || len(b.spec.Binds) > 0 { // what is bound is not known
+	if !runs || len(b.spec.Binds) > 0 || len(b.spec.GPUs) > 0 { // what is bound is not known
 		return b.execute(ctx, s)
 	}
 	key := b.layerKey(s, d)

@@ -168,11 +168,16 @@ func (b *builder) container(s *stage, p plan.Process, script []byte) (pl plan.Pl
 	for _, bind := range b.spec.Binds {
 		pl.Ops = append(pl.Ops, plan.Op{Kind: plan.OpBind, Source: bind.Source, Dest: bind.Dest, ReadOnly: bind.ReadOnly})
 	}
+	gpus, remove := b.gpuOps(s.root)
+	pl.Ops = append(pl.Ops, gpus...)
 	if script == nil {
-		return pl, func() {}
+		return pl, remove
 	}
 	pl.Ops = append(pl.Ops, plan.Op{Kind: plan.OpFile, Dest: scriptPath, Content: script, Mode: 0o755})
-	return pl, func() { os.Remove(filepath.Join(s.root, scriptPath)) }
+	return pl, func() {
+		os.Remove(filepath.Join(s.root, scriptPath))
+		remove()
+	}
 }
 
 // mounts are those of a container that builds.

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"carrel/engine/launch"
 	"carrel/engine/oci"
 	"carrel/engine/progress"
 )
@@ -38,6 +39,8 @@ type Spec struct {
 	Sections []string `json:"sections,omitempty"`
 	// Binds are made visible in the containers that sections run in.
 	Binds []Bind `json:"binds,omitempty"`
+	// GPUs are drivers of the host that sections see.
+	GPUs []launch.GPU `json:"gpus,omitempty"`
 	// Reproducible makes the same bytes of the same inputs: no time in the image is later than Time, and its id is fixed.
 	Reproducible bool `json:"reproducible,omitempty"`
 	// Lock asks for what was used to be told in Result.Lock. Locked is what has to be used.
