@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -52,6 +53,10 @@ type server struct {
 	ahead     ahead
 	walk      walk
 	failed    atomic.Pointer[error]
+	once      sync.Once
+	ended     atomic.Bool
+	done      chan struct{} // closed at the end
+	calls     chan struct{} // for help
 }
 
 // Serve answers the kernel's requests on fd, an open and mounted /dev/fuse, until the file system is unmounted everywhere (which is
@@ -68,25 +73,28 @@ func Serve(ctx context.Context, fd int, img *squashfs.Reader, opt Options) error
 	}
 	defer unix.Close(stop)
 	sb := img.Superblock()
-	s := &server{fd: fd, stop: stop, img: img, opt: opt, noXattrs: opt.HideXattrs || !sb.HasXattrs(), ahead: newAhead()}
+	s := &server{fd: fd, stop: stop, img: img, opt: opt, noXattrs: opt.HideXattrs || !sb.HasXattrs(), ahead: newAhead(),
+		calls: make(chan struct{}), done: make(chan struct{})}
 	workers := opt.Workers
 	if workers <= 0 {
 		workers = min(max(runtime.GOMAXPROCS(0), 2), 8)
 	}
 	quit := context.AfterFunc(ctx, s.end)
 	var group, ahead sync.WaitGroup
-	for range workers {
+	for i := range workers {
 		group.Go(func() {
-			if err := s.work(); err != nil {
+			work := s.help
+			if i == 0 {
+				work = s.lead
+			}
+			if err := work(); err != nil {
 				s.failed.CompareAndSwap(nil, &err)
 			}
 			s.end() // one that ends ends all
 		})
 	}
 	for range max(1, workers/2) {
-		ahead.Go(func() {
-			s.prefetch()
-		})
+		ahead.Go(s.prefetch)
 	}
 	group.Wait()
 	close(s.ahead.orders)
@@ -100,9 +108,14 @@ func Serve(ctx context.Context, fd int, img *squashfs.Reader, opt Options) error
 	return nil
 }
 
-// end wakes all workers for their last time; the eventfd is never read, so it stays readable.
+// end wakes all workers for their last time; the eventfd is never read, so it stays readable. When it returns it has done so,
+// whoever called it first.
 func (s *server) end() {
-	_, _ = unix.Write(s.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	s.once.Do(func() {
+		s.ended.Store(true)
+		close(s.done)
+		_, _ = unix.Write(s.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	})
 }
 
 // worker is what one of the answering goroutines has for itself.
@@ -120,55 +133,111 @@ const inputSize = 16 << 10
 // errUnmounted ends a worker in the regular way.
 var errUnmounted = errors.New("unmounted")
 
-func (s *server) work() (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
+// A request is usually answered before there is another, and each goroutine that is woken without need costs as much as the
+// answer. So one of them leads: it alone waits for requests. It wakes another when it finds requests waiting time and
+// again, or after one that took long, as from a slow disk; that one helps, and may wake more, until none waits.
+const (
+	helpAfter = 3                    // requests in a row that were waiting
+	helpSlow  = time.Millisecond / 2 // what takes long
+)
+
+// lead answers requests until the end, which is a regular one with no error.
+func (s *server) lead() (err error) {
+	defer catch(&err)
 	poll, err := s.newPoll()
 	if err != nil {
 		return err
 	}
 	defer unix.Close(poll)
-	w := &worker{s: s, in: make([]byte, inputSize), out: make([]byte, outHeaderSize, 4096)}
+	w := newWorker(s)
 	var events [2]unix.EpollEvent
 	for {
-		n, err := unix.Read(s.fd, w.in)
-		switch err {
-		case nil:
-			err = w.answer(w.in[:n])
-		case unix.EAGAIN:
-			n, err = unix.EpollWait(poll, events[:], -1)
-			if err == unix.EINTR {
-				continue
-			}
-			for _, e := range events[:max(n, 0)] {
-				if int(e.Fd) == s.stop {
-					return nil
-				}
-			}
-		case unix.ENODEV:
-			err = errUnmounted
-		case unix.EINTR, unix.ENOENT: // the request was interrupted before it was read
-			continue
+		if err := w.answerWaiting(); err != nil {
+			return deviceError(err)
 		}
-		if err == errUnmounted {
-			return nil
-		}
-		if err != nil {
+		n, err := unix.EpollWait(poll, events[:], -1)
+		if err != nil && err != unix.EINTR {
 			return fmt.Errorf("/dev/fuse: %w", err)
+		}
+		for _, e := range events[:max(n, 0)] {
+			if int(e.Fd) == s.stop {
+				return nil
+			}
 		}
 	}
 }
 
-// newPoll waits for requests and for the end. EPOLLEXCLUSIVE (Linux 4.5) wakes one of the waiting workers for a request.
+// help answers requests whenever it is called, until the end.
+func (s *server) help() (err error) {
+	defer catch(&err)
+	w := newWorker(s)
+	for {
+		select {
+		case <-s.calls:
+		case <-s.done:
+			return nil
+		}
+		if err := w.answerWaiting(); err != nil {
+			return deviceError(err)
+		}
+	}
+}
+
+func newWorker(s *server) *worker {
+	return &worker{s: s, in: make([]byte, inputSize), out: make([]byte, outHeaderSize, 4096)}
+}
+
+func catch(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v", p)
+	}
+}
+
+func deviceError(err error) error {
+	if err == errUnmounted {
+		return nil
+	}
+	return fmt.Errorf("/dev/fuse: %w", err)
+}
+
+// answerWaiting answers the requests that wait until there are none, or the server ends.
+func (w *worker) answerWaiting() error {
+	var last time.Time
+	for inARow := 0; !w.s.ended.Load(); inARow++ {
+		n, err := unix.Read(w.s.fd, w.in)
+		switch err {
+		case nil:
+		case unix.EAGAIN:
+			return nil
+		case unix.ENODEV:
+			return errUnmounted
+		case unix.EINTR, unix.ENOENT: // the request was interrupted before it was read
+			continue
+		default:
+			return err
+		}
+		now := time.Now()
+		if inARow >= helpAfter || inARow > 0 && now.Sub(last) > helpSlow {
+			select {
+			case w.s.calls <- struct{}{}:
+			default: // all are busy
+			}
+		}
+		last = now
+		if err := w.answer(w.in[:n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newPoll waits for requests and for the end.
 func (s *server) newPoll() (int, error) {
 	poll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return -1, fmt.Errorf("epoll: %w", err)
 	}
-	for fd, events := range map[int]uint32{s.fd: unix.EPOLLIN | unix.EPOLLEXCLUSIVE, s.stop: unix.EPOLLIN} {
+	for fd, events := range map[int]uint32{s.fd: unix.EPOLLIN, s.stop: unix.EPOLLIN} {
 		if err := unix.EpollCtl(poll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)}); err != nil {
 			unix.Close(poll)
 			return -1, fmt.Errorf("epoll: %w", err)
