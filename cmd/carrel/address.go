@@ -46,7 +46,14 @@ address is only printed, with what makes it reachable from where you are.`,
 			a.say("this is nothing that a browser shows")
 			return nil
 		}
-		open := browser(os.Getenv)
+		if a.tellWay(addr) {
+			return nil
+		}
+		s, err := a.settings()
+		if err != nil {
+			return err
+		}
+		open := browse(os.Getenv, s.dirs.State)
 		if open == nil {
 			a.say("there is no browser to open here")
 			return nil
@@ -140,7 +147,11 @@ func (a *app) portCommand() *cobra.Command {
 		for _, addr := range in.Addresses {
 			rows = append(rows, []string{fmt.Sprint(addr.Container), "-> " + place(addr), clean(addr.Text)})
 		}
-		return a.print(a.page.columns(rows, map[int]bool{0: true}))
+		if err := a.print(a.page.columns(rows, map[int]bool{0: true})); err != nil {
+			return err
+		}
+		a.tellWay(in.Addresses...)
+		return nil
 	}
 	return c
 }

@@ -90,7 +90,17 @@ func (a *app) psCommand() *cobra.Command {
 			}
 			rows = append(rows, row)
 		}
-		return a.print(a.page.text(a.page.columns(rows, nil)))
+		if err := a.print(a.page.text(a.page.columns(rows, nil))); err != nil {
+			return err
+		}
+		var addresses []engine.Address
+		for _, in := range shown {
+			if in.State.Live() && in.Elsewhere == "" {
+				addresses = append(addresses, in.Addresses...)
+			}
+		}
+		a.tellWay(addresses...)
+		return nil
 	}
 	return c
 }
