@@ -32,6 +32,10 @@ lint:
 
 install: build
 	install -D -m 0755 bin/carrel $(DESTDIR)$(PREFIX)/bin/carrel
+	@mkdir -p $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	bin/carrel completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/carrel
+	bin/carrel completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_carrel
+	bin/carrel completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/carrel.fish
 
 clean:
 	rm -rf bin

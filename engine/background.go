@@ -281,6 +281,15 @@ func (e *Engine) Usage(_ context.Context, name string) (Usage, error) {
 
 // Stop ends an app: its stop signal, then, after grace, the end of all its processes. It returns when nothing is left.
 func (e *Engine) Stop(ctx context.Context, name string, grace time.Duration) error {
+	return e.StopWith(ctx, name, grace, "")
+}
+
+// StopWith is Stop with another signal than the app's own: "SIGINT", "INT" or "2". An unknown one is a *SignalNameError.
+func (e *Engine) StopWith(ctx context.Context, name string, grace time.Duration, signal string) error {
+	sig, err := stopSignal(signal)
+	if err != nil {
+		return err
+	}
 	in, err := e.find(name)
 	if err != nil {
 		return err
@@ -288,7 +297,7 @@ func (e *Engine) Stop(ctx context.Context, name string, grace time.Duration) err
 	if !in.State.Live() {
 		return fmt.Errorf("stop %s: %w", name, ErrNotRunning)
 	}
-	return told(instance.Stop(ctx, in.Dir, grace))
+	return told(instance.StopWith(ctx, in.Dir, grace, sig))
 }
 
 // told gives errors of package instance the sentinels of this one.

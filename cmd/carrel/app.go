@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"carrel/catalog"
 	"carrel/engine"
@@ -32,6 +33,8 @@ type app struct {
 	catalog   func() (*catalog.Catalog, error)
 	near      func() (*catalog.Catalog, error) // without what was added, which may be ten thousand apps
 
+	insecure []string // registries that flags say to be without TLS
+
 	verbose, quiet, json bool
 }
 
@@ -41,6 +44,9 @@ type settings struct {
 	config config
 	self   string
 	user   engine.User
+
+	credentials []string // files with passwords for registries
+	login       *engine.RegistryLogin
 }
 
 func newApp() *app {
@@ -82,6 +88,7 @@ func findSettings(getenv func(string) string) (settings, error) {
 	if s.self, err = os.Executable(); err != nil {
 		return s, fmt.Errorf("find this program: %w", err)
 	}
+	s.credentials, s.login = credentialFiles(getenv, s.dirs), environmentLogin(getenv)
 	s.config, err = readConfig(filepath.Join(s.dirs.Config, "config"))
 	if m := getenv("CARREL_MIRROR"); m != "" {
 		s.config.Mirror = m
@@ -109,8 +116,10 @@ func (a *app) newEngine() (*engine.Engine, error) {
 	return engine.New(engine.Config{
 		DataDir: s.dirs.Data, CacheDir: s.dirs.Cache, StateDir: s.dirs.State,
 		User: s.user, Self: s.self, Version: version(),
-		Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: s.config.Insecure,
+		Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: append(a.insecure, s.config.Insecure...),
+		Mirrors: s.config.Mirrors, Library: s.config.Library, Credentials: s.credentials, Login: s.login,
 		CacheLimit: s.config.CacheLimit, Guard: s.config.Guard, Catalog: entries{a.find},
+		HistoryNumber: s.config.History, HistoryAge: time.Duration(s.config.HistoryDays) * 24 * time.Hour,
 	})
 }
 

@@ -226,6 +226,7 @@ func (a *app) printLog(batch []engine.LogLine, times bool) error {
 func (a *app) stopCommand() *cobra.Command {
 	var all bool
 	grace := time.Duration(-1)
+	signal := ""
 	c := &cobra.Command{
 		Use: "stop [OPTION …] NAME …", Short: "Stop apps", GroupID: groupApps,
 		Long: "The app gets its stop signal (SIGTERM, unless its image or --stop-signal says another),\nthen what it has started gets it, and what is left after a while is killed. Its log\nstays and tells how it went; carrel restart starts it again.",
@@ -237,6 +238,7 @@ func (a *app) stopCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "stop all that are running")
+	c.Flags().StringVarP(&signal, "signal", "s", "", "another `SIGNAL` than the app's own")
 	c.Flags().VarP(&seconds{&grace}, "time", "t", "`TIME` it has to end by itself, such as 30s; 0: kill it at once (default: 10s)")
 	c.RunE = func(cmd *cobra.Command, names []string) error {
 		e, err := a.engine()
@@ -256,7 +258,7 @@ func (a *app) stopCommand() *cobra.Command {
 			}
 		}
 		return a.each(cmd.Context(), names, func(ctx context.Context, name string) error {
-			if err := e.Stop(ctx, name, grace); err != nil {
+			if err := e.StopWith(ctx, name, grace, signal); err != nil {
 				return err
 			}
 			a.say("%s is stopped", name)

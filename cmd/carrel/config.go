@@ -21,16 +21,20 @@ import (
 //	library             = https://…           where library:// references without a host are looked up
 //	cache_limit         = 20                  gigabytes that builds and downloads may keep; 0 for any number
 //	guard               = auto                whether a link opens apps for this user alone: auto, on or off
+//	history             = 100                 apps that have ended and are remembered, with their logs; 0 for any number
+//	history_days        = 30                  days that they are remembered; 0 for ever
 //	catalog             = ~/recipes           a folder with definition files of one's own; may occur several times
 type config struct {
 	Mirror   string
 	Insecure []string
 	// Mirrors are asked before a registry, by its name.
-	Mirrors map[string][]string
-	Library string
+	Mirrors  map[string][]string
+	Library  string
 	Catalogs []string
 	// CacheLimit is in bytes; 0 for none.
 	CacheLimit int64
+	// History is how many apps that have ended are remembered, negative for any number; HistoryDays how long, 0 for ever.
+	History, HistoryDays int
 	// Guard is empty where the file does not say.
 	Guard engine.GuardMode
 }
@@ -93,6 +97,16 @@ func parseConfig(file, text string) (config, error) {
 		case "guard":
 			if c.Guard = engine.GuardMode(value); !slices.Contains(engine.GuardModes, c.Guard) {
 				return c, hinted(fmt.Errorf("%s: line %d: guard %q is not known", file, number, value), "write guard = auto, on or off")
+			}
+		case "history", "history_days":
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 0 || n > 100_000 {
+				return c, hinted(fmt.Errorf("%s: line %d: %s %q is not a number from 0 on", file, number, key, value), "write history = 100, history_days = 30")
+			}
+			if key == "history_days" {
+				c.HistoryDays = n
+			} else if c.History = n; n == 0 {
+				c.History = -1
 			}
 		case "catalog":
 			if value != "" {

@@ -80,7 +80,12 @@ func end(ctx context.Context, op, dir string, req request) error {
 // once, negative for the instance's own, SIGKILL. A second Stop with less grace shortens the first. The end of ctx ends only
 // the waiting. The error wraps ErrNotRunning where it had ended before.
 func Stop(ctx context.Context, dir string, grace time.Duration) error {
-	return end(ctx, "stop", dir, request{Op: opStop, Grace: grace})
+	return StopWith(ctx, dir, grace, 0)
+}
+
+// StopWith is Stop with another signal than the instance's own; 0: that one.
+func StopWith(ctx context.Context, dir string, grace time.Duration, sig syscall.Signal) error {
+	return end(ctx, "stop", dir, request{Op: opStop, Grace: grace, Signal: int(sig)})
 }
 
 // Kill ends all processes of the instance of a folder at once and returns when it has ended.

@@ -30,7 +30,7 @@ import (
 //
 //	signal {signal} ───────────────────────▶ to the app's own process
 //	                      ◀───────────────── done, or error
-//	stop {grace}, kill ────────────────────▶ ends the container
+//	stop {grace, signal}, kill ────────────▶ ends the container
 //	                      ◀───────────────── ended {status}, when the final state is written
 //
 //	rename {name, command} ────────────────▶ takes the folder to that name
@@ -197,7 +197,7 @@ type server struct {
 	listener *net.UnixListener
 	// container is nil as long as it is being started.
 	container func() *sandbox.Container
-	stop      func(grace time.Duration)
+	stop      func(grace time.Duration, sig syscall.Signal)
 	kill      func()
 	rename    func(name, command string) error
 	console   *console
@@ -279,7 +279,7 @@ func (s *server) handle(conn *net.UnixConn) {
 		if r.Op == opKill {
 			s.kill()
 		} else {
-			s.stop(r.Grace)
+			s.stop(r.Grace, syscall.Signal(r.Signal))
 		}
 		<-s.final
 		s.reply(conn, answer{Kind: kindEnded, Status: s.status()})

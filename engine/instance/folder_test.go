@@ -15,7 +15,7 @@ import (
 )
 
 // put writes a state as a supervisor would have.
-func put(t *testing.T, root, name string, change func(*record)) string {
+func put(t testing.TB, root, name string, change func(*record)) string {
 	t.Helper()
 	dir := filepath.Join(root, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -320,6 +320,19 @@ func BenchmarkList(b *testing.B) {
 	}
 	for b.Loop() {
 		if all, err := List(root); err != nil || len(all) != 50 {
+			b.Fatal(len(all), err)
+		}
+	}
+}
+
+// BenchmarkFifty lists fifty apps that run, as ps does.
+func BenchmarkFifty(b *testing.B) {
+	root := b.TempDir()
+	for i := range 50 {
+		put(b, root, fmt.Sprint("app-", i), nil)
+	}
+	for b.Loop() {
+		if all, err := List(root); len(all) != 50 || err != nil {
 			b.Fatal(len(all), err)
 		}
 	}

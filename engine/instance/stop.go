@@ -28,6 +28,12 @@ const restAfter = 3 // part of the grace time after which the others are asked
 // lookEvery is how often a container that is being stopped is looked at.
 const lookEvery = 50 * time.Millisecond
 
+// stopOrder is how somebody wants an app to be stopped.
+type stopOrder struct {
+	grace  time.Duration
+	signal syscall.Signal
+}
+
 // untilEnd waits for the end of the container and brings it about where it is asked to. It tells why it did, or "".
 func (s *supervisor) untilEnd(ctx context.Context, k *sandbox.Container, signals <-chan os.Signal) (why Reason) {
 	var asked time.Time
@@ -36,15 +42,15 @@ func (s *supervisor) untilEnd(ctx context.Context, k *sandbox.Container, signals
 	tick := time.NewTicker(time.Hour)
 	tick.Stop()
 	defer tick.Stop()
-	name := unix.SignalName(s.spec.StopSignal)
+	signal, name := s.spec.StopSignal, ""
 	stop := func(reason Reason, wanted time.Duration) {
 		if why == "" {
-			why, asked, grace = reason, time.Now(), wanted
+			why, asked, grace, name = reason, time.Now(), wanted, signalName(signal)
 			s.update(func(r *record) { r.State = StateStopping })
 			if wanted > 0 {
 				s.log.Remark(fmt.Sprintf("stopping: %s to the app, which has %s to end", name, short(wanted)))
 			}
-			_ = k.Stop(s.spec.StopSignal) // it may have ended just now
+			_ = k.Stop(signal) // it may have ended just now
 			tick.Reset(lookEvery)
 		}
 		// A later request may shorten the time, never lengthen it.
@@ -68,8 +74,11 @@ func (s *supervisor) untilEnd(ctx context.Context, k *sandbox.Container, signals
 			if sig != syscall.SIGHUP {
 				stop(ReasonStopped, s.spec.Grace)
 			}
-		case wanted := <-s.stops:
-			stop(ReasonStopped, wanted)
+		case order := <-s.stops:
+			if why == "" {
+				signal = order.signal
+			}
+			stop(ReasonStopped, order.grace)
 		case <-s.kills:
 			stop(ReasonStopped, 0)
 		case <-s.overtime:
@@ -96,7 +105,13 @@ func (s *supervisor) untilEnd(ctx context.Context, k *sandbox.Container, signals
 				all = true
 				left := others(k, k.MainPID())
 				for _, p := range left {
-					_ = signalProcess(p.pid, p.start, s.spec.StopSignal) // ended meanwhile
+					_ = signalProcess(p.pid, p.start, signal) // ended meanwhile
+				}
+				if s.spec.Terminal {
+					// A shell ignores most signals, but not that its terminal is gone.
+					s.log.Remark(fmt.Sprintf("the app has not ended after %s; hanging up on it", short(since)))
+					_ = k.Signal(unix.SIGHUP)
+					_ = k.Signal(unix.SIGCONT)
 				}
 				if len(left) > 0 {
 					s.log.Remark(fmt.Sprintf("the app has not ended after %s; %s to the %d other processes in it", short(since), name, len(left)))
@@ -104,6 +119,14 @@ func (s *supervisor) untilEnd(ctx context.Context, k *sandbox.Container, signals
 			}
 		}
 	}
+}
+
+// signalName is the name of a signal for a person, its number where it has none.
+func signalName(sig syscall.Signal) string {
+	if name := unix.SignalName(sig); name != "" {
+		return name
+	}
+	return fmt.Sprintf("signal %d", int(sig))
 }
 
 // short writes a duration without what nobody reads.

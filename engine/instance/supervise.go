@@ -39,7 +39,7 @@ type supervisor struct {
 	writeErr error
 
 	container atomic.Pointer[sandbox.Container]
-	stops     chan time.Duration
+	stops     chan stopOrder
 	kills     chan struct{}
 	final     chan struct{}
 	outputs   []*os.File // read ends of the app's streams, while it runs
@@ -68,7 +68,7 @@ func Run(ctx context.Context, spec Spec) (status int, err error) {
 		spec.Grace = DefaultGrace
 	}
 	lean()
-	s := &supervisor{spec: spec, stops: make(chan time.Duration), kills: make(chan struct{}), final: make(chan struct{})}
+	s := &supervisor{spec: spec, stops: make(chan stopOrder), kills: make(chan struct{}), final: make(chan struct{})}
 	s.guard = s.newGuard()
 	status, err = s.run(ctx)
 	if err != nil {
@@ -166,12 +166,15 @@ func (s *supervisor) exitCode() int {
 	return s.rec.ExitCode
 }
 
-func (s *supervisor) askStop(grace time.Duration) {
+func (s *supervisor) askStop(grace time.Duration, sig syscall.Signal) {
 	if grace < 0 {
 		grace = s.spec.Grace
 	}
+	if sig == 0 {
+		sig = s.spec.StopSignal
+	}
 	select {
-	case s.stops <- grace:
+	case s.stops <- stopOrder{grace, sig}:
 	case <-s.final:
 	}
 }

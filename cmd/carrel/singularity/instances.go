@@ -134,7 +134,7 @@ func (p *program) instanceStatsVerb() verb {
 		differs: "measured from the processes, so that it works without control groups; printed once",
 		options: []option{
 			{long: "json", short: "j", value: &asJSON, help: "as JSON"},
-			{long: "no-stream", value: &once, help: "once, which is so anyway"},
+			{long: "no-stream", value: &once, help: "once, which is so anyway: `carrel stats` goes on"},
 			{long: "user", short: "u", value: &noText, absent: ownInstances},
 		},
 		run: func(ctx context.Context, args []string) error {
@@ -165,17 +165,14 @@ func (p *program) instanceStopVerb() verb {
 		options: []option{
 			{long: "all", short: "a", value: &all, help: "all instances"},
 			{long: "force", short: "F", value: &force, help: "kill at once"},
-			{long: "signal", short: "s", value: &signal, help: "TERM or KILL", differs: "TERM and KILL only: an app that needs another one to stop says so in its image"},
+			{long: "signal", short: "s", value: &signal, help: "signal that asks it to end", differs: "without it the image's own stop signal, and what the app has started is asked as well"},
 			{long: "timeout", short: "t", value: &timeout, help: "seconds until it is killed"},
 			{long: "user", short: "u", value: &noText, absent: ownInstances},
 		},
 		run: func(ctx context.Context, args []string) error {
 			switch strings.TrimPrefix(strings.ToUpper(signal), "SIG") {
-			case "", "TERM", "15":
 			case "KILL", "9":
-				force = true
-			default:
-				return usage("the signals are TERM and KILL", "signal %q cannot be chosen", signal)
+				force, signal = true, ""
 			}
 			if len(args) == 0 && !all {
 				return usage("name one, or add --all", "no instance is named")
@@ -194,7 +191,7 @@ func (p *program) instanceStopVerb() verb {
 			}
 			for _, in := range list {
 				p.info("Stopping %s instance of %s (PID=%d)", in.Name, in.Image, in.PID)
-				if err := e.Stop(ctx, in.Name, grace); err != nil {
+				if err := e.StopWith(ctx, in.Name, grace, signal); err != nil {
 					return err
 				}
 			}
