@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"carrel/internal/pattern"
 )
 
 // Result is a converted file.
@@ -236,7 +237,7 @@ func (c *converter) expose(line int, text string) {
 	c.now.labels = set(c.now.labels, [2]string{"carrel.port." + number, value})
 }
 
-var healthURL = regexp.MustCompile(`https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(\d+))?(/[^\s"'|;)]*)?`)
+var healthURL = pattern.New(`https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(\d+))?(/[^\s"'|;)]*)?`)
 
 func (c *converter) health(in Instruction) {
 	if strings.EqualFold(in.Text, "none") {
@@ -258,7 +259,7 @@ func (c *converter) health(in Instruction) {
 }
 
 // ownShell are words after which a command may leave a trace in its shell: in a Dockerfile each has one of its own.
-var ownShell = regexp.MustCompile(`(^|[\s;&|({])(cd|export|set|unset|exit|exec|trap|umask|alias|source|\.|pushd|return|eval)\s`)
+var ownShell = pattern.New(`(^|[\s;&|({])(cd|export|set|unset|exit|exec|trap|umask|alias|source|\.|pushd|return|eval)\s`)
 
 // run adds a command.
 func (c *converter) run(in Instruction) {
@@ -311,7 +312,7 @@ func (c *converter) run(in Instruction) {
 	}
 }
 
-var onlyDocument = regexp.MustCompile(`^<<-?\s*['"]?\w+['"]?\s*$`)
+var onlyDocument = pattern.New(`^<<-?\s*['"]?\w+['"]?\s*$`)
 
 // script runs a here-document that is a script of its own.
 func script(d Document, line int) []string {
@@ -503,7 +504,7 @@ func (c *converter) abs(p string) string {
 	return path.Clean(p)
 }
 
-var dollar = regexp.MustCompile(`\$(\w+|\{(\w+)(:?[-+][^}]*)?\})`)
+var dollar = pattern.New(`\$(\w+|\{(\w+)(:?[-+][^}]*)?\})`)
 
 // fill replaces variables where no shell will: build arguments by templates, ENV by its value.
 func (c *converter) fill(text string) string {

@@ -2,13 +2,13 @@ package dockerfile
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"carrel/engine/card"
 	"carrel/engine/definition"
+	"carrel/internal/pattern"
 )
 
 // FromDefinition turns a definition file, read, into a Dockerfile. Templates have the values they were read with; those
@@ -219,7 +219,7 @@ func (w *dockerWriter) labels(s *definition.Stage) {
 }
 
 // plain is a line of %environment that ENV can say.
-var plain = regexp.MustCompile(`^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=("[^"` + "`" + `]*"|'[^'$]*'|[^\s"'` + "`" + `;|&()<>]*)$`)
+var plain = pattern.New(`^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=("[^"` + "`" + `]*"|'[^'$]*'|[^\s"'` + "`" + `;|&()<>]*)$`)
 
 // runtime is what happens when the container starts.
 func (w *dockerWriter) runtime(s *definition.Stage) {
@@ -273,9 +273,9 @@ func (w *dockerWriter) runtime(s *definition.Stage) {
 	}
 }
 
-var exportOnly = regexp.MustCompile(`^export(\s+[A-Za-z_][A-Za-z0-9_]*)+$`)
+var exportOnly = pattern.New(`^export(\s+[A-Za-z_][A-Za-z0-9_]*)+$`)
 
-var template = regexp.MustCompile(`\{\{\s*(\w+)\s*\}\}`)
+var template = pattern.New(`\{\{\s*(\w+)\s*\}\}`)
 
 // templates turns {{ NAME }} into a build argument.
 func (w *dockerWriter) templates(text string) string {

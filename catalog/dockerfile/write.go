@@ -1,8 +1,9 @@
 package dockerfile
 
 import (
-	"regexp"
 	"strings"
+
+	"carrel/internal/pattern"
 )
 
 // write is the definition.
@@ -167,7 +168,7 @@ func sources(files []fileLine) []string {
 	return all
 }
 
-var documentStart = regexp.MustCompile(`<<-?\s*['"]?(\w+)['"]?`)
+var documentStart = pattern.New(`<<-?\s*['"]?(\w+)['"]?`)
 
 // indented sets a text in from the margin, but for here-documents, whose text and end must stay as they are.
 func indented(text string) []string {

@@ -9,12 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"carrel/catalog/dockerfile"
+	"carrel/internal/pattern"
 )
 
 // Bounds of what is looked at.
@@ -480,7 +480,7 @@ func (l *looker) node() *Spec {
 	return &s
 }
 
-var portInCommand = regexp.MustCompile(`(?:--port[= ]|-p |PORT=)(\d{2,5})`)
+var portInCommand = pattern.New(`(?:--port[= ]|-p |PORT=)(\d{2,5})`)
 
 // bare is an environment without anything that says what to run in it: a notebook server, as repo2docker does.
 func (l *looker) bare() *Spec {
@@ -498,8 +498,8 @@ func (l *looker) bare() *Spec {
 }
 
 var (
-	importLine = regexp.MustCompile(`^\s*(?:import\s+([\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+(?:\s+as\s+\w+)?)*)|from\s+([\w]+)[\w.]*\s+import\b)`)
-	library    = regexp.MustCompile(`\b(?:library|require|requireNamespace)\s*\(\s*["']?([A-Za-z][A-Za-z0-9.]*)["']?\s*[,)]|\b([A-Za-z][A-Za-z0-9.]*)::`)
+	importLine = pattern.New(`^\s*(?:import\s+([\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*[\w.]+(?:\s+as\s+\w+)?)*)|from\s+([\w]+)[\w.]*\s+import\b)`)
+	library    = pattern.New(`\b(?:library|require|requireNamespace)\s*\(\s*["']?([A-Za-z][A-Za-z0-9.]*)["']?\s*[,)]|\b([A-Za-z][A-Za-z0-9.]*)::`)
 )
 
 // pythonImports are the first parts of the modules that a script imports.

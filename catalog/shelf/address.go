@@ -6,10 +6,10 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"carrel/catalog"
+	"carrel/internal/pattern"
 )
 
 // ErrAddress is an address that names no catalog.
@@ -33,10 +33,10 @@ func (e *AddressError) Unwrap() error { return ErrAddress }
 var archives = []string{".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".zip"}
 
 // forges are hosts of which an address with an owner and a name is a git repository.
-var forges = regexp.MustCompile(`^(www\.)?(github\.com|gitlab\.[a-z.-]+|codeberg\.org|bitbucket\.org|git\.[a-z0-9.-]+)$`)
+var forges = pattern.New(`^(www\.)?(github\.com|gitlab\.[a-z.-]+|codeberg\.org|bitbucket\.org|git\.[a-z0-9.-]+)$`)
 
 // scp is git's short form of an SSH address: user@host:path (git-clone(1), "GIT URLS").
-var scp = regexp.MustCompile(`^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^:].*$`)
+var scp = pattern.New(`^[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^:].*$`)
 
 // place is a place a catalog is taken from.
 type place struct {
@@ -150,7 +150,7 @@ func indexName(u *url.URL) string {
 }
 
 // nameRule is what a catalog may be called: a folder's name on every file system, and the first part of an entry's name.
-var nameRule = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+var nameRule = pattern.New(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // tidy makes a name that fits the rule of one that does not.
 func tidy(name string) string {

@@ -9,9 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
+
+	"carrel/internal/pattern"
 )
 
 // ErrNoGit is a computer without the program git.
@@ -49,7 +50,7 @@ func (e *GitError) Hint() string {
 // Unwrap is the cause.
 func (e *GitError) Unwrap() error { return e.Err }
 
-var commitRule = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
+var commitRule = pattern.New(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // isCommit tells whether a ref is a whole commit name, which never means anything else later.
 func isCommit(ref string) bool { return commitRule.MatchString(ref) }

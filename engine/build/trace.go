@@ -2,13 +2,13 @@ package build
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"carrel/engine/definition"
 	"carrel/engine/progress"
+	"carrel/internal/pattern"
 )
 
 // Sections run with "sh -ex", which writes each command before it is run. That goes with the line's number here, by which
@@ -19,9 +19,9 @@ const (
 )
 
 var (
-	traceLine = regexp.MustCompile(`^(\++)\[(\d*)\] (.*)$`)
+	traceLine = pattern.New(`^(\++)\[(\d*)\] (.*)$`)
 	// dash says of a command that it does not find where that is.
-	shellError = regexp.MustCompile(`^[^ ]*: (\d+): (.*: not found)$`)
+	shellError = pattern.New(`^[^ ]*: (\d+): (.*: not found)$`)
 )
 
 // traced is a section's text that tells its lines. It has as many lines as before.

@@ -2,8 +2,9 @@ package image
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
+
+	"carrel/internal/pattern"
 )
 
 // OCIMetadata is what a definition file's sections would say for an image that comes with an OCI configuration: labels,
@@ -34,7 +35,7 @@ func entryScript(program string) string {
 
 func isEntry(entrypoint []string) bool { return len(entrypoint) > 0 && entrypoint[0] == entry }
 
-var variable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var variable = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // OCIEnvironment is a shell file that sets the variables of an OCI configuration where the caller has not set them; the
 // image's PATH is always its own. What is not NAME=VALUE with a name that a shell takes is left out.

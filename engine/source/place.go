@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
+
+	"carrel/internal/pattern"
 )
 
 // What a program of this computer sees while it fills a root. Everything else is this computer's, and read-only.
@@ -86,7 +87,7 @@ func (e *MissingToolError) Hint() string {
 	return e.Install + ", or start from an image of it, which needs nothing: " + e.Instead
 }
 
-var osVersion = regexp.MustCompile(`(?i)%\{OSVERSION\}`)
+var osVersion = pattern.New(`(?i)%\{OSVERSION\}`)
 
 // Expand puts the release in the place of %{OSVERSION} in an address. It is an error when the address asks for it and there
 // is none.

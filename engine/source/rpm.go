@@ -5,8 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
+
+	"carrel/internal/pattern"
 )
 
 // Folders of rpm's database: for long the first, since Fedora 36 and in SUSE the second.
@@ -41,7 +42,7 @@ func (p *Place) LinkRPM(at, link string) error {
 	return r.Symlink(up+at, link)
 }
 
-var dbpathMacro = regexp.MustCompile(`(?m)^%_dbpath\s+(\S+)`)
+var dbpathMacro = pattern.New(`(?m)^%_dbpath\s+(\S+)`)
 
 // SettleRPM moves the database, which was made at RPMOld, to where the rpm in the root looks for it.
 func (p *Place) SettleRPM() error {

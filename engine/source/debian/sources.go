@@ -7,9 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+
+	"carrel/internal/pattern"
 )
 
 // Source is one suite of one archive: a line of apt's sources.list.
@@ -73,7 +74,7 @@ func HostSources(etcApt fs.FS) ([]Source, error) {
 	return all, errors.Join(problems...)
 }
 
-var checkValidUntil = regexp.MustCompile(`(?im)^\s*Acquire::Check-Valid-Until\s+"?(\w+)"?\s*;`)
+var checkValidUntil = pattern.New(`(?im)^\s*Acquire::Check-Valid-Until\s+"?(\w+)"?\s*;`)
 
 // ignoresDates tells that this machine's apt is told to accept old indexes (apt.conf(5)), as where the mirror is a
 // snapshot of another day. Only the setting's usual form, in a line of its own, is understood.

@@ -2,11 +2,11 @@ package build
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
 	"carrel/engine/progress"
+	"carrel/internal/pattern"
 	"carrel/tui/theme"
 	"carrel/tui/widget"
 )
@@ -208,7 +208,7 @@ func (s *Screen) ending(w int, small bool) []string {
 }
 
 // telltale are words that lines of output hold when something went wrong.
-var telltale = regexp.MustCompile(`(?i)^(e:|err\b)|\berror\b|\bfatal\b|unable to|not found|cannot |failed|no such|denied|no space`)
+var telltale = pattern.New(`(?i)^(e:|err\b)|\berror\b|\bfatal\b|unable to|not found|cannot |failed|no such|denied|no space`)
 
 // telling are the lines of the log that matter after a failure: those that speak of errors among the last ones, else the
 // last ones.
