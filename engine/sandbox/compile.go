@@ -28,7 +28,7 @@ func canFork(c *Config) bool {
 		return false
 	case !p.PIDNS, p.KeepAlive, p.Net != nil, len(p.Groups) > 0, c.IDs.Namespace && !c.IDs.simple():
 		return false
-	case len(p.Layers) != 1, p.Layers[0].Folder == "", p.Upper.Kind != plan.UpperMemory, p.Upper.Size != 0:
+	case len(p.Layers) != 1, p.Layers[0].Folder == "", p.Layers[0].Aside, p.Upper.Kind != plan.UpperMemory, p.Upper.Size != 0:
 		return false
 	case q.KeepCaps, q.FakeRoot, q.NoSync, q.DenyList, q.Terminal, len(q.AddCaps)+len(q.DropCaps)+len(q.CPUs) > 0:
 		return false
@@ -98,8 +98,8 @@ func (b *compiler) places() ([]place, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p.Process.Action != nil && ofImage(pl.path) || pl.path == "/" {
-			return nil, errUnusual // the image's own say is covered
+		if p.Process.Action != nil && ofImage(pl.path) || pl.path == "/" || op.Layer != 0 {
+			return nil, errUnusual // the image's own say is covered, or a layer of it is the source
 		}
 		for j, m := range before {
 			if pl.path == m || strings.HasPrefix(pl.path, m+"/") {

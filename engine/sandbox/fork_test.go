@@ -150,9 +150,9 @@ func TestForkedEnvironment(t *testing.T) {
 func TestForkedKnowsThePlan(t *testing.T) {
 	known := map[reflect.Type]string{
 		reflect.TypeFor[plan.Plan]():    "UserNS PIDNS WaitMapped UID GID Groups Hostname Net Layers Upper Ops Process KeepAlive",
-		reflect.TypeFor[plan.Layer]():   "Folder FUSE Device FSType",
+		reflect.TypeFor[plan.Layer]():   "Folder FUSE Device FSType Aside",
 		reflect.TypeFor[plan.Upper]():   "Kind Dir Size Seal",
-		reflect.TypeFor[plan.Op]():      "Kind Source Dest ReadOnly Optional Quiet NoExec Dev Mode Size Content MergeField OnlyIfMissing NoMake NoRecurse",
+		reflect.TypeFor[plan.Op]():      "Kind Source Layer Dest ReadOnly Optional Quiet NoExec Dev Mode Size Content MergeField OnlyIfMissing NoMake NoRecurse",
 		reflect.TypeFor[plan.Process](): "Args Env Dir DirFallback Action Umask KeepCaps AddCaps DropCaps Limits CPUs FakeRoot NoSync DenyList CloseFDs NewSession Terminal",
 		reflect.TypeFor[plan.Action]():  "Name App Args Host Force Shell AppendPath PrependPath Prompt",
 	}
