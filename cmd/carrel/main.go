@@ -50,7 +50,7 @@ func main() {
 func run(ctx context.Context, args []string) int {
 	a := newApp()
 	defer a.interrupt.watch(&ctx)()
-	root := rootCommand(a)
+	root := rootCommand(a, args...)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	return a.finish(err)

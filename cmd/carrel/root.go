@@ -16,7 +16,9 @@ const (
 	groupOther  = "other"
 )
 
-func rootCommand(a *app) *cobra.Command {
+// rootCommand makes the command line. Of a call that starts a container only that verb is made, because such calls are waited
+// for: the others would take as long as a tenth of the start.
+func rootCommand(a *app, args ...string) *cobra.Command {
 	cobra.EnableCommandSorting = false // they are listed in the order of the day: run first
 	root := &cobra.Command{
 		Use:           "carrel",
@@ -54,6 +56,14 @@ func rootCommand(a *app) *cobra.Command {
 		}
 		return target.Help()
 	}})
+	if len(args) > 0 {
+		if make, ok := map[string]func() *cobra.Command{"run": a.runCommand, "exec": a.execCommand, "shell": a.shellCommand}[args[0]]; ok {
+			verb := make()
+			verb.DisableFlagsInUseLine = true
+			root.AddCommand(verb)
+			return root
+		}
+	}
 	root.AddCommand(
 		a.runCommand(), a.execCommand(), a.shellCommand(),
 		a.psCommand(), a.logsCommand(), a.openCommand(), a.portCommand(), a.attachCommand(), a.statsCommand(), a.topCommand(),
