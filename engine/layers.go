@@ -21,9 +21,9 @@ import (
 
 // How much of an image's decompressed data the server of one container keeps, in bytes: for requests that are smaller than a
 // block. What was read as a whole is in the kernel's cache. While a program starts it comes back to blocks that many small
-// files share; with less, one block in five would be decompressed twice.
+// files share.
 const (
-	startCache = 24 << 20
+	startCache = 6 << 20
 	imageCache = 2 << 20 // from settleTime on
 )
 
