@@ -3,7 +3,9 @@ package oci
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -57,7 +59,7 @@ func greet(ctx context.Context, registry name.Registry, auth authn.Authenticator
 		t := download.NewTransport(o.Net)
 		base, end = t, t.CloseIdleConnections
 	}
-	trip, err := transport.NewWithContext(ctx, registry, auth, transport.NewUserAgent(download.Guard(base, o.Net), userAgent), scopes)
+	trip, err := transport.NewWithContext(ctx, registry, auth, transport.NewUserAgent(&bounded{download.Guard(base, o.Net)}, userAgent), scopes)
 	if err != nil {
 		end()
 		return nil, err
@@ -74,4 +76,29 @@ func greet(ctx context.Context, registry name.Registry, auth authn.Authenticator
 func (c *connection) blob(digest string) string {
 	repository := c.ref.Context()
 	return fmt.Sprintf("%s://%s/v2/%s/blobs/%s", repository.Scheme(), repository.RegistryStr(), repository.RepositoryStr(), digest)
+}
+
+// bounded keeps manifests from being endless, whatever the registry sends.
+type bounded struct{ base http.RoundTripper }
+
+// RoundTrip makes a request.
+func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := b.base.RoundTrip(req)
+	if err == nil && strings.Contains(req.URL.Path, "/manifests/") {
+		res.Body = &boundedBody{res.Body, maxDocument}
+	}
+	return res, err
+}
+
+type boundedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= n; b.left < 0 {
+		return 0, fmt.Errorf("%w: a manifest of more than %d bytes", ErrLimit, maxDocument)
+	}
+	return n, err
 }
