@@ -55,7 +55,7 @@ func startQuestions(ctx context.Context, l *lab) ([]question, error) {
 		)
 		out = append(out, folder, image)
 	}
-	return out, nil
+	return append(out, l.programQuestion(l.user())), nil
 }
 
 func withOurs(c contender) contender { c.ours = true; return c }
