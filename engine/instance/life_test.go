@@ -390,3 +390,86 @@ func TestOthersOfThisMachine(t *testing.T) {
 		t.Errorf("it was stopped: %s", in.State)
 	}
 }
+
+// TestJobControl sits at a terminal of its own before a shell in a running app: Ctrl+Z stops a program there and not the
+// shell, fg goes on with it, Ctrl+C ends it, a new size arrives, and the status comes back.
+func TestJobControl(t *testing.T) {
+	w := newWorld(t)
+	dir := w.startApp("web", "http", ":8000")
+	keyboard, screen, err := terminal.Open()
+	if err != nil {
+		t.Skipf("missing: pseudo-terminals (%v)", err)
+	}
+	defer keyboard.Close()
+	defer screen.Close()
+	status := make(chan int, 1)
+	go func() {
+		defer screen.Close()
+		ctx := context.Background()
+		p := command("bash", "--norc", "-i")
+		p.Env = append(p.Env, "PS1=ready> ", "TERM=dumb")
+		got, err := terminal.Run(ctx, screen, screen, func(slave *os.File) (func() int, error) {
+			job, err := Start(ctx, dir, p, [3]*os.File{slave, slave, slave}, true)
+			if err != nil {
+				return nil, err
+			}
+			return func() int { got, _ := job.Wait(ctx); return got }, nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		status <- got
+	}()
+	if err := keyboard.SetReadDeadline(time.Now().Add(time.Minute)); err != nil { // so that a failure says what was seen
+		t.Fatal(err)
+	}
+	out := bufio.NewReader(keyboard)
+	see := func(want string) {
+		t.Helper()
+		var seen strings.Builder
+		for !strings.Contains(seen.String(), want) {
+			b, err := out.ReadByte()
+			if err != nil {
+				t.Fatalf("saw %q, then %v; want %q", seen.String(), err, want)
+			}
+			seen.WriteByte(b)
+		}
+	}
+	for _, step := range []struct{ keys, want string }{
+		{"", "ready> "},
+		{"sh -c 'echo be\"\"gun; read x; echo got: $x'\r", "begun"},
+		{"\x1a", "Stopped"},
+		{"", "ready> "},
+		{"echo st$?; fg\r", "st148"}, // 128 + SIGTSTP
+		{"word\r", "got: word"},
+		{"", "ready> "},
+		{"sh -c 'echo be\"\"gun; exec sleep 1000'\r", "begun"},
+		{"\x03", "ready> "},
+		{"echo st$?\r", "st130"},
+		{"", "ready> "},
+	} {
+		if _, err := keyboard.WriteString(step.keys); err != nil {
+			t.Fatal(err)
+		}
+		see(step.want)
+	}
+	if err := unix.IoctlSetWinsize(int(screen.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: 77}); err != nil {
+		t.Fatal(err)
+	}
+	// The signal goes to the terminal's foreground group, which a test is not.
+	if err := syscall.Kill(os.Getpid(), syscall.SIGWINCH); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ keys, want string }{
+		{"until [ \"$(stty size)\" = '33 77' ]; do sleep 0.02; done; echo siz\"\"ed\r", "sized"},
+		{"exit 9\r", "exit"},
+	} {
+		if _, err := keyboard.WriteString(step.keys); err != nil {
+			t.Fatal(err)
+		}
+		see(step.want)
+	}
+	if got := <-status; got != 9 {
+		t.Errorf("status %d, want 9", got)
+	}
+}
