@@ -40,7 +40,8 @@ func (p *program) inspectVerb() verb {
 				part.App = app
 			}
 			if !asJSON {
-				return p.print(printable(in.Text(part)) + "\n")
+				text := in.Text(part)
+				return p.print(printable(text) + text[len(strings.TrimRight(text, "\n")):])
 			}
 			b, err := in.Document(part)
 			if err != nil {
