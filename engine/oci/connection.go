@@ -78,11 +78,24 @@ func (c *connection) blob(digest string) string {
 	return fmt.Sprintf("%s://%s/v2/%s/blobs/%s", repository.Scheme(), repository.RegistryStr(), repository.RepositoryStr(), digest)
 }
 
-// bounded keeps manifests from being endless, whatever the registry sends.
+// maxRedirects bounds how often a request is sent elsewhere. The client inside of go-containerregistry has no bound, and keeps
+// every request of the chain.
+const maxRedirects = 10
+
+// errRedirects is worded as net/http words it, by which such errors are told.
+var errRedirects = fmt.Errorf("stopped after %d redirects", maxRedirects)
+
+// bounded keeps manifests and redirections from being endless, whatever the registry sends.
 type bounded struct{ base http.RoundTripper }
 
 // RoundTrip makes a request.
 func (b *bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+	n := 0
+	for r := req.Response; r != nil && r.Request != nil; r = r.Request.Response {
+		if n++; n > maxRedirects {
+			return nil, errRedirects
+		}
+	}
 	res, err := b.base.RoundTrip(req)
 	if err == nil && strings.Contains(req.URL.Path, "/manifests/") {
 		res.Body = &boundedBody{res.Body, maxDocument}
