@@ -37,7 +37,7 @@ only. All of definition files: docs/definition-files.md`,
 	f := c.Flags()
 	f.BoolVarP(&spec.Force, "force", "F", false, "replace IMAGE when it exists")
 	f.BoolVarP(&spec.Sandbox, "sandbox", "s", false, "write a folder instead of a file")
-	f.StringVar(&format, "format", "", "`FORM` to write: sif, squashfs, sandbox, oci (a folder), oci-archive or docker-archive")
+	f.StringVar(&format, "format", "", "`FORM`: sif, squashfs, sandbox, oci (a folder), oci-archive, docker-archive")
 	f.BoolVarP(&spec.NoTest, "notest", "T", false, "do not run the %test section")
 	f.StringArrayVar(&args, "build-arg", nil, "a `NAME=VALUE` for {{ NAME }} in the definition")
 	f.StringVar(&argFile, "build-arg-file", "", "a `FILE` of lines NAME=VALUE, as with --build-arg")

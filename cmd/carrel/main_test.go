@@ -35,7 +35,7 @@ func TestParseBinds(t *testing.T) {
 		{in: []string{"/a:"}, want: []engine.Bind{{Source: "/a", Dest: "/a"}}},
 		{in: []string{"/a:data"}, err: "does not begin with /"},
 		{in: []string{":/data"}, err: "no source"},
-		{in: []string{"/a:/b:rx"}, err: "neither ro nor rw"},
+		{in: []string{"/a:/b:rx"}, err: "is not ro, rw"},
 		{in: []string{"/a:/b:ro:x"}, err: "too many colons"},
 	} {
 		got, err := parseBinds(tt.in, s)

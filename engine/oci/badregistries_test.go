@@ -78,4 +78,3 @@ func TestBadRegistries(t *testing.T) {
 		}
 	})
 }
-
