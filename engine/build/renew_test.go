@@ -35,7 +35,7 @@ func TestRenew(t *testing.T) {
 		if data, err = os.ReadFile(img.Path); err != nil {
 			t.Fatal(err)
 		}
-		return data, strings.Contains(ev.log(progress.StepPack), "taken over")
+		return data, strings.Contains(ev.log(progress.StepPack), "it is taken over from the image")
 	}
 	if _, renewed := build("image.sif", stamped); renewed {
 		t.Error("the first image takes over from none")
@@ -81,7 +81,16 @@ func TestRenew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	damaged[len(damaged)/2] ^= 1
+	m, err := sif.Open(k.cwd + "/image.sif")
+	if err != nil {
+		t.Fatal(err)
+	}
+	system, err := m.System()
+	m.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged[system.Offset+100] ^= 1 // a stored content: the superblock before it has 96 bytes
 	if err := os.WriteFile(k.cwd+"/image.sif", damaged, 0o755); err != nil {
 		t.Fatal(err)
 	}
