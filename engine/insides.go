@@ -75,6 +75,18 @@ func (e *Engine) ReadFile(ctx context.Context, name, at string, limit int64) ([]
 	return b, inside(name, err)
 }
 
+// Find lists the files and folders of an image whose name holds all words, whatever their case, below a path ("/" is the
+// root): at most limit of them (0: all), each under its whole path. more tells that there are others.
+func (e *Engine) Find(ctx context.Context, name, at, words string, limit int) (found []ImageFile, more bool, err error) {
+	img, fsys, err := e.contents(ctx, "search", name, image.IndexOptions{})
+	if err != nil {
+		return nil, false, err
+	}
+	defer img.Close()
+	found, more, err = look.Find(ctx, fsys, at, words, limit)
+	return found, more, inside(name, err)
+}
+
 // CatFile writes a file of an image, of any length.
 func (e *Engine) CatFile(ctx context.Context, name, at string, w io.Writer) error {
 	img, fsys, err := e.contents(ctx, "read", name, image.IndexOptions{})

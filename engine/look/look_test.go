@@ -185,6 +185,40 @@ func TestListAndRead(t *testing.T) {
 	}
 }
 
+func TestFind(t *testing.T) {
+	fsys := memory(map[string]string{"data/trials.csv": "", "data/old/Trials-2.CSV": "", "usr/lib/csv.py": "", "trial/notes.txt": ""})
+	tests := []struct {
+		below, words string
+		limit        int
+		want         string
+		more         bool
+	}{
+		{"/", "trial csv", 0, "data/old/Trials-2.CSV data/trials.csv", false},
+		{"/", "trial", 2, "data/old/Trials-2.CSV data/trials.csv", true},
+		{"/", "TRIAL", 0, "data/old/Trials-2.CSV data/trials.csv trial", false},
+		{"/data/old", "csv", 0, "data/old/Trials-2.CSV", false},
+		{"/", "nothing", 0, "", false},
+	}
+	for _, tt := range tests {
+		list, more, err := Find(t.Context(), fsys, tt.below, tt.words, tt.limit)
+		var names []string
+		for _, f := range list {
+			names = append(names, f.Name)
+		}
+		if got := strings.Join(names, " "); err != nil || got != tt.want || more != tt.more {
+			t.Errorf("Find(%q, %q, %d) = %q, %v, %v, want %q, %v", tt.below, tt.words, tt.limit, got, more, err, tt.want, tt.more)
+		}
+	}
+	if _, _, err := Find(t.Context(), fsys, "/missing", "x", 0); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a folder that is not there: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := Find(ctx, fsys, "/", "x", 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("after it was ended: %v", err)
+	}
+}
+
 func TestMeasure(t *testing.T) {
 	dir := onDisk(t, map[string]string{"usr/lib/a": strings.Repeat("a", 1<<20), "usr/b": strings.Repeat("b", 1000), "etc/c": "c"})
 	if err := os.Link(filepath.Join(dir, "usr/lib/a"), filepath.Join(dir, "usr/other")); err != nil {
