@@ -172,7 +172,10 @@ func UsageOf(instances ...Instance) (map[string]Usage, error) {
 			return nil, fmt.Errorf("measure %s: %w", in.Name, err)
 		}
 		u := Usage{CPU: init.cpu} // of what it has reaped
+		u.Read, u.Written = traffic(in.Init)
 		for _, p := range all {
+			read, written := traffic(p.pid)
+			u.Read, u.Written = u.Read+read, u.Written+written
 			u.CPU += p.cpu
 			if p.state != 'Z' {
 				u.Memory += p.resident
@@ -182,6 +185,26 @@ func UsageOf(instances ...Instance) (map[string]Usage, error) {
 		usages[in.Name] = u
 	}
 	return usages, nil
+}
+
+// traffic is what a process, and what it has reaped, have read and written (proc_pid_io(5)); nothing where that cannot be seen.
+func traffic(pid int) (read, written int64) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/io")
+	if err != nil {
+		return 0, 0
+	}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ": ")
+		n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+		switch {
+		case err != nil:
+		case name == "rchar":
+			read = n
+		case name == "wchar":
+			written = n
+		}
+	}
+	return read, written
 }
 
 // machine tells where a process number means something.

@@ -43,7 +43,7 @@ func TestServesAndStops(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	usage, err := UsageOf(in)
-	if err != nil || usage["web"].Processes != 1 || usage["web"].Memory == 0 {
+	if err != nil || usage["web"].Processes != 1 || usage["web"].Memory == 0 || usage["web"].Read == 0 {
 		t.Errorf("usage %+v, %v", usage, err)
 	}
 	if err := Stop(context.Background(), dir, -1); err != nil {

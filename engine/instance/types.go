@@ -98,6 +98,8 @@ type Usage struct {
 	CPU       time.Duration // processor time used since it started
 	Memory    int64         // bytes resident, all processes; what they share is counted in each
 	Processes int
+	Read      int64 // bytes that its processes took with system calls, of files, pipes and sockets (rchar of proc_pid_io(5))
+	Written   int64 // bytes that they wrote (wchar)
 }
 
 // ownStream is the stream of our own remarks in a log.
