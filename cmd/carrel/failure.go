@@ -61,7 +61,18 @@ func (a *app) finish(err error) int {
 		return 128 + int(sig)
 	}
 	text := a.screen.paint(bad, "carrel:") + " " + lines(err.Error())
-	if hint := engine.Hint(err); hint != "" {
+	hint := engine.Hint(err)
+	if c, ok := engine.Explain(err); ok && c.Why != "" {
+		text += "\n  " + a.cause(c, err.Error())
+		if hint = c.Hint; hint != "" {
+			// The error's own hint then only says that the log tells, and what else there is.
+			if be, ok := errors.AsType[*engine.BuildError](err); ok {
+				_, more, _ := strings.Cut(be.Hint(), "; ")
+				hint = strings.TrimSpace(hint + "\n" + more)
+			}
+		}
+	}
+	if hint != "" {
 		text += "\n" + a.screen.paint(muted, a.screen.text("  → ")) + lines(hint)
 	}
 	fmt.Fprintln(a.err, text)
@@ -69,6 +80,15 @@ func (a *app) finish(err error) int {
 		return exitUsage
 	}
 	return exitFailure
+}
+
+// cause says why something failed, and by which line that is known, unless the person has just read that.
+func (a *app) cause(c engine.Cause, known string) string {
+	text := lines(c.Why)
+	if c.Evidence != "" && !strings.Contains(known, c.Evidence) {
+		text += "\n  " + a.screen.paint(muted, a.screen.text("│ ")+lines(c.Evidence))
+	}
+	return text
 }
 
 // lines keeps the lines of an error's text and nothing else that could steer the terminal.

@@ -235,6 +235,13 @@ func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
 	if err != nil {
 		return err
 	}
+	if status >= 126 && status != 130 && status != 143 && spec.Action == engine.ActionRun && isTerminal(a.err) && !a.quiet {
+		// What it wrote went to the terminal and not through us: the status alone tells.
+		in := engine.Instance{State: engine.StateExited, ExitCode: status, Spec: spec, Binds: spec.Binds}
+		if c, ok := in.Cause(nil); ok {
+			a.say("it ended with status %d. %s %s", status, c.Why, c.Hint)
+		}
+	}
 	return quietExit(status)
 }
 
@@ -313,7 +320,12 @@ func (a *app) detach(ctx context.Context, spec engine.RunSpec, wait bool) error 
 		if in.Problem != "" {
 			text += ": " + in.Problem
 		}
-		return hinted(fmt.Errorf("run %s: %s", in.Name, text), "see what it wrote: carrel logs "+in.Name)
+		hint := "see what it wrote: carrel logs " + in.Name
+		if c, ok := in.Cause(nil); ok {
+			text += "\n" + a.cause(c, in.Problem)
+			hint = c.Hint + " All it wrote: carrel logs " + in.Name
+		}
+		return hinted(fmt.Errorf("run %s: %s", in.Name, text), hint)
 	}
 	if in.Terminal || in.Stdin {
 		a.say("type into it: carrel attach %s (Ctrl+P, Ctrl+Q leaves it)", in.Name)

@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"carrel/engine/causes"
+)
+
+// Real programs fail in real containers, and what they write is read.
+func TestCausesOfRealFailures(t *testing.T) {
+	e := newEngine(t, nil)
+	image := small(t, e, `%files
+  `+broken(t, "glibc")+` /opt/new
+  `+broken(t, "machine")+` /opt/other
+`)
+	shared := filepath.Join(e.c.User.Cwd, "shared")
+	if err := os.MkdirAll(shared, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ro := []Bind{{Source: shared, Dest: "/data", ReadOnly: true}}
+	tests := []struct {
+		name, script string
+		spec         RunSpec
+		id           CauseID
+		fix          Fix
+		why          string
+	}{
+		{name: "disk full", script: "cat /bin/sh > /dev/full", id: causes.DiskFull, fix: FixSpace},
+		{name: "read-only folder", script: "touch /data/x", spec: RunSpec{Binds: ro}, id: causes.ReadOnly, fix: FixWritable, why: shared},
+		{name: "runtime folder", script: "mkdir -p /run/user/1000/jupyter", spec: RunSpec{Binds: []Bind{{Source: shared, Dest: "/run/user", ReadOnly: true}}}, id: causes.RuntimeDir, fix: FixEnv},
+		{name: "glibc", script: "/opt/new", id: causes.Glibc, why: "GLIBC_9"},
+		{name: "architecture", script: "/opt/other", id: causes.Architecture},
+		{name: "memory", script: "ulimit -v 60000; dd if=/dev/zero of=/dev/null bs=1G count=1", id: causes.Memory},
+		{name: "no route", script: "bash -c 'echo > /dev/tcp/192.0.2.1/80'", spec: RunSpec{NoNetwork: true}, id: causes.NoRoute, fix: FixRetry},
+		{name: "missing program", script: "nosuchprogram", id: causes.MissingProgram, why: "nosuchprogram"},
+		{name: "missing file", script: "cat /data/effects.csv", spec: RunSpec{Binds: ro}, id: causes.MissingFile, why: "not in the folder you share"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := tt.spec
+			s.Image, s.Action, s.Args, s.Profile = image, ActionExec, []string{"sh", "-c", tt.script}, ProfileSafe
+			status, out, err := output(t, e, s)
+			if err != nil || status == 0 {
+				t.Fatalf("it does not fail: %d %v\n%s", status, err, out)
+			}
+			in := Instance{State: StateExited, ExitCode: status, Spec: s, Binds: s.Binds}
+			c, ok := in.Cause(strings.Split(out, "\n"))
+			if !ok || c.ID != tt.id || c.Fix != tt.fix || !strings.Contains(c.Why, tt.why) || c.Evidence == "" || !strings.Contains(out, strings.TrimSpace(c.Evidence)) {
+				t.Errorf("got %+v of\n%s", c, out)
+			}
+			if tt.fix == FixWritable {
+				s, ok = Amend(s, c)
+				if status, out, err = output(t, e, s); !ok || status != 0 || err != nil {
+					t.Errorf("with the folder writable: %v %d %v\n%s", ok, status, err, out)
+				}
+			}
+		})
+	}
+	t.Run("a failed build", func(t *testing.T) {
+		def := filepath.Join(e.c.User.Cwd, "bad.def")
+		if err := os.WriteFile(def, []byte("Bootstrap: localimage\nFrom: "+image+"\n\n%post\n  nosuchprogram --version\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := e.Build(t.Context(), BuildSpec{Definition: def, Target: filepath.Join(e.c.User.Cwd, "bad.sif")}, nil)
+		c, ok := Explain(err)
+		if !ok || c.ID != causes.MissingProgram || c.Name != "nosuchprogram" {
+			t.Errorf("%v is explained by %v %+v", err, ok, c)
+		}
+	})
+	t.Run("a missing folder", func(t *testing.T) {
+		_, _, err := output(t, e, RunSpec{Image: image, Action: ActionExec, Args: []string{"true"}, Profile: ProfileSafe, Binds: []Bind{{Source: shared + "/none", Dest: "/data"}}})
+		c, ok := Explain(err)
+		if !ok || c.ID != causes.MissingSource || c.Path != shared+"/none" {
+			t.Errorf("%v is explained by %v %+v", err, ok, c)
+		}
+	})
+}
+
+// broken is a copy of a program of this computer that cannot be run: it wants a C library of the future, or is for another
+// kind of processor.
+func broken(t *testing.T, how string) string {
+	t.Helper()
+	data, err := os.ReadFile("/bin/ls")
+	if err != nil {
+		t.Skip("missing: /bin/ls")
+	}
+	switch how {
+	case "glibc":
+		at := bytes.LastIndex(data, []byte("\x00GLIBC_2."))
+		if at < 0 {
+			t.Skip("missing: a program of the GNU C library")
+		}
+		copy(data[at+1:], "GLIBC_9.")
+	case "machine":
+		data[18] = 0x16 // e_machine of elf(5): S390
+		data[19] = 0
+	}
+	file := filepath.Join(t.TempDir(), how)
+	if err := os.WriteFile(file, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestAmend(t *testing.T) {
+	has := func(s RunSpec, want string, e *Engine) bool { return strings.Contains(e.CommandLine(s), want) }
+	e := newEngine(t, nil)
+	base := RunSpec{Image: "x.sif", Ports: []Port{{Host: 8888, Container: 8888, Fixed: true}}, Binds: []Bind{{Source: "/s", Dest: "/d", ReadOnly: true}}}
+	base.Details.Limits.Memory = 1 << 30
+	tests := []struct {
+		c    Cause
+		ok   bool
+		want string
+	}{
+		{Cause{Fix: FixPort}, true, "-p 8888"},
+		{Cause{Fix: FixNetwork, Port: 80}, true, "-p 8080:80"},
+		{Cause{Fix: FixNetwork, Port: 8888}, false, ""},
+		{Cause{Fix: FixMemory}, true, "--memory 2147483648"},
+		{Cause{Fix: FixTime}, false, ""},
+		{Cause{Fix: FixWritable, Path: "/d"}, true, "-B /s:/d "},
+		{Cause{Fix: FixWritable, Path: "/other"}, false, ""},
+		{Cause{Fix: FixEnv, Env: map[string]string{"XDG_RUNTIME_DIR": "/tmp"}}, true, "--env XDG_RUNTIME_DIR=/tmp"},
+		{Cause{Fix: FixArgs, Args: []string{"--allow-root"}}, true, "x.sif --allow-root"},
+		{Cause{Fix: FixRetry}, true, "x.sif"},
+		{Cause{Fix: FixDoctor}, false, ""},
+	}
+	before := e.CommandLine(base)
+	for _, tt := range tests {
+		s, ok := Amend(base, tt.c)
+		if ok != tt.ok || !has(s, tt.want, e) {
+			t.Errorf("%+v: %v %s, want %q", tt.c, ok, e.CommandLine(s), tt.want)
+		}
+		if ok && (tt.c.Fix == FixEnv || tt.c.Fix == FixArgs) {
+			if _, again := Amend(s, tt.c); again {
+				t.Errorf("%+v is offered a second time", tt.c)
+			}
+		}
+	}
+	if after := e.CommandLine(base); after != before {
+		t.Errorf("what was asked for has changed: %s", after)
+	}
+}
