@@ -117,6 +117,7 @@ func TestForkedEnvironment(t *testing.T) {
 		forked bool
 	}{
 		{"export A=${B:-c}\nif [ \"$A\" = c ]; then export A=done; fi\n", true},
+		{"if [ -n \"$APP\" ]; then echo none >&2; [ -d /x ] && . /x/y; fi; export A=done\n", true},
 		{"[ -d /proc/self ] && export A=done\n", false},
 		{"export A=$(echo done)\n", false},
 		{"A=do; read B </proc/version; export A=${A}ne\n", false},

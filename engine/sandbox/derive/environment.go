@@ -129,8 +129,12 @@ func pure(prog *syntax.File) bool {
 	ok := true
 	syntax.Walk(prog, func(n syntax.Node) bool {
 		switch n := n.(type) {
-		case *syntax.CmdSubst, *syntax.ProcSubst, *syntax.CoprocClause, *syntax.FuncDecl, *syntax.Redirect, *syntax.TimeClause:
+		case *syntax.CmdSubst, *syntax.ProcSubst, *syntax.CoprocClause, *syntax.FuncDecl, *syntax.TimeClause:
 			ok = false
+		case *syntax.Redirect:
+			// "echo … >&2", of a message that is hardly ever printed. When it is, watch notices.
+			to := n.Word.Lit()
+			ok = ok && n.Op == syntax.DplOut && n.N == nil && (to == "1" || to == "2")
 		case *syntax.Stmt:
 			ok = ok && !n.Background && !n.Coprocess
 		case *syntax.BinaryCmd:
