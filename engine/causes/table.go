@@ -209,7 +209,7 @@ var rules = []rule{
 		make: func(f *Failure, line string, _ []string) Cause { return f.memory(line) }},
 
 	{id: Memory, pattern: pattern.New(`(?i)^(?:.*:\s*)?(?:\d+ )?killed\b`), status: 137,
-		make: func(f *Failure, line string, _ []string) Cause { return f.memory(line) }},
+		make: func(f *Failure, _ string, _ []string) Cause { return f.memory("") }},
 
 	{id: MissingFile, weak: true, pattern: pattern.New(`(?i)filenotfounderror|errno 2\]|cannot open (?:the )?(?:connection|file)|no such file or directory`),
 		not: pattern.New(`(?i)^\s*warning`),

@@ -31,7 +31,9 @@ type Screen struct {
 	stream    *task.Stream[engine.LogLine]
 	streamID  task.ID
 	logErr    error
-	usage     []float64 // processor, in parts of one
+	cpu       []float64 // processors, in parts of one
+	memory    []float64 // bytes
+	flow      []float64 // bytes read and written in a second
 	last      engine.Usage
 	lastAt    time.Time
 	usageOf   string
@@ -82,16 +84,9 @@ func (s *Screen) Show(name string) tea.Cmd {
 // Title is the screen's name in the line at the top.
 func (s *Screen) Title() string {
 	if a := s.app(); a != nil {
-		return widget.Clean(title(a))
+		return screen.AppTitle(a)
 	}
 	return "Running"
-}
-
-func title(a *engine.Instance) string {
-	if a.Title != "" {
-		return a.Title
-	}
-	return a.Name
 }
 
 func (s *Screen) app() *engine.Instance {
@@ -210,7 +205,7 @@ func (s *Screen) attach() tea.Cmd {
 	s.stream.Stop()
 	s.logOf, s.streamID, s.logErr = of, task.NewID(), nil
 	s.log.Log.Clear()
-	s.usage, s.last, s.usageOf = nil, engine.Usage{}, ""
+	s.cpu, s.memory, s.flow, s.last, s.usageOf = nil, nil, nil, engine.Usage{}, ""
 	name := a.Name
 	s.stream = task.Run(s.d.Life, func(ctx context.Context, emit func(engine.LogLine)) error {
 		return s.d.Engine.Logs(ctx, name, engine.LogOptions{Follow: true, Tail: widget.LogLimit}, func(lines []engine.LogLine) error {
@@ -265,15 +260,20 @@ func (s *Screen) addUsage(m usageMsg) {
 	}
 	if s.usageOf == m.name {
 		if dt := m.at.Sub(s.lastAt); dt > 0 {
-			s.usage = append(s.usage, max(0, float64(m.use.CPU-s.last.CPU)/float64(dt)))
-			if len(s.usage) > graph {
-				s.usage = s.usage[len(s.usage)-graph:]
-			}
+			s.cpu = keep(s.cpu, float64(m.use.CPU-s.last.CPU)/float64(dt))
+			s.memory = keep(s.memory, float64(m.use.Memory))
+			s.flow = keep(s.flow, float64(m.use.Read+m.use.Written-s.last.Read-s.last.Written)/dt.Seconds())
 		}
 	} else {
-		s.usage = nil
+		s.cpu, s.memory, s.flow = nil, nil, nil
 	}
 	s.last, s.lastAt, s.usageOf = m.use, m.at, m.name
+}
+
+// keep adds a measurement; what is less than nothing, because a process went, is nothing.
+func keep(values []float64, v float64) []float64 {
+	values = append(values, max(0, v))
+	return values[max(0, len(values)-graph):]
 }
 
 // Typing tells whether the search line is open.
@@ -284,9 +284,9 @@ func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 	if s.app() == nil {
 		return nil, false
 	}
-	if s.log.Update(k) {
+	if cmd, used := screen.LogKey(&s.log, k); used {
 		s.Resize(s.w, s.h)
-		return nil, true
+		return cmd, true
 	}
 	switch k.String() {
 	case "left", "shift+tab", "[":
@@ -387,24 +387,9 @@ func (s *Screen) forget() tea.Cmd {
 	})
 }
 
-// address is what to show first: one that answers, else the first.
-func address(a *engine.Instance) *engine.Address {
-	var first *engine.Address
-	for i := range a.Addresses {
-		ad := &a.Addresses[i]
-		if ad.Ready {
-			return ad
-		}
-		if first == nil {
-			first = ad
-		}
-	}
-	return first
-}
-
 // tunnel is the line for the person's own computer, when this one is another.
 func (s *Screen) tunnel(a *engine.Instance) string {
-	ad := address(a)
+	ad := screen.AppAddress(a)
 	if s.d.Remote == nil || ad == nil || ad.Host == 0 {
 		return ""
 	}
@@ -419,12 +404,13 @@ func (s *Screen) Actions() []screen.Action {
 			screen.Do(screen.On("enter"), "open the catalog", "Open the catalog", func() tea.Cmd { return screen.Ask(screen.GoCatalog{}) }),
 		}
 	}
-	if s.log.Typing() {
-		return screen.Searching()
+	logActs, only := screen.LogActions(&s.log)
+	if only {
+		return logActs
 	}
 	name := widget.Clean(a.Name)
 	noURL, notLive, live := "", "", ""
-	ad := address(a)
+	ad := screen.AppAddress(a)
 	switch {
 	case !a.State.Live():
 		noURL, notLive = "the app has ended", "the app has ended"
@@ -471,10 +457,10 @@ func (s *Screen) Actions() []screen.Action {
 			return screen.Ask(screen.RunInside{Args: []string{"shell", name}, What: "the terminal inside " + name})
 		}).Unless(notLive),
 		screen.Do(screen.On("i"), "look inside", "Look inside "+name, func() tea.Cmd {
-			return screen.Ask(screen.OpenInspect{Name: a.Image, Title: title(a)})
+			return screen.Ask(screen.OpenInspect{Name: a.Image, Title: screen.AppTitle(a)})
 		}),
 		screen.Do(screen.On("x"), "share", "Share "+name, func() tea.Cmd {
-			return screen.Ask(screen.OpenShare{Name: a.Image, Title: title(a)})
+			return screen.Ask(screen.OpenShare{Name: a.Image, Title: screen.AppTitle(a)})
 		}).Quietly(),
 		screen.Do(screen.On("w"), "save log", "Save the log of "+name+" to a file", func() tea.Cmd {
 			return screen.Ask(screen.SaveText{Name: name + ".log", Text: s.log.Log.Text()})
@@ -488,13 +474,7 @@ func (s *Screen) Actions() []screen.Action {
 	} else {
 		acts = append(acts, reach[0].Quietly(), reach[1].Quietly(), reach[2], stop.Quietly())
 	}
-	acts = append(acts,
-		screen.Tell("f", "follow the log, or hold it still").Quietly(),
-		screen.Tell("↑ ↓ pgup pgdn", "move in the log").Quietly(),
-		screen.Tell("n N", "next and previous place found").Quietly(),
-		screen.Tell("z", "break long lines, or cut them").Quietly(),
-		screen.Tell("T", "show when each line was written").Quietly(),
-	)
+	acts = append(acts, logActs...)
 	if len(s.apps) > 1 {
 		acts = append(acts, screen.Tell("← →", "the other apps").Quietly())
 	}

@@ -86,8 +86,7 @@ func (s *Screen) View(w, h int) string {
 	if p.list == 0 {
 		return widget.Box(main, w, h)
 	}
-	wall := widget.Box(strings.TrimSuffix(strings.Repeat(t.Faint.Render(theme.Wall)+"\n", h), "\n"), 1, h)
-	return widget.Box(widget.Beside(s.side(p.list, h), wall, main), w, h)
+	return widget.Box(widget.Beside(s.side(p.list, h), screen.Wall(t, h), main), w, h)
 }
 
 // side is the list of all apps.
@@ -104,39 +103,48 @@ func (s *Screen) side(w, h int) string {
 	return widget.Stack(widget.Box("\n", w, min(2, h)), widget.Box(rows, w, max(0, h-2)))
 }
 
-// strip is the list of all apps in one line.
+// strip is the list of all apps in one line, from first on: the one shown is always among them.
 func (s *Screen) strip(w int) string {
 	t := s.d.Theme
-	line := ""
+	line, _ := s.stripped(w)
+	return widget.Spread(line, t.Muted.Render("← → other apps "), w)
+}
+
+// stripped lays the strip out; the places are where each app's words begin, -1 for those that are not shown.
+func (s *Screen) stripped(w int) (line string, places []int) {
+	t := s.d.Theme
+	places = make([]int, len(s.apps))
+	at, end := 0, 0
+	width := func(i int) int { return widget.Width(widget.Clean(s.apps[i].Name)) + 4 }
 	for i := range s.apps {
+		if s.apps[i].Name == s.name {
+			at = i
+		}
+	}
+	room, first := w-18, at
+	for end = at; first > 0 && width(first-1)+end-at+width(at) <= room; first-- {
+		end += width(first - 1)
+	}
+	x := 0
+	for i := range s.apps {
+		places[i] = -1
+		if i < first || i > at && x+width(i) > room {
+			continue
+		}
 		a := &s.apps[i]
+		places[i] = x
+		x += width(i)
 		name := t.Muted.Render(widget.Clean(a.Name))
-		if a.Name == s.name {
+		if i == at {
 			name = t.Title.Underline(true).Render(widget.Clean(a.Name))
 		}
 		line += "  " + s.sign(a) + " " + name
 	}
-	return widget.Spread(line, t.Muted.Render("← → other apps "), w)
+	return line, places
 }
 
 // sign is one cell that says how an app is.
-func (s *Screen) sign(a *engine.Instance) string {
-	t := s.d.Theme
-	switch a.State {
-	case engine.StateReady, engine.StateRunning:
-		return t.OK.Render(theme.Dot)
-	case engine.StateStarting, engine.StateStopping:
-		return t.Accent.Render(t.Spinner(s.frame))
-	case engine.StateUnhealthy:
-		return t.Warn.Render(theme.Note)
-	case engine.StateLost:
-		return t.Bad.Render(theme.Cross)
-	}
-	if a.ExitCode != 0 && !screen.Stopped(a) {
-		return t.Bad.Render(theme.Cross)
-	}
-	return t.Muted.Render(theme.Ring)
-}
+func (s *Screen) sign(a *engine.Instance) string { return screen.AppSign(s.d.Theme, a, s.frame) }
 
 func (s *Screen) age(a *engine.Instance) string {
 	if a.State.Live() {
@@ -162,7 +170,7 @@ func (s *Screen) head(w, h int) []string {
 	if !small {
 		out = append(out, "")
 	}
-	out = append(out, widget.Spread(t.Strong.Render(widget.Clean(title(a))), s.stateWords(a), w))
+	out = append(out, widget.Spread(t.Strong.Render(screen.AppTitle(a)), s.stateWords(a), w))
 	if doing := s.busy[a.Name]; doing != "" {
 		out = append(out, t.Accent.Render(t.Spinner(s.frame)+" "+doing+" "+theme.Ellipsis))
 	} else {
@@ -185,33 +193,25 @@ func (s *Screen) head(w, h int) []string {
 
 func (s *Screen) stateWords(a *engine.Instance) string {
 	t := s.d.Theme
+	style := t.Muted
 	switch a.State {
-	case engine.StateReady:
-		return t.OK.Render(theme.Dot + " serving")
-	case engine.StateRunning:
-		return t.OK.Render(theme.Dot + " running")
-	case engine.StateStarting:
-		return t.Accent.Render(t.Spinner(s.frame) + " starting")
-	case engine.StateStopping:
-		return t.Accent.Render(t.Spinner(s.frame) + " stopping")
+	case engine.StateReady, engine.StateRunning:
+		style = t.OK
+	case engine.StateStarting, engine.StateStopping:
+		style = t.Accent
 	case engine.StateUnhealthy:
-		return t.Warn.Render(theme.Note + " not answering")
-	case engine.StateLost:
-		return t.Bad.Render(theme.Cross + " lost")
+		style = t.Warn
 	}
-	switch {
-	case screen.Stopped(a):
-		return t.Muted.Render(theme.Ring + " stopped")
-	case a.ExitCode == 0:
-		return t.Muted.Render(theme.Ring + " ended")
+	if screen.Fell(a) {
+		style = t.Bad
 	}
-	return t.Bad.Render(fmt.Sprintf("%s ended with code %d", theme.Cross, a.ExitCode))
+	return s.sign(a) + " " + style.Render(screen.AppWords(a))
 }
 
 // hero is the address, or what stands in its way.
 func (s *Screen) hero(a *engine.Instance, w int, small bool) []string {
 	t := s.d.Theme
-	ad := address(a)
+	ad := screen.AppAddress(a)
 	var line string
 	switch {
 	case !a.State.Live():
@@ -252,7 +252,7 @@ func (s *Screen) ended(a *engine.Instance, w int, small bool) []string {
 	t := s.d.Theme
 	why, hint := Cause(a, s.log.Log.Last(40))
 	style := t.Text
-	if a.ExitCode != 0 && !screen.Stopped(a) || a.State == engine.StateLost {
+	if screen.Fell(a) {
 		style = t.Bad
 	}
 	var out []string
@@ -279,17 +279,34 @@ func (s *Screen) vitals(a *engine.Instance, w int) string {
 		parts = append(parts, "up "+widget.Roughly(up))
 	}
 	line := t.Muted.Render(strings.Join(parts, " "+theme.Sep+" "))
-	if n := len(s.usage); n > 0 && s.usageOf == a.Name {
-		cpu := s.usage[n-1]
-		right := t.Muted.Render("CPU ") + widget.Spark(t, min(graph, 12), s.usage, 1) + fmt.Sprintf(" %3.0f %%", cpu*100) +
-			t.Muted.Render("   memory ") + widget.Right(widget.Bytes(s.last.Memory), 6)
+	if s.usageOf != a.Name || len(s.cpu) == 0 {
+		return widget.Cut(line, w)
+	}
+	for _, right := range s.graphs(widget.Width(line), w) {
 		if widget.Width(line)+widget.Width(right)+3 <= w {
-			line = widget.Spread(line, right, w)
-		} else if short := fmt.Sprintf("   %.0f %%   %s", cpu*100, widget.Bytes(s.last.Memory)); widget.Width(line)+widget.Width(short) <= w {
-			line += short
+			return widget.Spread(line, right, w)
 		}
 	}
 	return widget.Cut(line, w)
+}
+
+// graphs are what the app uses, in ever fewer words.
+func (s *Screen) graphs(used, w int) []string {
+	t := s.d.Theme
+	cpu := fmt.Sprintf("%3.0f %%", s.cpu[len(s.cpu)-1]*100)
+	memory := widget.Right(widget.Bytes(s.last.Memory), 7)
+	flow := widget.Right(widget.Bytes(int64(s.flow[len(s.flow)-1]))+"/s", 9)
+	label := func(l string) string { return t.Muted.Render(l + " ") }
+	long := func(n int) string {
+		return label("CPU") + widget.Spark(t, n, s.cpu, 1) + cpu + "   " + label("memory") + widget.Spark(t, n, s.memory, 0) + memory +
+			"   " + label("files") + widget.Spark(t, n, s.flow, 0) + flow
+	}
+	return []string{
+		long(12), long(8), long(5),
+		label("CPU") + widget.Spark(t, 8, s.cpu, 1) + cpu + "   " + label("memory") + widget.Spark(t, 6, s.memory, 0) + memory,
+		label("CPU") + cpu + "   " + label("memory") + memory,
+		strings.TrimSpace(cpu) + "   " + strings.TrimSpace(memory),
+	}
 }
 
 func (s *Screen) facts(a *engine.Instance, w int) []string {
@@ -303,14 +320,10 @@ func (s *Screen) facts(a *engine.Instance, w int) []string {
 			out = append(out, t.Muted.Render(fmt.Sprintf("and %d more folders", len(a.Binds)-3)))
 			break
 		}
-		mode := "read and change"
-		if b.ReadOnly {
-			mode = "only read"
-		}
 		src := widget.CutMiddle(widget.Clean(widget.Tilde(b.Source, s.d.Home)), max(10, w/2))
-		out = append(out, widget.Cut(t.Text.Render(src)+t.Muted.Render("  "+theme.Arrow+"  "+widget.Clean(b.Dest)+"   "+mode), w))
+		out = append(out, widget.Cut(t.Text.Render(src)+t.Muted.Render("  "+theme.Arrow+"  "+widget.Clean(b.Dest)+"   "+screen.Mode(b)), w))
 	}
-	first := address(a)
+	first := screen.AppAddress(a)
 	for i := range a.Addresses {
 		if ad := &a.Addresses[i]; ad != first && a.State.Live() {
 			out = append(out, widget.Cut(t.Muted.Render("also  ")+widget.Clean(ad.URL)+"  "+t.Muted.Render(widget.Clean(ad.Text)), w))
@@ -375,17 +388,15 @@ func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 		return nil
 	}
 	if p.strip && m.Y == 0 {
-		x := 0
-		for i := range s.apps {
-			n := widget.Width(widget.Clean(s.apps[i].Name)) + 4
-			if m.X >= x && m.X < x+n {
+		_, places := s.stripped(m.W)
+		for i, x := range places {
+			if x >= 0 && m.X >= x && m.X < x+widget.Width(widget.Clean(s.apps[i].Name))+4 {
 				return s.Show(s.apps[i].Name)
 			}
-			x += n
 		}
 		return nil
 	}
-	if ad := address(a); ad != nil && ad.Ready && m.Y < p.logY {
+	if ad := screen.AppAddress(a); ad != nil && ad.Ready && m.Y < p.logY {
 		line := m.Y
 		if p.strip {
 			line--
