@@ -95,7 +95,7 @@ echo "scriptlet as $(id -u)" > /etc/scriptlet
 	}
 	for _, args := range [][]string{
 		{"rpmbuild", "-bb", "--define", "_topdir " + dir + "/top", "--define", "_rpmdir " + repo, spec},
-		{"createrepo_c", "-q", repo},
+		{"createrepo_c", "-q", "--revision", release, repo}, // dnf tells states apart by it, else by the second
 	} {
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), "HOME="+dir)

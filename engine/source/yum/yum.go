@@ -50,7 +50,9 @@ func (s Spec) Config() string {
 		check = "1"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "[main]\ncachedir=%s\nkeepcache=1\nlogfile=/var/log/yum.log\nsyslog_device=/dev/null\nexactarch=1\nobsoletes=1\n"+
+	// The kept lists of packages are asked for anew (metadata_expire): dnf would take them for good for two days, also when
+	// the repository has changed and the base is made anew because of that.
+	fmt.Fprintf(&b, "[main]\ncachedir=%s\nkeepcache=1\nmetadata_expire=0\nlogfile=/var/log/yum.log\nsyslog_device=/dev/null\nexactarch=1\nobsoletes=1\n"+
 		"gpgcheck=%s\nplugins=0\nreposdir=/dev/null\ndeltarpm=0\n", cacheInRoot, check)
 	repo := func(id, url string) {
 		if url != "" {
