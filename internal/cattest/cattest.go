@@ -20,6 +20,8 @@ type App struct {
 
 // A Check uses an app in a browser and says what was wrong.
 type Check struct {
+	// Name tells the checks of an entry apart; the first has none.
+	Name string
 	// Bind is the destination that App.Folder is to be bound to; empty: none.
 	Bind string
 	// Args are given to the app.
@@ -29,21 +31,25 @@ type Check struct {
 }
 
 // checks are the entries that more can be said of than that they show a page.
-var checks = map[string]Check{
-	"expfactory":      {Bind: "/data", Args: []string{"--trials", "14", "--set", "practice=4"}, Use: experiments},
-	"nginx-jupyter":   {Bind: "/opt/notebooks", Use: inPython.use},
-	"nginx-jupyter:r": {Bind: "/opt/notebooks", Use: inR.use},
-	"nginx-pages":     {Use: hello},
-	"nginx-basic":     {Use: hello},
-	"r-shiny":         {Use: shiny},
+var checks = map[string][]Check{
+	"expfactory": {
+		{Bind: "/data", Args: []string{"--trials", "14", "--set", "practice=4"}, Use: session{who: "T01", language: "en", interrupted: "flanker"}.use},
+		{Name: "de", Bind: "/data", Args: []string{"--trials", "7", "--set", "practice=4", "--lang", "de"}, Use: session{who: "T02", language: "de"}.use},
+	},
+	"model-explorer":  {{Use: models}, {Name: "own", Bind: "/model", Use: ownModel}},
+	"nginx-jupyter":   {{Bind: "/opt/notebooks", Use: inPython.use}},
+	"nginx-jupyter:r": {{Bind: "/opt/notebooks", Use: inR.use}},
+	"nginx-pages":     {{Use: hello}},
+	"nginx-basic":     {{Use: hello}},
+	"r-shiny":         {{Use: shiny}},
 }
 
-// For is the check of a catalog entry, by its ID.
-func For(id string) Check {
+// For are the checks of a catalog entry, by its ID; there is at least one.
+func For(id string) []Check {
 	if c, ok := checks[id]; ok {
 		return c
 	}
-	return Check{Use: page}
+	return []Check{{Use: page}}
 }
 
 // page wants a page that shows something.

@@ -11,13 +11,25 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"carrel/internal/browser"
 )
 
-//go:embed participant.js
-var participant string
+var (
+	//go:embed participant.js
+	participant string
+	//go:embed language.js
+	shown string
+)
+
+// A session is how a participant takes part.
+type session struct {
+	who, language string
+	// interrupted is the experiment in which the window is closed once; empty: none.
+	interrupted string
+}
 
 // What the participant noted of an answer. rt is missing where there was none, or where it cannot be known outside.
 type note struct {
@@ -28,10 +40,12 @@ type note struct {
 	RT                  *float64
 }
 
-// experiments takes part in all experiments there are, in one session that is interrupted once, and compares the tables with
-// what the participant did.
-func experiments(ctx context.Context, b *browser.Browser, app App) error {
-	const who = "T01"
+// use takes part in all experiments there are, in one session, and compares the tables with what the participant did and
+// the words on the pages with those there are in the session's language.
+func (s session) use(ctx context.Context, b *browser.Browser, app App) error {
+	if err := b.OnEveryPage(ctx, shown); err != nil {
+		return err
+	}
 	if err := b.OnEveryPage(ctx, participant); err != nil {
 		return err
 	}
@@ -46,7 +60,7 @@ func experiments(ctx context.Context, b *browser.Browser, app App) error {
 		const names = [...document.querySelectorAll("[data-experiment]")].map((n) => n.dataset.experiment);
 		names.forEach((n) => document.querySelector('[data-experiment="' + n + '"]').click());
 		document.querySelector("[name=participant]").value = arguments[0];
-		return names`, &names, who); err != nil {
+		return names`, &names, s.who); err != nil {
 		return err
 	}
 	if err := picture(ctx, b, app, "start"); err != nil {
@@ -60,16 +74,23 @@ func experiments(ctx context.Context, b *browser.Browser, app App) error {
 			return err
 		}
 		// The window is closed in the midst of one, and the session goes on.
-		if name == "flanker" {
+		if name == s.interrupted {
 			if err := waitFor(ctx, b, 2*time.Minute, `window.battery?.phase === "main" && window.battery.number === 7`); err != nil {
 				return err
 			}
 			if err := b.Open(ctx, app.URL); err != nil {
 				return err
 			}
-			if err := again(ctx, b, who); err != nil {
+			if err := again(ctx, b, s.who); err != nil {
 				return err
 			}
+		}
+		var language string
+		if err := b.Run(ctx, `return document.documentElement.lang`, &language); err != nil {
+			return err
+		}
+		if language != s.language {
+			return fmt.Errorf("%s: the page is in %q", name, language)
 		}
 		// Wait until its first main trial for the picture, then to the end.
 		if err := waitFor(ctx, b, 3*time.Minute, fmt.Sprintf(`window.battery?.phase === "main" && window.battery.experiment === %q`, name)); err != nil {
@@ -118,9 +139,12 @@ func experiments(ctx context.Context, b *browser.Browser, app App) error {
 		return err
 	}
 	for _, name := range names {
-		if err := compare(app.Folder, who, name, notes); err != nil {
+		if err := compare(app.Folder, s.who, name, notes); err != nil {
 			return fmt.Errorf("data of %s: %w", name, err)
 		}
+	}
+	if err := s.words(ctx, b, names); err != nil {
+		return err
 	}
 	// The page of results.
 	if err := b.Run(ctx, `location.href = "/results"`, nil); err != nil {
@@ -130,6 +154,18 @@ func experiments(ctx context.Context, b *browser.Browser, app App) error {
 		return err
 	}
 	return picture(ctx, b, app, "results")
+}
+
+// words wants that all experiments have all their words in each language, and that those of the session's were shown.
+func (s session) words(ctx context.Context, b *browser.Browser, names []string) error {
+	var problems []string
+	if err := b.Run(ctx, `return window.__untranslated(arguments[0], arguments[1])`, &problems, names, s.language); err != nil {
+		return err
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("words in %s: %s", s.language, strings.Join(problems, "; "))
+	}
+	return nil
 }
 
 // again comes back to a session that was interrupted.

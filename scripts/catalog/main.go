@@ -96,13 +96,15 @@ func (r *runner) run(ctx context.Context, names []string) (err error) {
 			return err
 		}
 		fmt.Fprintf(os.Stderr, "== %s\n", name)
-		one := r.try(ctx, e)
-		if one.err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", name, one.err)
-		}
-		rows = append(rows, one)
-		if ctx.Err() != nil {
-			return ctx.Err()
+		for _, check := range cattest.For(e.ID()) {
+			one := r.try(ctx, e, check)
+			if one.err != nil {
+				fmt.Fprintf(os.Stderr, "%s: %v\n", one.name, one.err)
+			}
+			rows = append(rows, one)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 		}
 	}
 	return print(rows)
@@ -145,8 +147,11 @@ func megabytes(n int64) string {
 }
 
 // try builds, starts and uses an app.
-func (r *runner) try(ctx context.Context, e *catalog.Entry) (one row) {
+func (r *runner) try(ctx context.Context, e *catalog.Entry, check cattest.Check) (one row) {
 	one.name = e.ID()
+	if check.Name != "" {
+		one.name += ", " + check.Name
+	}
 	if e.Err != nil {
 		one.err = e.Err
 		return one
@@ -169,7 +174,9 @@ func (r *runner) try(ctx context.Context, e *catalog.Entry) (one row) {
 	if info, err := os.Stat(image); err == nil {
 		one.size = info.Size()
 	}
-	check := cattest.For(e.ID())
+	if check.Name != "" {
+		file += "-" + check.Name
+	}
 	app := cattest.App{}
 	if r.pictures != "" {
 		app.Picture = func(name string, png []byte) error {
