@@ -248,11 +248,10 @@ func (e *Engine) catalogSpec(spec build.Spec, name string) (build.Spec, *Catalog
 		}
 		return spec, nil, func() {}, err
 	}
-	dir, err := os.MkdirTemp(e.workDir(), "entry-")
+	dir, cleanup, err := e.scratch("entry-")
 	if err != nil {
 		return spec, nil, func() {}, err
 	}
-	cleanup := func() { os.RemoveAll(dir) }
 	if entry.Files != nil {
 		if err := copyEntry(filepath.Join(dir, "files"), entry.Files, ".", 0); err != nil {
 			cleanup()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"carrel/engine/build"
 	"carrel/engine/sandbox"
 	"carrel/internal/rmtree"
+	"carrel/internal/scratch"
 )
 
 // The kinds of what the cache holds.
@@ -222,6 +224,7 @@ func pruneWorker(ctx context.Context, in io.Reader, out io.Writer) int {
 	var a pruneAnswer
 	err := json.NewDecoder(in).Decode(&s)
 	if err == nil {
+		scratch.Sweep(filepath.Join(s.Cache, "work"), "") // of work that was killed
 		a.Pruned, err = build.Prune(ctx, s)
 	}
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"carrel/internal/scratch"
 )
 
 // Config is everything the engine is told about its surroundings; it reads no environment itself.
@@ -95,6 +97,12 @@ func New(c Config) (*Engine, error) {
 		}
 	}
 	return e, nil
+}
+
+// scratch makes a folder for a piece of work, and removes those of work that was killed.
+func (e *Engine) scratch(prefix string) (dir string, release func(), err error) {
+	scratch.Sweep(e.workDir(), "")
+	return scratch.Folder(e.workDir(), prefix)
 }
 
 func (e *Engine) imageDir() string    { return filepath.Join(e.c.DataDir, "images") }

@@ -16,7 +16,7 @@ import (
 	"carrel/engine/progress"
 	"carrel/engine/squashfs"
 	"carrel/engine/tree"
-	"carrel/internal/rmtree"
+	"carrel/internal/scratch"
 )
 
 // Format is a form in which an image is written.
@@ -94,12 +94,12 @@ func (e *Engine) convertible(ctx context.Context, s BuildSpec, sink Sink) (*imag
 			return img, nothing, err
 		}
 	}
-	dir, err := os.MkdirTemp(e.workDir(), "convert-")
+	dir, release, err := e.scratch("convert-")
 	if err != nil {
 		return nil, nothing, err
 	}
 	built := filepath.Join(dir, "image.sif")
-	cleanup := func() { os.RemoveAll(dir); os.Remove(e.recordPath(built)) }
+	cleanup := func() { release(); os.Remove(e.recordPath(built)) }
 	s.Target, s.Sandbox, s.Force = built, false, false
 	s.Compression, s.Level = "zstd", 1 // it is read once
 	if _, err := e.Build(ctx, s, sink); err != nil {
@@ -131,11 +131,11 @@ func (c *conversion) write(ctx context.Context, format Format) error {
 	if err := os.MkdirAll(filepath.Dir(c.target), 0o755); err != nil {
 		return err
 	}
-	part, err := os.MkdirTemp(filepath.Dir(c.target), ".carrel-")
+	part, release, err := scratch.Folder(filepath.Dir(c.target), scratch.Beside)
 	if err != nil {
 		return err
 	}
-	defer rmtree.Remove(part)
+	defer release()
 	made := filepath.Join(part, "image")
 	switch format {
 	case FormatSquashFS:

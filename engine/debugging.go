@@ -15,6 +15,7 @@ import (
 	"carrel/engine/build"
 	"carrel/engine/image"
 	"carrel/engine/sandbox"
+	"path/filepath"
 )
 
 // DebugSpec asks for a shell in the container of a build that failed.
@@ -40,11 +41,15 @@ func (e *Engine) Debug(ctx context.Context, s DebugSpec, std Stdio) (int, error)
 	}
 	ids, _ := e.buildIDs()
 	// What the shell writes goes to the caller's files; how it went comes in a file.
-	answer, err := os.CreateTemp(e.workDir(), "debug-")
+	dir, release, err := e.scratch("debug-")
 	if err != nil {
 		return 0, err
 	}
-	defer os.Remove(answer.Name())
+	defer release()
+	answer, err := os.Create(filepath.Join(dir, "answer"))
+	if err != nil {
+		return 0, err
+	}
 	defer answer.Close()
 	k, err := sandbox.StartWorker(ctx, ids, []string{workDebug, string(order), answer.Name()}, std.In, std.Out, std.Err)
 	if err != nil {

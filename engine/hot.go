@@ -21,7 +21,7 @@ import (
 	"carrel/engine/launch"
 	"carrel/engine/sandbox"
 	"carrel/engine/tree"
-	"carrel/internal/rmtree"
+	"carrel/internal/scratch"
 )
 
 // A hot image is one that an app was started from: an unpacked copy of it is kept in the cache, so that the next start
@@ -36,6 +36,8 @@ const (
 	defaultHotLimit = 8 << 30
 	// hotReserve is how many bytes of the disk stay free whatever the limit.
 	hotReserve = 2 << 30
+	// hotPart is the prefix of what is being made, or thrown away.
+	hotPart = ".part-"
 	// hotAfter is how long an app runs before a copy is made: until then it has other uses for the processors.
 	hotAfter = 8 * time.Second
 )
@@ -175,11 +177,11 @@ func heatWorker(ctx context.Context, in io.Reader) error {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return err
 	}
-	part, err := os.MkdirTemp(o.Dir, ".part-")
+	part, release, err := scratch.Folder(o.Dir, hotPart)
 	if err != nil {
 		return err
 	}
-	defer rmtree.Remove(part) // nothing, when it got its name
+	defer release() // nothing, when it got its name
 	u, err := tree.Unpack(filepath.Join(part, "root"), tree.UnpackOptions{OwnerAccess: true, SkipXattrs: true})
 	if err != nil {
 		return err
@@ -268,12 +270,7 @@ func hotCopies(dir string) []hotCopy {
 // coolDown throws away copies until those left have at most limit bytes, the least recently used first; copies in use stay.
 // What was left half made by workers that were killed goes too.
 func coolDown(dir string, limit int64) error {
-	parts, _ := filepath.Glob(filepath.Join(dir, ".part-*"))
-	for _, p := range parts {
-		if st, err := os.Stat(p); err == nil && time.Since(st.ModTime()) > time.Hour {
-			_ = rmtree.Remove(p) // tried again the next time
-		}
-	}
+	scratch.Sweep(dir, hotPart)
 	copies := hotCopies(dir)
 	var sum int64
 	for _, c := range copies {
@@ -305,9 +302,10 @@ func throwAway(c hotCopy) (bool, error) {
 		return false, nil
 	}
 	// Out of the way first: a start that finds the name finds a whole copy.
-	gone := filepath.Join(filepath.Dir(c.dir), ".part-"+filepath.Base(c.dir))
-	if err := os.Rename(c.dir, gone); err != nil {
+	gone, release, err := scratch.Folder(filepath.Dir(c.dir), hotPart)
+	if err != nil {
 		return false, err
 	}
-	return true, rmtree.Remove(gone)
+	defer release()
+	return true, os.Rename(c.dir, filepath.Join(gone, "copy"))
 }

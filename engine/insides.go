@@ -13,6 +13,7 @@ import (
 	"carrel/engine/image"
 	"carrel/engine/look"
 	"carrel/engine/tree"
+	"carrel/internal/scratch"
 )
 
 // What is in images; see package look.
@@ -206,11 +207,11 @@ func (c *copySink) into(ctx context.Context, dir string, source tree.Source) err
 
 // file writes a single file beside its place and gives it its name when it is complete.
 func (c *copySink) file(ctx context.Context, target string, source tree.Source) error {
-	dir, err := os.MkdirTemp(filepath.Dir(target), ".carrel-")
+	dir, release, err := scratch.Folder(filepath.Dir(target), scratch.Beside)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer release()
 	if err := c.into(ctx, dir, renamed{source, "copy"}); err != nil {
 		return err
 	}

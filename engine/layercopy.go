@@ -13,6 +13,7 @@ import (
 	"carrel/engine/launch"
 	"carrel/engine/squashfs"
 	"carrel/engine/tree"
+	"carrel/internal/scratch"
 )
 
 // A file system that can be read but not mounted, such as ext3 by an ordinary user, is served as a SquashFS with the same
@@ -56,11 +57,11 @@ func (e *Engine) layerCopy(p *prepared, path string, part image.Partition, sourc
 	if err := os.MkdirAll(e.hotDir(), 0o700); err != nil {
 		return nil, err
 	}
-	part2, err := os.MkdirTemp(e.hotDir(), ".part-")
+	part2, release, err := scratch.Folder(e.hotDir(), hotPart)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(part2) // nothing, when it got its name
+	defer release() // nothing, when it got its name
 	f, err := os.OpenFile(filepath.Join(part2, "layer.squashfs"), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err

@@ -277,11 +277,11 @@ func (e *Engine) Push(ctx context.Context, name, ref string, sink Sink) (Pushed,
 // pushLayers writes an image in OCI's form into the work folder, and pushes that. The time in it is the image's own, so
 // that the same image gives the same bytes, which a registry that has them is not sent again.
 func (e *Engine) pushLayers(ctx context.Context, img *image.Image, ref string, o oci.Options, sink Sink) (oci.Pushed, error) {
-	dir, err := os.MkdirTemp(e.workDir(), "push-")
+	dir, release, err := e.scratch("push-")
 	if err != nil {
 		return oci.Pushed{}, err
 	}
-	defer os.RemoveAll(dir)
+	defer release()
 	made := time.Unix(0, 0).UTC()
 	if s := img.SIF(); s != nil {
 		made = s.Created.UTC()

@@ -16,7 +16,7 @@ import (
 	"carrel/engine/sif"
 	"carrel/engine/squashfs"
 	"carrel/engine/tree"
-	"carrel/internal/rmtree"
+	"carrel/internal/scratch"
 )
 
 // pack writes the finished tree to the target and returns its size in bytes.
@@ -89,11 +89,11 @@ func (b *builder) overFolder(ctx context.Context, c sif.Contents) error {
 	if k, _, err := sif.Detect(b.spec.Target); err != nil || k != sif.KindSandbox {
 		return fmt.Errorf("replace %s: it is a folder, but no image", b.spec.Target)
 	}
-	dir, err := os.MkdirTemp(filepath.Dir(b.spec.Target), ".carrel-")
+	dir, release, err := scratch.Folder(filepath.Dir(b.spec.Target), scratch.Beside)
 	if err != nil {
 		return err
 	}
-	defer rmtree.Remove(dir)
+	defer release()
 	part := filepath.Join(dir, "image")
 	if err := sif.Create(ctx, part, c); err != nil {
 		return err
@@ -106,11 +106,11 @@ func (b *builder) writeFolder(ctx context.Context, src tree.Source) (int64, erro
 	if err := os.MkdirAll(filepath.Dir(b.spec.Target), 0o755); err != nil {
 		return 0, err
 	}
-	part, err := os.MkdirTemp(filepath.Dir(b.spec.Target), ".carrel-")
+	part, release, err := scratch.Folder(filepath.Dir(b.spec.Target), scratch.Beside)
 	if err != nil {
 		return 0, err
 	}
-	defer rmtree.Remove(part) // nothing is left of it when it got its name
+	defer release() // nothing is left of it when it got its name
 	if err := os.Chmod(part, 0o755); err != nil {
 		return 0, err
 	}
@@ -141,11 +141,11 @@ func replace(part, target string) error {
 		return &os.LinkError{Op: "replace", Old: part, New: target, Err: err}
 	}
 	// A file system that cannot: one after the other.
-	old, err := os.MkdirTemp(filepath.Dir(target), ".carrel-")
+	old, release, err := scratch.Folder(filepath.Dir(target), scratch.Beside)
 	if err != nil {
 		return err
 	}
-	defer rmtree.Remove(old)
+	defer release()
 	if err := os.Rename(target, filepath.Join(old, "old")); err != nil {
 		return err
 	}

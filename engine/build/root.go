@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/tree"
-	"carrel/internal/rmtree"
+	"carrel/internal/scratch"
 )
 
 // workFolder makes a folder for one build and holds a lock on it. Folders of builds that were killed hold none and are
@@ -20,21 +20,7 @@ func workFolder(work string) (dir string, release func(), err error) {
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return "", nil, err
 	}
-	old, _ := filepath.Glob(filepath.Join(work, "build-*"))
-	for _, d := range old {
-		if f, ok := lock(d); ok {
-			_ = rmtree.Remove(d) // what cannot be removed is tried again by the next build
-			f.Close()
-		}
-	}
-	dir, f, err := lockedFolder(work, "build-")
-	if err != nil {
-		return "", nil, err
-	}
-	return dir, func() {
-		_ = rmtree.Remove(dir)
-		f.Close()
-	}, nil
+	return scratch.Folder(work, "build-")
 }
 
 // lockedFolder makes a folder with a lock on it. Another build that tidies up may take the new folder for one that was

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,7 +39,10 @@ func Create(target string, perm fs.FileMode) (*File, error) {
 	return createNamed(target, perm)
 }
 
+// createNamed begins a file that has a name from the start. It is locked (flock(2)), so that the next one for the same target
+// can tell whether it was left by somebody who was killed.
 func createNamed(target string, perm fs.FileMode) (*File, error) {
+	sweep(target)
 	for {
 		temp := hiddenName(target)
 		f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -48,7 +52,39 @@ func createNamed(target string, perm fs.FileMode) (*File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("create %s: %w", target, unwrapPath(err))
 		}
+		// Where there are no locks, nothing is swept either. In the moment before the lock somebody may have swept this one.
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+			f.Close()
+			continue
+		}
+		if _, err := os.Lstat(temp); errors.Is(err, fs.ErrNotExist) {
+			f.Close()
+			continue
+		}
 		return &File{File: f, target: target, perm: perm, temp: temp}, nil
+	}
+}
+
+// sweep removes what was begun for a target under a name of its own and is held by nobody. What cannot be removed stays.
+func sweep(target string) {
+	entries, err := os.ReadDir(filepath.Dir(target))
+	if err != nil {
+		return
+	}
+	prefix, suffix := hiddenParts(target)
+	for _, e := range entries {
+		if middle, ok := strings.CutPrefix(e.Name(), prefix); !ok || len(middle) != 12+len(suffix) || !strings.HasSuffix(middle, suffix) || !e.Type().IsRegular() {
+			continue
+		}
+		path := filepath.Join(filepath.Dir(target), e.Name())
+		f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if err != nil {
+			continue
+		}
+		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			_ = os.Remove(path)
+		}
+		f.Close()
 	}
 }
 
@@ -137,11 +173,17 @@ func WriteFile(target string, data []byte, perm fs.FileMode) error {
 func hiddenName(target string) string {
 	var b [6]byte
 	rand.Read(b[:])
+	prefix, suffix := hiddenParts(target)
+	return filepath.Join(filepath.Dir(target), prefix+hex.EncodeToString(b[:])+suffix)
+}
+
+// hiddenParts are what the names of files that are being written for a target begin and end with.
+func hiddenParts(target string) (prefix, suffix string) {
 	name := filepath.Base(target)
 	if len(name) > 200 { // NAME_MAX is 255
 		name = name[:200]
 	}
-	return filepath.Join(filepath.Dir(target), "."+name+"."+hex.EncodeToString(b[:])+".partial")
+	return "." + name + ".", ".partial"
 }
 
 // syncDir makes a rename durable. File systems that cannot sync a folder are left to their own order.

@@ -88,3 +88,37 @@ func assertDir(t *testing.T, dir, name, content string, perm fs.FileMode) {
 		t.Errorf("mode: got %v, want %v", info.Mode().Perm(), perm)
 	}
 }
+
+// TestSweep: a named file that nobody holds is removed by the next one for the same target, and nothing else is.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(dir, "image")
+	left := filepath.Join(dir, ".image.0123456789ab.partial")
+	other := filepath.Join(dir, ".image.old.0123456789ab.partial")
+	for _, p := range []string{left, other} {
+		if err := os.WriteFile(p, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, err := createNamed(target, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	second, err := createNamed(target, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a killed process left: %v", err)
+	}
+	if _, err := os.Lstat(other); err != nil {
+		t.Errorf("what is written for another target: %v", err)
+	}
+	for _, f := range []*File{first, second} {
+		if err := f.Commit(); err != nil {
+			t.Errorf("a file that was being written: %v", err)
+		}
+	}
+}
