@@ -49,7 +49,11 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("line %d: bases of the kind %q cannot be fetched", e.Line, e.Agent)
+	text := fmt.Sprintf("bases of the kind %q cannot be fetched", e.Agent)
+	if e.Line > 0 {
+		text = fmt.Sprintf("line %d: %s", e.Line, text)
+	}
+	return text
 }
 
 // Hint names what can.
