@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"os"
-	"os/signal"
 	"os/user"
 	"runtime/debug"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 
 	"carrel/cmd/carrel/singularity"
 	"carrel/engine"
+	"carrel/internal/early"
 )
 
 // memoryGoal is how much memory may be used before garbage is collected all the same, in bytes.
@@ -26,6 +26,9 @@ func dropIn(arg0 string, args []string) int {
 	debug.SetMemoryLimit(memoryGoal)
 	a := newApp()
 	ctx := context.Background()
+	if early.Signals() != nil {
+		defer a.interrupt.listen(early.Default)()
+	}
 	// Jobs and `sudo -u` bring the HOME of somebody else along; images run all the same.
 	s, err := findSettings(func(key string) string {
 		value := os.Getenv(key)
@@ -58,31 +61,19 @@ func dropIn(arg0 string, args []string) int {
 				Catalog: entries{a.find},
 			})
 		},
-		Signals: forwardSignals,
+		Signals: a.interrupt.relay,
+		Alone:   a.interrupt.release,
 	})
 }
 
-// forwardSignals hands signals over until it is told to stop. What a terminal sends goes to the whole foreground group of
-// processes, and so to the container without help: such signals are only kept from ending this program.
-func forwardSignals(terminal bool, to func(os.Signal)) (restore func()) {
-	c := make(chan os.Signal, 16)
-	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGWINCH)
-	done := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-done:
-				return
-			case sig := <-c:
-				if terminal && (sig == syscall.SIGINT || sig == syscall.SIGQUIT || sig == syscall.SIGWINCH || sig == syscall.SIGCONT) {
-					continue
-				}
-				to(sig)
-			}
+// relay hands signals over until it is told to stop, those first that came before there was anybody to have them. What a
+// terminal sends goes to the whole foreground group of processes, and so to the container without help: such signals are
+// only kept from ending this program.
+func (i *interrupt) relay(terminal bool, to func(os.Signal)) (restore func()) {
+	return i.hand(func(sig syscall.Signal) { to(sig) }, func(sig syscall.Signal) bool {
+		if !terminal || sig != syscall.SIGINT && sig != syscall.SIGQUIT && sig != syscall.SIGWINCH && sig != syscall.SIGCONT {
+			to(sig)
 		}
-	}()
-	return func() {
-		signal.Stop(c)
-		close(done)
-	}
+		return true
+	})
 }

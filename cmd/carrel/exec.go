@@ -71,6 +71,7 @@ func (a *app) inside(ctx context.Context, l *launchFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	a.interrupt.release()
 	tty := isTerminal(a.in) && isTerminal(a.out)
 	status, err := e.Exec(ctx, running, spec, engine.Stdio{In: a.in, Out: a.out, Err: a.err}, tty)
 	if err != nil {

@@ -148,6 +148,7 @@ the program prints (--guard, --guard=off); carrel open NAME gives a new one.`,
 		spec.Image, spec.Args, spec.Action = args[0], args[1:], engine.ActionRun
 		return a.withLeftovers(spec, func(spec engine.RunSpec) error {
 			if l.detach {
+				a.interrupt.release()
 				return a.detach(cmd.Context(), spec, !l.noWait)
 			}
 			return a.foreground(cmd.Context(), spec)
@@ -192,6 +193,7 @@ func (a *app) ensure(ctx context.Context, name string) error {
 	if err != nil || t.Built {
 		return err
 	}
+	a.interrupt.release()
 	if err := a.consent(ctx, name); err != nil {
 		return err
 	}
@@ -220,11 +222,12 @@ func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
 			// The signals of a terminal go to all programs of its foreground group, and so to the app without our help.
 			tty := isTerminal(a.in)
 			hard := hardly{of: 3, within: 2 * time.Second}
-			restore = a.interrupt.to(func(sig syscall.Signal) bool {
-				if hard.enough(time.Now()) {
+			first := func(sig syscall.Signal) { _ = send(sig) } // one that has ended is waited for below
+			restore = a.interrupt.hand(first, func(sig syscall.Signal) bool {
+				if sig == syscall.SIGINT && hard.enough(time.Now()) {
 					return false // the person means it: end everything
 				}
-				if tty && (sig == syscall.SIGINT || sig == syscall.SIGQUIT) {
+				if tty && (sig == syscall.SIGINT || sig == syscall.SIGQUIT || sig == syscall.SIGWINCH || sig == syscall.SIGCONT) {
 					return true
 				}
 				return send(sig) == nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -52,6 +53,7 @@ func (p *program) act(ctx context.Context, l *launch, action engine.Action, args
 	}
 	std := engine.Stdio{In: p.c.In, Out: p.c.Out, Err: p.c.Err}
 	if name, ok := strings.CutPrefix(s.Image, instancePrefix); ok {
+		p.alone()
 		tty := term.IsTerminal(int(p.c.In.Fd())) && term.IsTerminal(int(p.c.Out.Fd()))
 		status, err := e.Exec(ctx, name, s, std, tty)
 		return result(status, err)
@@ -60,7 +62,7 @@ func (p *program) act(ctx context.Context, l *launch, action engine.Action, args
 	defer func() { restore() }()
 	status, err := e.Run(ctx, s, std, engine.RunCallbacks{
 		Note:     func(text string) { p.warn("%s", text) },
-		Building: p.sink(),
+		Building: p.building(),
 		Started: func(send func(unix.Signal) error) {
 			restore = p.c.Signals(term.IsTerminal(int(p.c.In.Fd())), func(sig os.Signal) {
 				if n, ok := sig.(syscall.Signal); ok {
@@ -81,4 +83,20 @@ func result(status int, err error) error {
 		return statusError(status)
 	}
 	return nil
+}
+
+// building is the sink of a build that comes before a container.
+func (p *program) building() engine.Sink {
+	to := p.sink()
+	var once sync.Once
+	return func(e engine.Event) {
+		once.Do(p.alone)
+		to(e)
+	}
+}
+
+func (p *program) alone() {
+	if p.c.Alone != nil {
+		p.c.Alone()
+	}
 }

@@ -53,6 +53,8 @@ type Config struct {
 	// Signals hands signals that this process gets to a function until the returned one is called. Signals that a terminal
 	// sends to a whole group of processes are not handed over when terminal is set.
 	Signals func(terminal bool, to func(os.Signal)) (restore func())
+	// Alone tells, when it is not nil, that no container comes soon: signals are then this process's own.
+	Alone func()
 }
 
 // program is one call.
