@@ -87,7 +87,7 @@ func (e *Engine) squashLayer(p *prepared, o *launch.Options, path string, f *os.
 		uid, gid = 0, 0
 	}
 	opt := fuse.Options{OneOwner: len(o.IDs.UID) == 1, UID: uid, GID: gid, HideXattrs: hideXattrs}
-	return launch.Layer{Image: func(fd int) error {
+	return launch.Layer{Files: r.FS(), Image: func(fd int) error {
 		settle := time.AfterFunc(settleTime, func() {
 			r.Trim(imageCache)
 			debug.FreeOSMemory()

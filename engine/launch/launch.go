@@ -8,6 +8,7 @@ package launch
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -117,6 +118,8 @@ type Layer struct {
 	FSType string // what is on the device; empty for a SquashFS
 	Aside  bool   // no part of the root: there to be bound from
 	Image  func(fd int) error
+	// Files are those that Image serves, looked at from here; nil where that is not possible.
+	Files fs.FS
 }
 
 // Config works out the container.
@@ -134,6 +137,7 @@ func Config(o Options) (sandbox.Config, error) {
 	for _, l := range o.Layers {
 		p.Layers = append(p.Layers, plan.Layer{Folder: l.Folder, FUSE: l.Image != nil, Device: l.Device, FSType: fsType(l), Aside: l.Aside})
 	}
+	c.Look = func(layer int) fs.FS { return o.Layers[layer].Files }
 	c.Serve = func(layer, fd int) error { return o.Layers[layer].Image(fd) }
 	p.Upper = plan.Upper{Kind: plan.UpperMemory}
 	if o.Upper != nil {

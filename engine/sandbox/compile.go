@@ -19,8 +19,8 @@ import (
 // errUnusual: the plan, or the image, asks for something that only an init can do.
 var errUnusual = errors.New("unusual")
 
-// canFork tells whether a container may be started without an init of its own program: a folder under a throw-away layer,
-// a process without rights, and nobody who will ask for anything but its end.
+// canFork tells whether a container may be started without an init of its own program: a folder or an image under a
+// throw-away layer, a process without rights, and nobody who will ask for anything but its end.
 func canFork(c *Config) bool {
 	p, q := &c.Plan, &c.Plan.Process
 	switch {
@@ -28,7 +28,7 @@ func canFork(c *Config) bool {
 		return false
 	case !p.PIDNS, p.KeepAlive, p.Net != nil, len(p.Groups) > 0, c.IDs.Namespace && !c.IDs.simple():
 		return false
-	case len(p.Layers) != 1, p.Layers[0].Folder == "", p.Layers[0].Aside, p.Upper.Kind != plan.UpperMemory, p.Upper.Size != 0:
+	case len(p.Layers) != 1, p.Layers[0].Folder == "" && !looksInto(c), p.Layers[0].Aside, p.Upper.Kind != plan.UpperMemory, p.Upper.Size != 0:
 		return false
 	case q.KeepCaps, q.FakeRoot, q.NoSync, q.DenyList, q.Terminal, len(q.AddCaps)+len(q.DropCaps)+len(q.CPUs) > 0:
 		return false
@@ -36,32 +36,45 @@ func canFork(c *Config) bool {
 	return p.UID < 0 && p.GID < 0
 }
 
+// looksInto tells whether the layer is an image that can be looked into.
+func looksInto(c *Config) bool {
+	return c.Plan.Layers[0].FUSE && c.Serve != nil && c.Look != nil && c.Look(0) != nil
+}
+
 // compiler writes a plan down as the system calls that package inside would make; the comments there explain them.
 type compiler struct {
 	forked.Program
 	c      *Config
-	view   *view
+	view   view
+	fuse   int // the descriptor of the image's mount
 	root   forked.Slot
 	files  int
 	upper  map[string]bool // folders of the throw-away layer that are made
 	mounts []string        // where something is mounted already, without links
 }
 
-// compile writes a plan down. The error is errUnusual, or one that init will find again and explain.
-func compile(c *Config, stdio []*os.File) (*forked.Program, error) {
+// compile writes a plan down. The error is errUnusual, or one that init will find again and explain. fuse is the number of a
+// descriptor in whose place the child may open another: that of an image's mount, which it passes on.
+func compile(c *Config, stdio []*os.File, fuse int) (*forked.Program, error) {
 	p := &c.Plan
-	v, err := openView(p.Layers[0].Folder)
-	if err != nil {
-		return nil, err
+	var v view
+	if p.Layers[0].FUSE {
+		v = imageView{c.Look(0)}
+	} else {
+		f, err := openFolder(p.Layers[0].Folder)
+		if err != nil {
+			return nil, err
+		}
+		v = f
 	}
 	defer v.close()
-	b := &compiler{c: c, view: v, upper: map[string]bool{}}
+	b := &compiler{c: c, view: v, fuse: fuse, upper: map[string]bool{}}
 	places, err := b.places()
 	if err != nil {
 		return nil, err
 	}
 	remarks := 0
-	args, env, err := v.root().Process(&p.Process, func(string) { remarks++ })
+	args, env, err := derive.Root{Files: v, Outside: true}.Process(&p.Process, func(string) { remarks++ })
 	if err != nil {
 		return nil, err
 	}
@@ -198,9 +211,18 @@ func (b *compiler) sources(places []place) []source {
 	return out
 }
 
-// stage makes the root: the folder under a layer in memory, in which the places for mounts are.
+// stage makes the root: the folder or image under a layer in memory, in which the places for mounts are.
 func (b *compiler) stage(places []place) {
-	layer := b.open(b.c.Plan.Layers[0].Folder, unix.O_PATH|unix.O_DIRECTORY)
+	var layer forked.Slot
+	image := b.c.Plan.Layers[0].FUSE
+	if image {
+		// The kernel wants the opener's user namespace to be the mount's (fs/fuse/inode.c, fuse_fill_super).
+		fd := b.open("/dev/fuse", unix.O_RDWR)
+		b.Do(unix.SYS_DUP3, forked.In(fd), forked.Int(b.fuse), forked.Int(unix.O_CLOEXEC))
+		b.close(fd)
+	} else {
+		layer = b.open(b.c.Plan.Layers[0].Folder, unix.O_PATH|unix.O_DIRECTORY)
+	}
 	b.mount("carrel", "/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755")
 	b.chdir("/tmp")
 	mask := b.Get(unix.SYS_UMASK, forked.Int(0))
@@ -209,11 +231,22 @@ func (b *compiler) stage(places []place) {
 	}
 	b.Do(unix.SYS_PIVOT_ROOT, b.Text("."), b.Text("old"))
 	b.chdir("/")
+	lower := "."
+	if image {
+		lower = "/layer0"
+		b.mkdir(lower, 0o755)
+		b.mount("carrel", lower, "fuse.carrel", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, b.fuseOptions())
+		// The copy here is closed at once: when the other is closed the mount answers ENOTCONN instead of hanging.
+		b.Pass(b.fuse)
+		b.Do(unix.SYS_CLOSE, forked.Int(b.fuse))
+	}
 	for i, pl := range places {
 		b.makePlace(&b.c.Plan.Ops[i], pl)
 	}
-	b.Do(unix.SYS_FCHDIR, forked.In(layer))
-	opts := "lowerdir=.,upperdir=/upper,workdir=/work,volatile"
+	if !image {
+		b.Do(unix.SYS_FCHDIR, forked.In(layer))
+	}
+	opts := "lowerdir=" + lower + ",upperdir=/upper,workdir=/work,volatile"
 	if b.c.Plan.UserNS {
 		opts += ",userxattr"
 	}
@@ -221,6 +254,15 @@ func (b *compiler) stage(places []place) {
 	b.chdir("/")
 	b.Do(unix.SYS_UMASK, forked.In(mask))
 	b.root = b.open("/root", unix.O_PATH|unix.O_DIRECTORY)
+}
+
+// fuseOptions are those of the mount of an image, for the ids that the child has in its namespace.
+func (b *compiler) fuseOptions() string {
+	uid, gid := os.Geteuid(), os.Getegid()
+	if m := b.c.IDs; m.Namespace {
+		uid, gid = m.UID[0].ContainerID, m.GID[0].ContainerID
+	}
+	return fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d,allow_other,default_permissions,max_read=1048576", b.fuse, uid, gid)
 }
 
 // makePlace makes in the throw-away layer what is missing on the way to a place, and the place.

@@ -26,7 +26,12 @@ func fork(ctx context.Context, c Config) *Container {
 		return nil
 	}
 	defer closeNull()
-	prog, err := compile(&c, files)
+	fuse, err := unix.FcntlInt(files[0].Fd(), unix.F_DUPFD_CLOEXEC, 3) // a number that nothing else gets meanwhile
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fuse)
+	prog, err := compile(&c, files, fuse)
 	if err != nil {
 		return nil
 	}
@@ -54,7 +59,7 @@ func fork(ctx context.Context, c Config) *Container {
 		case <-k.done:
 		}
 	}()
-	main, err := forked.Await(fds[0])
+	main, err := forked.Await(fds[0], func(fd int) { k.serve(c.Serve, 0, fd) })
 	child.set(main)
 	go func() {
 		defer close(k.done)
@@ -62,6 +67,7 @@ func fork(ctx context.Context, c Config) *Container {
 		if k.status, err = child.wait(); err != nil {
 			k.waitErr = fmt.Errorf("wait for container: %w", err)
 		}
+		k.serving.Wait()
 	}()
 	if err != nil {
 		<-k.done

@@ -134,7 +134,7 @@ func TestForkedEnvironment(t *testing.T) {
 		p.Process.Action, p.Process.Args = &plan.Action{Name: "exec", Args: p.Process.Args}, nil
 		c := Config{Plan: p, IDs: ids(), Alone: true}
 		files := []*os.File{os.Stdin, os.Stdout, os.Stderr}
-		if _, err := compile(&c, files); (err == nil) != tc.forked {
+		if _, err := compile(&c, files, -1); (err == nil) != tc.forked {
 			t.Errorf("%q: %v", tc.script, err)
 		}
 		alone = true

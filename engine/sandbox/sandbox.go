@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"sync"
@@ -30,6 +31,9 @@ type Config struct {
 	// Serve serves the image of layer i on an opened and mounted FUSE descriptor, which it closes, until the mount goes
 	// away. Needed when the plan has such layers.
 	Serve func(layer int, fd int) error
+	// Look gives the files of the image of layer i, before it is mounted; links in it are those of the image. nil, or where it
+	// returns nil: nobody can tell, and the container gets an init, which looks for itself.
+	Look func(layer int) fs.FS
 	// Note takes remarks for a person; nil drops them.
 	Note func(string)
 	// Self is this program's binary; empty: /proc/self/exe.
@@ -291,13 +295,7 @@ func (k *Container) handle(m plan.Message, files []*os.File, serve func(int, int
 			k.remark("the image cannot be served: " + err.Error())
 			break
 		}
-		k.serving.Add(1)
-		go func() {
-			defer k.serving.Done()
-			if err := serve(m.Layer, fd); err != nil {
-				k.remark("the image can no longer be read: " + err.Error())
-			}
-		}()
+		k.serve(serve, m.Layer, fd)
 	case plan.MsgLink:
 		if len(files) > 0 {
 			k.mu.Lock()
@@ -344,6 +342,15 @@ func (k *Container) handle(m plan.Message, files []*os.File, serve func(int, int
 		}
 	}
 	return files
+}
+
+// serve serves an image until its mount is gone.
+func (k *Container) serve(serve func(int, int) error, layer, fd int) {
+	k.serving.Go(func() {
+		if err := serve(layer, fd); err != nil {
+			k.remark("the image can no longer be read: " + err.Error())
+		}
+	})
 }
 
 // abandon answers everybody who still waits for init.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path"
 	"strconv"
@@ -12,19 +13,29 @@ import (
 	"carrel/engine/sandbox/derive"
 )
 
-// view looks at the folder that becomes the lowest layer of a root, from outside. Paths are resolved below it by the kernel,
-// whatever links it has (openat2(2), RESOLVE_IN_ROOT).
-type view struct {
+// view looks at what becomes the lowest layer of a root, from outside.
+type view interface {
+	derive.Files
+	// read returns the content of a regular file; empty when it does not exist, errUnusual when it is something else.
+	read(name string) ([]byte, error)
+	// place finds where a path leads. The error is errUnusual where links or missing parts make that more than one question.
+	place(name string) (place, error)
+	close()
+}
+
+// folderView looks at a folder. Paths are resolved below it by the kernel, whatever links it has (openat2(2),
+// RESOLVE_IN_ROOT).
+type folderView struct {
 	fd   int
 	real string // what the kernel calls the folder (proc_pid_fd(5))
 }
 
-func openView(folder string) (*view, error) {
+func openFolder(folder string) (*folderView, error) {
 	fd, err := unix.Open(folder, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	v := &view{fd: fd}
+	v := &folderView{fd: fd}
 	if v.real, err = realPath(fd); err != nil {
 		unix.Close(fd)
 		return nil, err
@@ -32,33 +43,54 @@ func openView(folder string) (*view, error) {
 	return v, nil
 }
 
-func (v *view) close() { unix.Close(v.fd) }
+func (v *folderView) close() { unix.Close(v.fd) }
 
 func realPath(fd int) (string, error) { return os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)) }
 
-func (v *view) openat(name string, flags int) (int, error) {
+func (v *folderView) openat(name string, flags int) (int, error) {
 	return unix.Openat2(v.fd, name, &unix.OpenHow{
 		Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 }
 
-// root is the view for package derive.
-func (v *view) root() derive.Root {
-	return derive.Root{Outside: true, Open: func(name string, flags int) (*os.File, error) {
-		fd, err := v.openat(name, flags|unix.O_NONBLOCK)
-		if err != nil {
-			return nil, &os.PathError{Op: "open", Path: name, Err: err}
-		}
-		return os.NewFile(uintptr(fd), name), nil
-	}}
+func (v *folderView) open(name string, flags int) (*os.File, error) {
+	fd, err := v.openat(name, flags|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
+
+// Mode implements derive.Files.
+func (v *folderView) Mode(name string) (uint32, error) {
+	fd, err := v.openat(name, unix.O_PATH)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	err = unix.Fstat(fd, &st)
+	return st.Mode, err
+}
+
+// Names implements derive.Files.
+func (v *folderView) Names(dir string) ([]string, error) {
+	f, err := v.open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// Open implements derive.Files.
+func (v *folderView) Open(name string) (io.ReadCloser, error) { return v.open(name, unix.O_RDONLY) }
 
 // maxOwn bounds the image's own file that is read (a passwd file of a large site has a few MB).
 const maxOwn = 16 << 20
 
-// read returns the content of a regular file; empty when it does not exist.
-func (v *view) read(name string) ([]byte, error) {
-	f, err := v.root().Open(name, unix.O_RDONLY)
+func (v *folderView) read(name string) ([]byte, error) {
+	f, err := v.open(name, unix.O_RDONLY)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
@@ -96,13 +128,21 @@ type dir struct {
 	uid  int
 }
 
-// place finds where a path leads. The error is errUnusual where links or missing parts make that more than one question.
-func (v *view) place(name string) (place, error) {
+// elements are those of a path without "." and "..".
+func elements(name string) ([]string, error) {
 	names := strings.FieldsFunc(name, func(r rune) bool { return r == '/' })
 	for _, n := range names {
 		if n == "." || n == ".." {
-			return place{}, errUnusual
+			return nil, errUnusual
 		}
+	}
+	return names, nil
+}
+
+func (v *folderView) place(name string) (place, error) {
+	names, err := elements(name)
+	if err != nil {
+		return place{}, err
 	}
 	for i := len(names); i >= 0; i-- {
 		fd, err := v.openat("/"+path.Join(names[:i]...), unix.O_PATH)
@@ -118,7 +158,7 @@ func (v *view) place(name string) (place, error) {
 	return place{}, errUnusual
 }
 
-func (v *view) placeAt(fd int, missing []string) (place, error) {
+func (v *folderView) placeAt(fd int, missing []string) (place, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return place{}, err

@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
 	"mvdan.cc/sh/v3/syntax"
@@ -30,7 +29,7 @@ func (r Root) source(env, files []string, note func(string)) (map[string]string,
 	}
 	parser := syntax.NewParser(syntax.Variant(syntax.LangBash))
 	for _, name := range files {
-		f, err := r.Open(name, unix.O_RDONLY)
+		f, err := r.Open(name)
 		if err != nil {
 			note(fmt.Sprintf("the image's environment script %s cannot be read: %v", name, err))
 			continue

@@ -23,9 +23,10 @@ func (e *FailedError) Unwrap() error { return e.Errno }
 var errEnded = errors.New("the child ended before the program ran")
 
 // Await waits until the program of a child runs, at the caller's end of the socket, and returns a descriptor of the
-// program's process (pidfd_open(2)), which the caller closes. The error is a *FailedError where a call failed; the child then
+// program's process (pidfd_open(2)), which the caller closes. What the child passes on goes to take, which is to close it and
+// not to wait for anything; nil closes it. The error is a *FailedError where a call failed; the child then
 // ends by itself, which is still to be waited for.
-func Await(socket int) (pidfd int, err error) {
+func Await(socket int, take func(fd int)) (pidfd int, err error) {
 	pidfd = -1
 	for {
 		buf := make([]byte, 12)
@@ -34,11 +35,14 @@ func Await(socket int) (pidfd int, err error) {
 		if err == unix.EINTR {
 			continue
 		}
-		if pidfd < 0 && oobn > 0 {
-			if msgs, err := unix.ParseSocketControlMessage(oob[:oobn]); err == nil && len(msgs) > 0 {
-				if fds, err := unix.ParseUnixRights(&msgs[0]); err == nil && len(fds) > 0 {
-					pidfd = fds[0]
-				}
+		if fd := passed(oob[:max(oobn, 0)]); fd >= 0 {
+			switch {
+			case pidfd < 0 && n == 4 && binary.NativeEndian.Uint32(buf) == msgStarted:
+				pidfd = fd
+			case take != nil && n == 4 && binary.NativeEndian.Uint32(buf) == msgPassed:
+				take(fd)
+			default:
+				unix.Close(fd)
 			}
 		}
 		switch {
@@ -54,4 +58,20 @@ func Await(socket int) (pidfd int, err error) {
 			return -1, &FailedError{int(int32(binary.NativeEndian.Uint32(buf[4:]))), syscall.Errno(binary.NativeEndian.Uint32(buf[8:]))}
 		}
 	}
+}
+
+// passed is the descriptor that came with a message, or -1.
+func passed(oob []byte) int {
+	if len(oob) == 0 {
+		return -1
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(msgs) == 0 {
+		return -1
+	}
+	fds, err := unix.ParseUnixRights(&msgs[0])
+	if err != nil || len(fds) == 0 {
+		return -1
+	}
+	return fds[0]
 }

@@ -30,11 +30,12 @@ func vfork(flags uintptr, pidfd *int32) (pid, errno uintptr)
 // What the child writes to its end of the socket, a message each.
 const (
 	msgStarted = 1 // with the process's pidfd; the end of the socket after it is the program running
+	msgPassed  = 3 // with a descriptor; see Program.Pass
 	msgFailed  = 2 // and the number of the step, or -1 for the program itself, and the errno
 )
 
-// startedMessage is the message of the start with a descriptor, as sendmsg(2) wants it.
-type startedMessage struct {
+// fdMessage is a message with a descriptor, as sendmsg(2) wants it.
+type fdMessage struct {
 	header  unix.Msghdr
 	vector  unix.Iovec
 	kind    int32
@@ -45,8 +46,8 @@ type startedMessage struct {
 	}
 }
 
-func (m *startedMessage) set() {
-	m.kind = msgStarted
+func (m *fdMessage) set(kind int32) {
+	m.kind = kind
 	m.vector.Base = (*byte)(unsafe.Pointer(&m.kind))
 	m.vector.SetLen(4)
 	m.header.Iov = &m.vector
@@ -85,7 +86,10 @@ func (p *Program) Start(flags uintptr, ctl int) (int, error) {
 		return 0, errors.New("too many steps")
 	}
 	p.ctl = ctl
-	p.started.set()
+	p.started.set(msgStarted)
+	if p.passes {
+		p.slots[p.socket] = uintptr(ctl)
+	}
 	syscall.ForkLock.Lock()
 	pid, errno := p.fork(flags | uintptr(unix.SIGCHLD))
 	syscall.ForkLock.Unlock()

@@ -45,12 +45,14 @@ type Program struct {
 	argv, envv []*byte
 
 	name    []byte
-	ctl     int // the child's end of the socket
+	ctl     int  // the child's end of the socket
+	socket  Slot // the same for steps, and whether one uses it
+	passes  bool
 	main    uintptr
 	status  int32
 	limits  []step
 	report  [3]int32
-	started startedMessage
+	started fdMessage
 	keep    []any // what steps refer to by address
 }
 
@@ -121,6 +123,19 @@ func (p *Program) Optional(from int) {
 // OptionalFor is Optional for one call and one error only.
 func (p *Program) OptionalFor(call int, err unix.Errno) {
 	p.steps[call].allow[0], p.steps[call].onError = uintptr(err), len(p.steps)
+}
+
+// Pass adds the passing of a descriptor to the parent, who gets it from Await.
+func (p *Program) Pass(fd int) {
+	if !p.passes {
+		p.passes, p.socket = true, Slot(p.used)
+		p.used++
+	}
+	m := &fdMessage{}
+	m.set(msgPassed)
+	m.control.fd = int32(fd)
+	p.keep = append(p.keep, m)
+	p.Do(unix.SYS_SENDMSG, In(p.socket), Struct(p, &m.header), Int(unix.MSG_NOSIGNAL))
 }
 
 // Main begins the calls that the started process makes before it becomes the program.
