@@ -61,14 +61,14 @@ func (m *model) crashed() error {
 }
 
 // Update takes every message.
-func (m *model) Update(msg tea.Msg) (_ tea.Model, cmd tea.Cmd) {
+func (m *model) Update(msg tea.Msg) (self tea.Model, cmd tea.Cmd) {
 	if m.crash != nil {
 		return m, tea.Quit
 	}
 	defer func() {
 		if r := recover(); r != nil {
 			m.caught(r, fmt.Sprintf("taking %T", msg))
-			cmd = tea.Quit
+			self, cmd = m, tea.Quit // without a model the library would panic itself, all over the screen
 		}
 	}()
 	cmd = m.update(msg)

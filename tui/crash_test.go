@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	tea "charm.land/bubbletea/v2"
+
 	"carrel/engine"
 	"carrel/tui/screen"
 	"carrel/tui/tuitest"
@@ -69,3 +71,22 @@ func TestCrashIsReported(t *testing.T) {
 		})
 	}
 }
+
+// After a panic there is still a model, or the library panics in its turn and writes that over the screen.
+func TestModelSurvivesPanic(t *testing.T) {
+	clock := func() time.Time { return tuitest.Noon }
+	e, c := tuitest.World(clock)
+	m := newModel(t.Context(), Options{Engine: e, Catalog: c, Now: clock})
+	m.stack = append(m.stack, stumbling{})
+	after, cmd := m.Update(struct{}{})
+	if after != tea.Model(m) || cmd == nil || m.crash == nil {
+		t.Errorf("after a panic: model %v, command %v, crash %v", after, cmd != nil, m.crash)
+	}
+}
+
+// stumbling is a screen that no message can be given to.
+type stumbling struct{ screen.Base }
+
+func (stumbling) Title() string          { return "Stumbling" }
+func (stumbling) View(int, int) string   { return "" }
+func (stumbling) Update(tea.Msg) tea.Cmd { panic("no words") }

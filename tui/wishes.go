@@ -3,6 +3,7 @@ package tui
 import (
 	"errors"
 	"io/fs"
+	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -14,6 +15,7 @@ import (
 	"carrel/tui/screen/launch"
 	"carrel/tui/screen/share"
 	"carrel/tui/screen/welcome"
+	"carrel/tui/screen/wizard"
 	"carrel/tui/task"
 	"carrel/tui/widget"
 )
@@ -43,6 +45,10 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 		return m.push(doctor.New(m.d)), true
 	case screen.OpenWelcome:
 		return m.push(welcome.New(m.d)), true
+	case screen.OpenWizard:
+		return m.push(wizard.New(m.d, m.d.Cwd)), true
+	case screen.EditFile:
+		return m.edit(w), true
 	case screen.OpenJob:
 		return m.openJob(w.Job), true
 	case screen.StartBuild:
@@ -56,7 +62,7 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 	case screen.Flash:
 		return m.say(w.Tone, w.Text), true
 	case screen.Copy:
-		return tea.Batch(tea.SetClipboard(w.Text), m.say(widget.Good, "Copied "+w.What+": "+w.Text)), true
+		return m.copy(w), true
 	case screen.Browse:
 		return m.browse(w.URL), true
 	case screen.ShowCode:
@@ -83,7 +89,8 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 // startBuild begins a build in place of the form that asked for it; one that works on the same already is shown instead.
 func (m *model) startBuild(w screen.StartBuild) tea.Cmd {
 	var left tea.Cmd
-	if _, form := m.current().(*launch.Screen); form {
+	switch m.current().(type) {
+	case *launch.Screen, *wizard.Screen:
 		left = m.pop()
 	}
 	for _, j := range m.jobs {
@@ -154,6 +161,22 @@ func (m *model) openJob(id task.ID) tea.Cmd {
 		}
 	}
 	return nil
+}
+
+// copyLimit is how much terminals take at once (OSC 52); xterm's own limit is 100,000 bytes in base64.
+const copyLimit = 74_000
+
+// copy puts a text into the clipboard of the person's terminal, also over SSH. Terminals do not answer, so that short texts
+// are shown too.
+func (m *model) copy(w screen.Copy) tea.Cmd {
+	say, tone := "Copied "+w.What, widget.Good
+	switch {
+	case len(w.Text) > copyLimit:
+		say, tone = say+", "+widget.Bytes(int64(len(w.Text)))+"; if your terminal takes no more than a part, save it with w", widget.Warning
+	case !strings.Contains(strings.TrimSpace(w.Text), "\n"):
+		say += ": " + w.Text
+	}
+	return tea.Batch(tea.SetClipboard(w.Text), m.say(tone, say))
 }
 
 func (m *model) browse(url string) tea.Cmd {

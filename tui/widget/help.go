@@ -128,27 +128,19 @@ func (h *Help) View(t *theme.Theme, w, height int) string {
 		keyw = min(keyw, 12)
 	}
 	inner := min(max(0, w-10), 64)
-	lines := []string{""}
+	lines, groups := []string{""}, [][]string(nil)
 	for _, g := range h.Groups {
-		if len(g.Hints) == 0 {
-			continue
+		if len(g.Hints) > 0 {
+			groups = append(groups, g.lines(t, keyw, inner))
+			lines = append(lines, groups[len(groups)-1]...)
 		}
-		lines = append(lines, t.Strong.Render(g.Title))
-		for _, x := range g.Hints {
-			key := t.Accent.Render(Line(x.Key, keyw))
-			text := t.Text.Render(x.Text)
-			if x.Off != "" {
-				key = t.Faint.Render(Line(x.Key, keyw))
-				text = t.Muted.Render(x.Text + "  (" + x.Off + ")")
-			}
-			for i, l := range Wrap(text, max(1, inner-keyw-4)) {
-				if i > 0 {
-					key = strings.Repeat(" ", keyw)
-				}
-				lines = append(lines, "  "+key+"  "+l)
-			}
-		}
-		lines = append(lines, "")
+	}
+	if half := (w - 12) / 2; len(groups) == 2 && len(lines)+2 > height && half >= 44 { // side by side, where that shows more
+		half = min(half, 56)
+		left, right := h.Groups[0].lines(t, keyw, half), h.Groups[1].lines(t, keyw, half)
+		n := max(len(left), len(right))
+		both := Beside(Rows(left, half, n), strings.TrimSuffix(strings.Repeat("  \n", n), "\n"), Rows(right, half, n))
+		lines, inner = append([]string{""}, strings.Split(both, "\n")...), 2*half+2
 	}
 	bh := min(height, len(lines)+2)
 	view := max(0, bh-2)
@@ -158,4 +150,22 @@ func (h *Help) View(t *theme.Theme, w, height int) string {
 		more = "↑↓ more " + theme.Sep + " esc closes"
 	}
 	return Panel(t, min(w, inner+6), bh, t.Title.Render(h.Title), t.Muted.Render(more), strings.Join(Indent(lines[off:], 1), "\n"), true)
+}
+
+// lines are a group's title and its keys, in w cells.
+func (g HintGroup) lines(t *theme.Theme, keyw, w int) []string {
+	out := []string{t.Strong.Render(g.Title)}
+	for _, x := range g.Hints {
+		key, text := t.Accent.Render(Line(x.Key, keyw)), t.Text.Render(x.Text)
+		if x.Off != "" {
+			key, text = t.Faint.Render(Line(x.Key, keyw)), t.Muted.Render(x.Text+"  ("+x.Off+")")
+		}
+		for i, l := range Wrap(text, max(1, w-keyw-4)) {
+			if i > 0 {
+				key = strings.Repeat(" ", keyw)
+			}
+			out = append(out, "  "+key+"  "+l)
+		}
+	}
+	return append(out, "")
 }

@@ -10,15 +10,26 @@ import (
 	"carrel/tui/theme"
 )
 
-// LogPane is a log view in a frame, with the keys that move in it and a line to search with.
+// LogPane is a log view in a frame, with the keys that move in it, a line to search and filter with, and a selection of lines.
 type LogPane struct {
 	Log    LogView
 	typing bool
+	filter bool // what is typed filters
 	search Text
+	taken  string
 }
 
 // Typing tells whether letters belong to the search line.
 func (p *LogPane) Typing() bool { return p.typing }
+
+// Choosing tells whether lines are being selected.
+func (p *LogPane) Choosing() bool { _, on := p.Log.Choosing(); return on }
+
+// Taken are the lines that the last key asked to be copied; they are handed out once.
+func (p *LogPane) Taken() (text string, ok bool) {
+	text, p.taken = p.taken, ""
+	return text, text != ""
+}
 
 // Searching tells whether hits are marked.
 func (p *LogPane) Searching() bool { q, _ := p.Log.Query(); return q != "" }
@@ -26,7 +37,22 @@ func (p *LogPane) Searching() bool { q, _ := p.Log.Query(); return q != "" }
 // Search opens the line in which the words to search for are typed.
 func (p *LogPane) Search() {
 	q, _ := p.Log.Query()
-	p.typing, p.search = true, NewText(q)
+	p.typing, p.filter, p.search = true, false, NewText(q)
+}
+
+// Filter opens the line in which the words that lines must hold are typed.
+func (p *LogPane) Filter() {
+	q, _ := p.Log.Filtered()
+	p.typing, p.filter, p.search = true, true, NewText(q)
+}
+
+// look does what the words that are typed are for.
+func (p *LogPane) look(words string) {
+	if p.filter {
+		p.Log.Filter(words)
+	} else {
+		p.Log.Search(words)
+	}
 }
 
 // Update takes a key or pasted text and tells whether it was for the log.
@@ -36,9 +62,13 @@ func (p *LogPane) Update(msg tea.Msg) bool {
 		switch {
 		case isKey && k.String() == "esc":
 			p.typing = false
-			p.Log.Search("")
+			p.look("")
 		case isKey && k.String() == "enter":
 			p.typing = false
+		case isKey && k.String() == "up" && p.filter:
+			p.Log.ScrollBy(-1)
+		case isKey && k.String() == "down" && p.filter:
+			p.Log.ScrollBy(1)
 		case isKey && k.String() == "up":
 			p.Log.Prev()
 		case isKey && k.String() == "down":
@@ -47,13 +77,16 @@ func (p *LogPane) Update(msg tea.Msg) bool {
 			was := p.search.Value()
 			p.search.Update(msg)
 			if p.search.Value() != was {
-				p.Log.Search(p.search.Value())
+				p.look(p.search.Value())
 			}
 		}
 		return true
 	}
 	if !isKey {
 		return false
+	}
+	if p.Choosing() {
+		return p.chooses(k.String())
 	}
 	switch k.String() {
 	case "up", "k":
@@ -84,12 +117,54 @@ func (p *LogPane) Update(msg tea.Msg) bool {
 		p.Log.ToggleWrap()
 	case "T":
 		p.Log.ToggleTimes()
+	case "&":
+		p.Filter()
+	case "v":
+		p.Log.Choose()
+	case "shift+left", "<":
+		p.Log.ScrollSide(-8)
+	case "shift+right", ">":
+		p.Log.ScrollSide(8)
 	case "esc":
-		if !p.Searching() {
+		q, _ := p.Log.Filtered()
+		switch {
+		case p.Searching():
+			p.Log.Search("")
+		case q != "":
+			p.Log.Filter("")
+		default:
 			return false
 		}
-		p.Log.Search("")
 	default:
+		return false
+	}
+	return true
+}
+
+// chooses takes a key while lines are selected. Every key is used: none of another meaning is pressed by mistake.
+func (p *LogPane) chooses(k string) bool {
+	page := max(1, p.Log.h-2)
+	switch k {
+	case "up", "k":
+		p.Log.Extend(-1)
+	case "down", "j":
+		p.Log.Extend(1)
+	case "pgup", "ctrl+b":
+		p.Log.Extend(-page)
+	case "pgdown", "ctrl+f", "space":
+		p.Log.Extend(page)
+	case "home", "g":
+		p.Log.Extend(-1 << 30)
+	case "end", "G":
+		p.Log.Extend(1 << 30)
+	case "v":
+		p.Log.Mark()
+	case "y", "enter", "c":
+		p.taken = p.Log.Chosen()
+		p.Log.Unchoose()
+	case "esc", "q":
+		p.Log.Unchoose()
+	case "ctrl+c", "ctrl+z", "ctrl+p", "?":
 		return false
 	}
 	return true
@@ -123,12 +198,16 @@ func (p *LogPane) View(t *theme.Theme, w, h int, title, empty string) string {
 	}
 	if p.typing {
 		_, n := p.Log.Query()
-		found, ghost := "", "search the log"
+		found, ghost, sign := "", "search the log", "/ "
+		if p.filter {
+			_, n = p.Log.Filtered()
+			ghost, sign = "show only lines with these words", "& "
+		}
 		if p.search.Value() != "" {
 			ghost = ""
 			found = t.Muted.Render(Count(n, "line", "lines"))
 		}
-		body = Stack(body, Spread(t.Accent.Render("/ ")+p.search.View(t, max(0, iw-20), true, ghost), found, iw))
+		body = Stack(body, Spread(t.Accent.Render(sign)+p.search.View(t, max(0, iw-20), true, ghost), found, iw))
 	}
 	if h < framed {
 		return Box(body, w, h)
@@ -141,7 +220,12 @@ func (p *LogPane) state(t *theme.Theme) string {
 	if q, n := p.Log.Query(); q != "" && !p.typing {
 		parts = append(parts, t.Warn.Render(fmt.Sprintf("“%s” in %s", Cut(Clean(q), 16), Count(n, "line", "lines"))))
 	}
-	if n := p.Log.Len(); n > 0 {
+	if n, on := p.Log.Choosing(); on {
+		return t.Warn.Render(Count(n, "line", "lines")+" selected") + t.Muted.Render(", y copies")
+	}
+	if q, n := p.Log.Filtered(); q != "" && !p.typing {
+		parts = append(parts, t.Warn.Render(fmt.Sprintf("only “%s”: %s of %s", Cut(Clean(q), 16), Thousands(n), Lines(p.Log.Len()))))
+	} else if n := p.Log.Len(); n > 0 {
 		parts = append(parts, t.Muted.Render(Lines(n)))
 	}
 	if p.Log.Following() {

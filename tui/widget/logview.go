@@ -1,6 +1,7 @@
 package widget
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -18,6 +19,8 @@ type LogLine struct {
 	Time time.Time // zero: unknown
 	Text string
 	Own  bool // a remark of Carrel's own among the program's lines
+
+	plain bool // Text is ASCII without colours
 }
 
 // LogView shows a log: at its end it follows, scrolled up it holds still while lines come in. Only visible lines are
@@ -35,45 +38,108 @@ type LogView struct {
 	left   int // cells scrolled to the right, without wrapping
 
 	query string // lower case
-	hits  int
-	hit   int // number of the line of the current hit, -1: none
+	hits  []int  // numbers of the lines that hold it
+	hit   int    // number of the line of the current hit, -1: none
+
+	filter string   // lower case
+	only   *LogView // the lines that hold it; nil: all are shown
+
+	mark   int // number of the line where a selection began
+	point  int // and where it ends
+	choose bool
 
 	w, h int
+}
+
+// seen is the view that is shown: that of the lines a filter lets through, or v itself.
+func (v *LogView) seen() *LogView {
+	if v.only != nil {
+		return v.only
+	}
+	return v
+}
+
+// Filter shows only the lines that hold a text, whatever its case; "" shows all again.
+func (v *LogView) Filter(q string) {
+	q = strings.ToLower(q)
+	if q == v.filter {
+		return
+	}
+	v.filter = q
+	if q == "" {
+		v.only = nil
+		return
+	}
+	o := &LogView{nowrap: v.nowrap, times: v.times, w: v.w, h: v.h, hit: -1}
+	for _, l := range v.lines {
+		if holds(l, q) {
+			o.lines = append(o.lines, l)
+		}
+	}
+	v.only = o
+	if v.query != "" {
+		o.find(v.query)
+	}
+}
+
+// Filtered is the text of the filter, and how many lines hold it.
+func (v *LogView) Filtered() (string, int) {
+	if v.only == nil {
+		return "", 0
+	}
+	return v.filter, len(v.only.lines)
 }
 
 // Append adds lines at the end.
 func (v *LogView) Append(lines ...LogLine) {
 	for _, l := range lines {
 		l.Text = CleanKeepColor(l.Text)
-		v.lines = append(v.lines, l)
-		if v.query != "" && v.matches(l) {
-			v.hits++
+		l.plain = isPlain(l.Text)
+		v.take(l)
+		if v.only != nil && holds(l, v.filter) {
+			v.only.take(l)
 		}
 	}
+	v.trim()
+	if v.only != nil {
+		v.only.trim()
+	}
+}
+
+func (v *LogView) take(l LogLine) {
+	v.lines = append(v.lines, l)
+	if v.query != "" && v.matches(l) {
+		v.hits = append(v.hits, v.first+len(v.lines)-1)
+	}
+}
+
+// trim drops the oldest lines beyond the limit.
+func (v *LogView) trim() {
 	if over := len(v.lines) - LogLimit; over > LogLimit/10 {
-		for _, l := range v.lines[:over] {
-			if v.query != "" && v.matches(l) {
-				v.hits--
-			}
-		}
 		v.lines = append(make([]LogLine, 0, LogLimit+LogLimit/5), v.lines[over:]...)
 		v.first += over
+		gone, _ := slices.BinarySearch(v.hits, v.first)
+		v.hits = v.hits[gone:]
 		if v.topLine < v.first {
 			v.topLine, v.topRow = v.first, 0
 		}
+		v.mark, v.point = max(v.mark, v.first), max(v.point, v.first)
 	}
 }
 
 // Clear forgets all lines; how they are shown stays.
 func (v *LogView) Clear() {
-	v.lines, v.first, v.paused, v.topLine, v.topRow, v.hits, v.hit = nil, 0, false, 0, 0, 0, -1
+	v.lines, v.first, v.paused, v.topLine, v.topRow, v.hits, v.hit, v.choose = nil, 0, false, 0, 0, nil, -1, false
+	if v.only != nil {
+		v.only.Clear()
+	}
 }
 
 // Len is the number of lines held.
 func (v *LogView) Len() int { return len(v.lines) }
 
 // Following tells whether new lines move the view.
-func (v *LogView) Following() bool { return !v.paused }
+func (v *LogView) Following() bool { return !v.seen().paused }
 
 // Wrapping and Times tell how lines are shown.
 func (v *LogView) Wrapping() bool { return !v.nowrap }
@@ -82,27 +148,47 @@ func (v *LogView) Wrapping() bool { return !v.nowrap }
 func (v *LogView) Times() bool { return v.times }
 
 // ToggleWrap breaks long lines, or cuts them.
-func (v *LogView) ToggleWrap() { v.nowrap, v.topRow, v.left = !v.nowrap, 0, 0 }
+func (v *LogView) ToggleWrap() {
+	v.nowrap, v.topRow, v.left = !v.nowrap, 0, 0
+	if v.only != nil {
+		v.only.ToggleWrap()
+	}
+}
 
 // ToggleTimes shows or hides the time of each line.
-func (v *LogView) ToggleTimes() { v.times, v.topRow = !v.times, 0 }
+func (v *LogView) ToggleTimes() {
+	v.times, v.topRow = !v.times, 0
+	if v.only != nil {
+		v.only.ToggleTimes()
+	}
+}
 
 // Follow goes to the end and stays there.
-func (v *LogView) Follow() { v.paused = false }
+func (v *LogView) Follow() { v.seen().paused = false }
 
 // Pause holds the view where it is.
 func (v *LogView) Pause() {
-	if !v.paused {
+	if v.only != nil {
+		v.only.Pause()
+	} else if !v.paused {
 		v.topLine, v.topRow = v.tail(v.w, v.h)
 		v.paused = true
 	}
 }
 
 // Top goes to the first line.
-func (v *LogView) Top() { v.paused, v.topLine, v.topRow = true, v.first, 0 }
+func (v *LogView) Top() {
+	v = v.seen()
+	v.paused, v.topLine, v.topRow = true, v.first, 0
+}
 
 // Resize tells the size the next keys refer to.
-func (v *LogView) Resize(w, h int) { v.w, v.h = max(0, w), max(0, h) }
+func (v *LogView) Resize(w, h int) {
+	v.w, v.h = max(0, w), max(0, h)
+	if v.only != nil {
+		v.only.Resize(w, h)
+	}
+}
 
 // Text is the whole log as plain text, one line each.
 func (v *LogView) Text() string {
@@ -129,6 +215,7 @@ func (v *LogView) Last(n int) []string {
 
 // ScrollBy moves by n rows, up for negative n; reaching the end follows again.
 func (v *LogView) ScrollBy(n int) {
+	v = v.seen()
 	if len(v.lines) == 0 {
 		return
 	}
@@ -156,60 +243,80 @@ func (v *LogView) ScrollBy(n int) {
 	}
 	endLine, endRow := v.tail(v.w, v.h)
 	if line > endLine || line == endLine && row >= endRow {
-		v.paused = false
-		return
+		line, row, v.paused = endLine, endRow, v.choose
 	}
 	v.topLine, v.topRow = line, row
 }
 
 // ScrollSide moves by n cells to the right, when long lines are cut.
 func (v *LogView) ScrollSide(n int) {
-	if v.nowrap {
+	if v = v.seen(); v.nowrap {
 		v.left = max(0, v.left+n)
 	}
 }
 
 // Search marks all lines that hold the text, whatever its case, and goes to the last one; "" ends the search.
 func (v *LogView) Search(q string) {
-	v.query, v.hits, v.hit = strings.ToLower(q), 0, -1
-	if q == "" {
-		return
+	if v.only != nil {
+		v.only.Search(q)
 	}
-	for i, l := range v.lines {
-		if v.matches(l) {
-			v.hits++
-			v.hit = v.first + i
+	v.find(strings.ToLower(q))
+	if q != "" {
+		v.show(v.hit)
+	}
+}
+
+// find finds the lines that hold a text in lower case; the hit is the last of them. When words that were searched for grow by
+// a letter, only the lines that were found are looked at.
+func (v *LogView) find(q string) {
+	before, grown := v.hits, v.query != "" && strings.HasPrefix(q, v.query)
+	v.query, v.hits, v.hit = q, nil, -1
+	switch {
+	case q == "":
+		return
+	case grown:
+		for _, n := range before {
+			if v.matches(v.lines[n-v.first]) {
+				v.hits = append(v.hits, n)
+			}
+		}
+	default:
+		for i, l := range v.lines {
+			if v.matches(l) {
+				v.hits = append(v.hits, v.first+i)
+			}
 		}
 	}
-	v.show(v.hit)
+	if n := len(v.hits); n > 0 {
+		v.hit = v.hits[n-1]
+	}
 }
 
 // Query is what is searched for, and in how many lines it was found.
-func (v *LogView) Query() (string, int) { return v.query, v.hits }
+func (v *LogView) Query() (string, int) { return v.query, len(v.seen().hits) }
 
 // Next and Prev go to the next and the previous hit, around the end.
-func (v *LogView) Next() { v.step(1) }
+func (v *LogView) Next() { v.seen().step(1) }
 
 // Prev goes to the hit before.
-func (v *LogView) Prev() { v.step(-1) }
+func (v *LogView) Prev() { v.seen().step(-1) }
 
 func (v *LogView) step(d int) {
-	n := len(v.lines)
-	if v.query == "" || n == 0 {
+	n := len(v.hits)
+	if n == 0 {
 		return
 	}
-	at := v.hit - v.first
-	if v.hit < 0 {
+	at, found := slices.BinarySearch(v.hits, v.hit)
+	switch {
+	case v.hit < 0:
 		at = n - 1
+	case d > 0 && found:
+		at++
+	case d < 0:
+		at--
 	}
-	for range n {
-		at = (at + d + n) % n
-		if v.matches(v.lines[at]) {
-			v.hit = v.first + at
-			v.show(v.hit)
-			return
-		}
-	}
+	v.hit = v.hits[(at+n)%n]
+	v.show(v.hit)
 }
 
 func (v *LogView) show(line int) {
@@ -223,8 +330,51 @@ func (v *LogView) show(line int) {
 	}
 }
 
-func (v *LogView) matches(l LogLine) bool {
-	return strings.Contains(strings.ToLower(ansi.Strip(l.Text)), v.query)
+func (v *LogView) matches(l LogLine) bool { return holds(l, v.query) }
+
+// holds tells whether a line holds a text that is in lower case. A hundred thousand lines are asked for each letter that is
+// typed, so that nothing is made anew where a line has only ASCII.
+func holds(l LogLine, query string) bool {
+	if query == "" {
+		return true
+	}
+	if !l.plain {
+		return strings.Contains(strings.ToLower(ansi.Strip(l.Text)), query)
+	}
+	for text, first := l.Text, query[0]; ; {
+		i := strings.IndexByte(text, first)
+		if first >= 'a' && first <= 'z' {
+			if j := strings.IndexByte(text[:max(i, 0)], first-'a'+'A'); j >= 0 {
+				i = j
+			} else if i < 0 {
+				i = strings.IndexByte(text, first-'a'+'A')
+			}
+		}
+		if i < 0 || i+len(query) > len(text) {
+			return false
+		}
+		if same(text[i:i+len(query)], query) {
+			return true
+		}
+		text = text[i+1:]
+	}
+}
+
+func lowered(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
+
+// same tells whether ASCII text is the lower-case query, whatever its case.
+func same(text, query string) bool {
+	for i := range len(query) {
+		if lowered(text[i]) != query[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // tail is the position of the top row when the last row of the log is at the bottom.
@@ -278,6 +428,7 @@ func (v *LogView) View(t *theme.Theme, w, h int) string {
 	if w <= 0 || h <= 0 {
 		return Rows(nil, w, h)
 	}
+	v = v.seen()
 	line, row := v.topLine, v.topRow
 	if !v.paused {
 		line, row = v.tail(w, h)
@@ -287,16 +438,25 @@ func (v *LogView) View(t *theme.Theme, w, h int) string {
 	for ; line < v.first+len(v.lines) && len(out) < h; line, row = line+1, 0 {
 		l := v.lines[line-v.first]
 		parts := v.rows(line, w)
-		if v.query != "" && v.matches(l) {
+		grave := noLevel
+		switch {
+		case v.query != "" && v.matches(l):
 			parts = v.marked(t, line, w)
+		case !strings.Contains(l.Text, "\x1b"): // a program that colours its lines knows better
+			grave = levelOf(l.Text)
 		}
 		for i := row; i < len(parts) && len(out) < h; i++ {
 			s := parts[i]
 			if v.nowrap && v.left > 0 {
 				s = ansi.TruncateLeft(s, v.left, "")
 			}
-			if l.Own {
+			switch {
+			case v.chosen(line):
+				s = t.Match.Render(ansi.Strip(s))
+			case l.Own:
 				s = t.Accent.Render(ansi.Strip(s))
+			case grave != noLevel:
+				s = levelStyle(t, grave).Render(s)
 			}
 			if v.times {
 				stamp := strings.Repeat(" ", timeWidth)

@@ -346,9 +346,9 @@ func (s *Screen) Close() {
 
 // Key moves in the log.
 func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
-	if s.log.Update(k) {
+	if cmd, used := screen.LogKey(&s.log, k); used {
 		s.Resize(s.w, s.h)
-		return nil, true
+		return cmd, true
 	}
 	return nil, false
 }
@@ -363,8 +363,9 @@ func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 
 // Actions are what can be done with the build.
 func (s *Screen) Actions() []screen.Action {
-	if s.log.Typing() {
-		return screen.Searching()
+	logActs, only := screen.LogActions(&s.log)
+	if only {
+		return logActs
 	}
 	save := screen.Do(screen.On("w"), "save log", "Save the build's log to a file", func() tea.Cmd {
 		return screen.Ask(screen.SaveText{Name: s.Name() + "-build.log", Text: s.log.Log.Text()})
@@ -394,11 +395,5 @@ func (s *Screen) Actions() []screen.Action {
 			screen.Do(screen.On("e"), "edit definition", "Edit the definition", nil).Unless("edit the file in your own editor, then press r"),
 		}
 	}
-	return append(acts, copyCmd,
-		screen.Tell("f", "follow the log, or hold it still").Quietly(),
-		screen.Tell("↑ ↓ pgup pgdn", "move in the log").Quietly(),
-		screen.Tell("n N", "next and previous place found").Quietly(),
-		screen.Tell("z", "break long lines, or cut them").Quietly(),
-		screen.Tell("T", "show when each line was written").Quietly(),
-	)
+	return append(append(acts, copyCmd), logActs...)
 }

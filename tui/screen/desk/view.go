@@ -52,8 +52,7 @@ func (s *Screen) View(w, h int) string {
 	}
 	switch {
 	case dw > 0:
-		wall := widget.Box(strings.TrimSuffix(strings.Repeat(t.Faint.Render(theme.Wall)+"\n", h), "\n"), 1, h)
-		return widget.Box(widget.Beside(list, wall, widget.Rows(widget.Indent(s.detail(dw-4, h), 2), dw, h)), w, h)
+		return widget.Box(widget.Beside(list, screen.Wall(t, h), widget.Rows(widget.Indent(s.detail(dw-4, h), 2), dw, h)), w, h)
 	case uh > 0:
 		lines := append([]string{"  " + widget.RuleLine(t, max(0, w-4), "")}, widget.Indent(s.brief(max(0, w-4)), 2)...)
 		list = widget.Stack(list, widget.Rows(lines, w, uh))
@@ -107,6 +106,8 @@ func (s *Screen) line(i int, selected bool, w int) string {
 		return mark + t.Accent.Render("+") + " " + name("from the catalog") + t.Muted.Render("   notebooks, pages, experiments")
 	case r.start == "file":
 		return mark + t.Accent.Render("+") + " " + name("from a file") + t.Muted.Render("   an image or a definition")
+	case r.start == "own":
+		return mark + t.Accent.Render("+") + " " + name("my own") + t.Muted.Render("   of a folder: notebooks, scripts, pages")
 	}
 	return ""
 }
@@ -136,26 +137,13 @@ func ready(a *engine.Instance) *engine.Address {
 	return nil
 }
 
+// where says how an app is that has no address to show.
 func (s *Screen) where(a *engine.Instance) string {
 	switch a.State {
-	case engine.StateStarting:
-		return "starting " + theme.Ellipsis
-	case engine.StateStopping:
-		return "stopping " + theme.Ellipsis
-	case engine.StateUnhealthy:
-		return "does not answer"
-	case engine.StateLost:
-		return "lost"
-	case engine.StateExited:
-		switch {
-		case screen.Stopped(a):
-			return "stopped"
-		case a.ExitCode == 0:
-			return "ended"
-		}
-		return fmt.Sprintf("ended with code %d", a.ExitCode)
+	case engine.StateStarting, engine.StateStopping:
+		return screen.AppWords(a) + " " + theme.Ellipsis
 	}
-	return "running"
+	return screen.AppWords(a)
 }
 
 func (s *Screen) age(a *engine.Instance) string {
@@ -165,23 +153,7 @@ func (s *Screen) age(a *engine.Instance) string {
 	return widget.Roughly(s.now.Sub(a.Started))
 }
 
-func (s *Screen) sign(a *engine.Instance) string {
-	t := s.d.Theme
-	switch a.State {
-	case engine.StateReady, engine.StateRunning:
-		return t.OK.Render(theme.Dot)
-	case engine.StateStarting, engine.StateStopping:
-		return t.Accent.Render(t.Spinner(s.frame))
-	case engine.StateUnhealthy:
-		return t.Warn.Render(theme.Note)
-	case engine.StateLost:
-		return t.Bad.Render(theme.Cross)
-	}
-	if a.ExitCode != 0 && !screen.Stopped(a) {
-		return t.Bad.Render(theme.Cross)
-	}
-	return t.Muted.Render(theme.Ring)
-}
+func (s *Screen) sign(a *engine.Instance) string { return screen.AppSign(s.d.Theme, a, s.frame) }
 
 // brief is the detail of the selected row in a few lines.
 func (s *Screen) brief(w int) []string {
@@ -208,10 +180,7 @@ func (s *Screen) brief(w int) []string {
 func (s *Screen) words() (title, about string) {
 	switch r := s.row(); {
 	case r.app != nil:
-		title = r.app.Title
-		if title == "" {
-			title = r.app.Name
-		}
+		title = screen.AppTitle(r.app)
 		if a := s.cards[r.app.Image]; a.known {
 			about = a.card.Description
 		}
@@ -228,6 +197,8 @@ func (s *Screen) words() (title, about string) {
 		}
 	case r.start == "catalog":
 		return "The catalog", "Apps that are built here, on this computer, from a short text that says what is in them. Choose one, answer a few questions, and it opens in your browser."
+	case r.start == "own":
+		return "An app of my own", "Carrel looks into a folder of yours, proposes how to run what is in it, and writes the text an image is built from. You can change all of it, or press Enter all the way."
 	case r.start == "file":
 		return "From a file", "An image somebody gave you (.sif, .img), or a definition file that says how to build one."
 	}
@@ -271,6 +242,11 @@ func (s *Screen) appDetail(a *engine.Instance, w int) []string {
 			line = "ready after " + widget.Lasted(a.ReadyIn) + " " + theme.Sep + " " + line
 		}
 		out = append(out, t.Muted.Render(line))
+		if ad.Guarded {
+			for _, l := range widget.Wrap("This link is yours alone and good once; then a new one stands here.", w) {
+				out = append(out, t.Muted.Render(l))
+			}
+		}
 	} else {
 		out = append(out, s.sign(a)+" "+s.where(a))
 		if a.Problem != "" {
@@ -282,12 +258,8 @@ func (s *Screen) appDetail(a *engine.Instance, w int) []string {
 	if len(a.Binds) > 0 {
 		out = append(out, "", t.Title.Render("Shared folders"))
 		for _, b := range a.Binds {
-			mode := "read and change"
-			if b.ReadOnly {
-				mode = "only read"
-			}
 			out = append(out, "  "+widget.CutMiddle(widget.Clean(widget.Tilde(b.Source, s.d.Home)), w-2),
-				t.Muted.Render(widget.Cut("  "+theme.Arrow+" "+widget.Clean(b.Dest)+"   "+mode, w)))
+				t.Muted.Render(widget.Cut("  "+theme.Arrow+" "+widget.Clean(b.Dest)+"   "+screen.Mode(b), w)))
 		}
 	}
 	if len(a.Addresses) > 0 {

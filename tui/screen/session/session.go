@@ -423,9 +423,12 @@ func (s *Screen) Actions() []screen.Action {
 	if b := s.busy[a.Name]; b != "" {
 		notLive, live = b+" …", b+" …"
 	}
-	url := ""
+	url, note := "", "Only this computer answers at this address."
 	if ad != nil {
 		url = ad.URL
+		if ad.Guarded {
+			note += " It is good once."
+		}
 	}
 	var acts []screen.Action
 	reach := []screen.Action{
@@ -433,7 +436,7 @@ func (s *Screen) Actions() []screen.Action {
 		screen.Do(screen.On("c"), "copy address", "Copy the address of "+name, func() tea.Cmd { return screen.Ask(screen.Copy{Text: url, What: "the address"}) }).Unless(noURL),
 	}
 	reach = append(reach, screen.Do(screen.On("Q"), "QR code", "Show the address of "+name+" as a QR code", func() tea.Cmd {
-		return screen.Ask(screen.ShowCode{Title: "The address of " + name, Text: url, Note: "Only this computer answers at this address."})
+		return screen.Ask(screen.ShowCode{Title: "The address of " + name, Text: url, Note: note})
 	}).Unless(noURL).Quietly())
 	if t := s.tunnel(a); t != "" && a.State.Live() {
 		reach = append(reach, screen.Do(screen.On("C"), "copy ssh line", "Copy the ssh line for your own computer", func() tea.Cmd {

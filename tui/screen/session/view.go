@@ -240,12 +240,19 @@ func (s *Screen) hero(a *engine.Instance, w int, small bool) []string {
 		a.State != engine.StateUnhealthy && widget.Width(line)+widget.Width(keys)+3 <= bw-6 {
 		line = widget.Spread(line, keys, bw-6)
 	}
-	return []string{
+	box := []string{
 		edge.Render(theme.CornerTL + strings.Repeat(theme.Rule, bw-2) + theme.CornerTR),
 		edge.Render(theme.Wall) + "  " + widget.Line(line, bw-6) + "  " + edge.Render(theme.Wall),
 		edge.Render(theme.CornerBL + strings.Repeat(theme.Rule, bw-2) + theme.CornerBR),
 	}
+	if ad != nil && ad.Ready && ad.Guarded {
+		box = append(box, widget.Cut(t.Muted.Render(guardWords), w))
+	}
+	return box
 }
+
+// guardWords explain the link of an app whose ports are guarded.
+const guardWords = "This link is yours alone and good once; then a new one stands here."
 
 // ended says how it ended and what usually causes that.
 func (s *Screen) ended(a *engine.Instance, w int, small bool) []string {
