@@ -49,6 +49,8 @@ type Finding struct {
 	Message string `json:"message"`
 	// Fix is what to do, in words or as the text to write; empty when there is nothing to be done.
 	Fix string `json:"fix"`
+	// Edits do it to the text, all or none; none when a person has to decide.
+	Edits []Edit `json:"edit,omitempty"`
 }
 
 // Error is a place in a definition file that cannot be read.

@@ -23,8 +23,8 @@ type Report struct {
 // the people who build or run it. The error is a read error or ErrTooLarge; a bad file is a Report that is not Valid.
 //
 // Rules beyond those of reading (doc.go): build-arg-missing, no-bootstrap, stage-unknown, stage-duplicate,
-// bootstrap-unknown, base-missing, base-unpinned, install-asks, post-sudo, secret, runscript-cd, labels-none,
-// port-undeclared.
+// bootstrap-unknown, base-missing, base-unpinned, install-asks, post-sudo, pip-unpinned, secret, files-home, runscript-cd,
+// labels-none, port-undeclared. Findings that a machine can answer have Edits, which Fix makes.
 func Lint(r io.Reader, opts Options) (Report, error) {
 	report := Report{File: opts.Name, Findings: []Finding{}}
 	text, err := read(r, opts)
@@ -41,6 +41,12 @@ func Lint(r io.Reader, opts Options) (Report, error) {
 		report.Findings = append(report.Findings, file.advice()...)
 	}
 	slices.SortStableFunc(report.Findings, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
+	if len(report.Findings) > 0 {
+		e := newEditor(text)
+		for i := range report.Findings {
+			report.Findings[i].Edits = e.edits(report.Findings[i])
+		}
+	}
 	return report, nil
 }
 
@@ -68,10 +74,18 @@ func (f *File) advice() []Finding {
 		for _, name := range []string{"pre", "setup", "post", "environment", "test", "runscript", "startscript"} {
 			a.secrets(name, s.Section(name))
 		}
+		a.secrets("labels", s.Section("labels"))
+		a.secrets("arguments", s.Section("arguments"))
 		a.installs("post", s.Section("post"))
+		a.pins("post", s.Section("post"))
 		for _, app := range s.Apps {
+			for _, name := range []string{"install", "env", "run", "start", "test", "labels"} {
+				a.secrets("app"+name, app.Section(name))
+			}
 			a.installs("appinstall", app.Section("install"))
+			a.pins("appinstall", app.Section("install"))
 		}
+		a.files(s)
 	}
 	last := f.Final()
 	for _, name := range []string{"runscript", "startscript"} {
@@ -82,6 +96,7 @@ func (f *File) advice() []Finding {
 			"add %labels with org.opencontainers.image.title and org.opencontainers.image.description")
 	}
 	a.ports(last)
+	a.listens(last)
 	return a.findings
 }
 
@@ -192,21 +207,33 @@ var (
 func (a *adviser) installs(name string, s *Section) {
 	for _, l := range scriptLines(s) {
 		for _, command := range commandEnd().Split(l.text, -1) {
-			m := installPattern().FindStringSubmatch(command)
-			if m == nil || agreed().MatchString(command) || m[1] == "zypper" && agreedZypper().MatchString(command) || strings.HasPrefix(l.text, "yes ") {
+			if strings.HasPrefix(l.text, "yes ") || !asks(command) {
 				continue
 			}
-			switch tool, verb := m[1], m[2]; {
-			case verb == "update" && tool != "yum" && tool != "dnf" && tool != "conda" && tool != "mamba",
-				verb == "create" && tool != "conda" && tool != "mamba", verb == "in" && tool != "zypper":
-			default:
-				a.add(Warning, "install-asks", l.line, name, tool+" "+verb+" asks before it goes on, and nobody is there to answer", "add -y")
-			}
+			m := installPattern().FindStringSubmatch(command)
+			a.add(Warning, "install-asks", l.line, name, m[1]+" "+m[2]+" asks before it goes on, and nobody is there to answer", "add -y")
 		}
 		if sudoPattern().MatchString(l.text) {
 			a.add(Warning, "post-sudo", l.line, name, "the section runs as root, and most bases have no sudo", "leave sudo out")
 		}
 	}
+}
+
+// asks tells whether a command installs something and waits for an answer first.
+func asks(command string) bool {
+	m := installPattern().FindStringSubmatch(command)
+	if m == nil || agreed().MatchString(command) || m[1] == "zypper" && agreedZypper().MatchString(command) {
+		return false
+	}
+	switch tool, verb := m[1], m[2]; verb {
+	case "update":
+		return tool == "yum" || tool == "dnf" || tool == "conda" || tool == "mamba"
+	case "create":
+		return tool == "conda" || tool == "mamba"
+	case "in":
+		return tool == "zypper"
+	}
+	return true
 }
 
 // secretPatterns are what a password or key in a text looks like.
@@ -218,8 +245,12 @@ var secretPatterns = []struct {
 	{"an AWS key", lazy(`\b(AKIA|ASIA)[0-9A-Z]{16}\b`)},
 	{"a GitHub token", lazy(`\b(gh[pousr]_[0-9A-Za-z]{36,}|github_pat_[0-9A-Za-z_]{40,})`)},
 	{"a GitLab token", lazy(`\bglpat-[0-9A-Za-z_-]{20,}`)},
+	{"a token of Hugging Face", lazy(`\bhf_[0-9A-Za-z]{30,}`)},
+	{"a token of Slack", lazy(`\bxox[abprs]-[0-9A-Za-z-]{20,}`)},
+	{"a Google key", lazy(`\bAIza[0-9A-Za-z_-]{35}`)},
+	{"a key of OpenAI or Anthropic", lazy(`\bsk-[0-9A-Za-z_-]{30,}`)},
 	{"a password in an address", lazy(`[a-z]+://[^\s/:@$]+:[^\s/:@${]{3,}@`)},
-	{"a password", lazy(`(?i)\b[a-z_]*(password|passwd|secret|api_?key|access_?token)\s*=\s*["']?[^\s"'$({<]{6,}`)},
+	{"a password", lazy(`(?i)\b[a-z_]*(password|passwd|secret|api_?key|(?:access|auth|api|bearer)_?token)\s*=\s*["']?[^\s"'$({<]{6,}`)},
 }
 
 // secrets looks for what should not be in a file that travels with every image.

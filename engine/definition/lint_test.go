@@ -42,11 +42,17 @@ func TestLintRules(t *testing.T) {
 		{"sudo", head + "%post\n sudo make install\n", "post-sudo:6"},
 		{"secrets", head + "%environment\n export DB_PASSWORD=hunter22\n TOKEN=$X\n%post\n git clone https://me:abc123@host/x\n git clone https://${U}:${P}@host/x\n", "secret:6 secret:9"},
 		{"cd with arguments", head + "%runscript\n cd /opt/app\n exec python3 app.py \"$@\"\n", "runscript-cd:6"},
-		{"cd without", head + "%runscript\n cd /data\n exec python3 -m http.server\n", ""},
+		{"cd without", head + "%runscript\n cd /data\n exec python3 -m serve\n", ""},
 		{"cd in a subshell", head + "%runscript\n (cd /opt/app && make)\n exec x \"$@\"\n", ""},
 		{"no labels", "Bootstrap: docker\nFrom: debian:12\n%post\n true\n", "labels-none:1"},
 		{"port", head + "%runscript\n exec python3 -m http.server 9999\n%startscript\n x --port=8080 --bind 0.0.0.0:9999\n", "port-undeclared:6 port-undeclared:8"},
 		{"port declared", "Bootstrap: docker\nFrom: debian:12\n%labels\n carrel.port.9999 http\n%runscript\n exec python3 -m http.server 9999\n", ""},
+		{"server", head + "%runscript\n export A=1\n A=b exec /usr/bin/jupyter lab --no-browser\n", "port-undeclared:7"},
+		{"server with an argument", head + "%runscript\n exec nginx -g 'daemon off;'\n%startscript\n x --port=8080\n", "port-undeclared:6 port-undeclared:8"},
+		{"a server is named", head + "%runscript\n echo jupyter lab\n test -x /usr/sbin/nginx\n", ""},
+		{"pip", head + "%post\n pip3 install numpy==2.1 'scipy>=1' -r req.txt .\n python3 -m pip install --no-cache-dir -U pip pandas -i https://x xarray[io]\n pip install -c c.txt a\n", "pip-unpinned:7"},
+		{"files of a person", head + "%files\n ~/data /data\n /home/me/x\n home/x\n%setup\n cp -r $HOME/tool $APPTAINER_ROOTFS/opt\n", "files-home:6 files-home:7 files-home:10"},
+		{"keys", head + "%files\n deploy/id_rsa /root/.ssh/\n .netrc\n id_rsa.pub\n%labels\n k ghp_0123456789012345678901234567890123456789\n", "secret:6 secret:7 secret:10"},
 		{"argument", "Bootstrap: docker\nFrom: debian:{{ V }}\n%labels\n A b\n", "build-arg-missing:2"},
 		{"files from nowhere", head + "%files from x\n a b\n", "stage-unknown:6"},
 	} {
@@ -76,7 +82,7 @@ func TestLintInvalid(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"file":"x.def","valid":false,"findings":[` +
-		`{"rule":"bom","line":1,"section":"","message":"the file begins with a byte order mark, which Apptainer refuses","fix":"save the file as UTF-8 without a byte order mark"},` +
+		`{"rule":"bom","line":1,"section":"","message":"the file begins with a byte order mark, which Apptainer refuses","fix":"save the file as UTF-8 without a byte order mark","edit":[{"line":1,"column":1,"end_line":1,"end_column":4,"text":""}]},` +
 		`{"rule":"header-unknown","line":2,"section":"header","message":"unknown header key \"Name\"","fix":"make it a line of %labels: org.opencontainers.image.title NAME"},` +
 		`{"rule":"section-unknown","line":3,"section":"psot","message":"unknown section %psot, did you mean %post?","fix":"write %post in line 3"}]}`
 	if diff := cmp.Diff(want, string(data)); diff != "" {
