@@ -268,7 +268,11 @@ func (e *Engine) BuildCommandLine(s BuildSpec) string {
 	}
 	target := s.Target
 	if target == "" {
-		target = shortName(s.Definition) + ".sif"
+		base := shortName(s.Definition)
+		if base == "Singularity" {
+			base = filepath.Base(filepath.Dir(e.expand(s.Definition)))
+		}
+		target = base + ".sif"
 	}
 	return quoteAll(append(args, e.shorten(target), e.shorten(s.Definition)))
 }

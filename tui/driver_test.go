@@ -13,6 +13,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 
+	"carrel/tui/screen"
 	"carrel/tui/tuitest"
 )
 
@@ -30,6 +31,7 @@ type driver struct {
 	queue []tea.Msg
 	quit  bool
 	copy  string
+	edits []func() tea.Msg // what follows when the editor is left
 	views int
 }
 
@@ -105,6 +107,10 @@ func (d *driver) send(msg tea.Msg) {
 		return
 	}
 	if _, ok := msg.(tickMsg); ok { // spinners stand still
+		return
+	}
+	if w, ok := msg.(screen.EditFile); ok {
+		d.edits = append(d.edits, func() tea.Msg { return w.Done(nil) })
 		return
 	}
 	_, cmd := d.m.Update(msg)

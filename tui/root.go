@@ -107,7 +107,7 @@ func newModel(life context.Context, o Options) *model {
 	m := &model{o: o, now: o.Now(), w: o.Width, h: o.Height}
 	m.d = screen.Deps{
 		Life: life, Engine: o.Engine, Catalog: o.Catalog, Memory: o.Memory, Theme: theme.New(o.Theme), Now: o.Now,
-		Home: o.Home, Self: o.Self, Writable: o.Writable, Remote: o.Remote,
+		Home: o.Home, Self: o.Self, Cwd: o.Cwd, Writable: o.Writable, Remote: o.Remote,
 	}
 	m.running = session.New(m.d)
 	m.tops = [3]screen.Screen{desk.New(m.d), catalog.New(m.d), m.running}
@@ -406,6 +406,14 @@ func (m *model) inside(w screen.RunInside) tea.Cmd {
 		}
 		return insideMsg{w.What, err}
 	})
+}
+
+// edit hands the terminal to the person's editor.
+func (m *model) edit(w screen.EditFile) tea.Cmd {
+	if len(m.o.Editor) == 0 {
+		return m.say(widget.Warning, "No editor was found here. Set EDITOR to the one you use, and start Carrel again.")
+	}
+	return tea.ExecProcess(exec.Command(m.o.Editor[0], append(append([]string{}, m.o.Editor[1:]...), w.Path)...), w.Done)
 }
 
 // goodbye says what goes on when the program has ended.

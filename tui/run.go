@@ -39,6 +39,8 @@ type Options struct {
 
 	Home     string                                   // the person's home folder
 	Self     string                                   // path of this program, for terminals inside containers
+	Cwd      string                                   // the folder it was started in
+	Editor   []string                                 // the person's editor and its arguments; nil: there is none
 	Opener   func(url string) error                   // opens a browser; nil: there is none here
 	SaveFile func(name, text string) (string, error)  // writes a text to a new file for the person and returns its path; nil: cannot
 	Welcomed func()                                   // called when the screens for newcomers were seen or skipped; may be nil

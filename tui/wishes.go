@@ -15,6 +15,7 @@ import (
 	"carrel/tui/screen/launch"
 	"carrel/tui/screen/share"
 	"carrel/tui/screen/welcome"
+	"carrel/tui/screen/wizard"
 	"carrel/tui/task"
 	"carrel/tui/widget"
 )
@@ -44,6 +45,10 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 		return m.push(doctor.New(m.d)), true
 	case screen.OpenWelcome:
 		return m.push(welcome.New(m.d)), true
+	case screen.OpenWizard:
+		return m.push(wizard.New(m.d, m.d.Cwd)), true
+	case screen.EditFile:
+		return m.edit(w), true
 	case screen.OpenJob:
 		return m.openJob(w.Job), true
 	case screen.StartBuild:
@@ -84,7 +89,8 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 // startBuild begins a build in place of the form that asked for it; one that works on the same already is shown instead.
 func (m *model) startBuild(w screen.StartBuild) tea.Cmd {
 	var left tea.Cmd
-	if _, form := m.current().(*launch.Screen); form {
+	switch m.current().(type) {
+	case *launch.Screen, *wizard.Screen:
 		left = m.pop()
 	}
 	for _, j := range m.jobs {

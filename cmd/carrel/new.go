@@ -269,22 +269,29 @@ func (a *app) afterNew(ctx context.Context, s propose.Spec, out, image string) e
 	}
 }
 
-// edit opens the person's editor.
-func (a *app) edit(ctx context.Context, file string) error {
-	for _, v := range []string{os.Getenv("VISUAL"), os.Getenv("EDITOR"), "sensible-editor", "nano", "vi"} {
+// editor is the person's editor with its arguments, nil where there is none.
+func editor(getenv func(string) string) []string {
+	for _, v := range []string{getenv("VISUAL"), getenv("EDITOR"), "sensible-editor", "nano", "vi"} {
 		parts := strings.Fields(v)
 		if len(parts) == 0 {
 			continue
 		}
-		path, err := exec.LookPath(parts[0])
-		if err != nil {
-			continue
+		if path, err := exec.LookPath(parts[0]); err == nil {
+			return append([]string{path}, parts[1:]...)
 		}
-		cmd := exec.CommandContext(ctx, path, append(parts[1:], file)...)
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = a.in, a.out, a.err
-		return cmd.Run()
 	}
-	return hinted(errors.New("no editor was found"), "set EDITOR to the one you use")
+	return nil
+}
+
+// edit opens the person's editor.
+func (a *app) edit(ctx context.Context, file string) error {
+	program := editor(os.Getenv)
+	if program == nil {
+		return hinted(errors.New("no editor was found"), "set EDITOR to the one you use")
+	}
+	cmd := exec.CommandContext(ctx, program[0], append(program[1:], file)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.in, a.out, a.err
+	return cmd.Run()
 }
 
 // buildNew builds what was written and starts it.

@@ -38,7 +38,7 @@ func (a *app) openScreens(ctx context.Context) error {
 		Memory:  remember.At(filepath.Join(s.dirs.State, "answers.json")),
 		Theme:   theme.Options{NoColor: !a.page.color, Basic: a.page.basic, ASCII: a.page.ascii},
 		Start:   start,
-		Home:    s.dirs.Home, Self: s.self,
+		Home:    s.dirs.Home, Self: s.self, Cwd: s.user.Cwd, Editor: editor(os.Getenv),
 		Opener:   browse(os.Getenv, s.dirs.State),
 		SaveFile: func(name, text string) (string, error) { return saveFile(s.user.Cwd, name, text) },
 		// A mark that cannot be written shows the screens for newcomers once more, which does no harm.

@@ -31,6 +31,8 @@ type (
 	OpenDoctor struct{}
 	// OpenWelcome begins the three screens for newcomers.
 	OpenWelcome struct{}
+	// OpenWizard makes an app of a folder of the person's.
+	OpenWizard struct{}
 	// OpenJob shows a build that goes on in the background.
 	OpenJob struct{ Job task.ID }
 
@@ -76,6 +78,11 @@ type (
 	RunInside struct {
 		Args []string
 		What string
+	}
+	// EditFile opens a file in the person's editor. Done makes the message that follows, off the loop.
+	EditFile struct {
+		Path string
+		Done func(error) tea.Msg
 	}
 	// SaveText writes a text to a new file in the person's home folder.
 	SaveText struct{ Name, Text string }

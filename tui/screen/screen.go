@@ -130,6 +130,7 @@ type Deps struct {
 	Now      func() time.Time // for Update; View never asks
 	Home     string           // the person's home folder
 	Self     string           // path of this program
+	Cwd      string           // the folder it was started in
 	Writable bool             // the engine can keep what changes inside a container
 	Remote   *Remote          // nil: this computer is the one in front of the person
 }

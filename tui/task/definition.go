@@ -39,10 +39,18 @@ func Definition(path string) (text string, c Card, err error) {
 	if strings.ContainsRune(text, 0) || !strings.Contains(strings.ToLower(text), "bootstrap:") {
 		return "", Card{}, ErrNoDefinition
 	}
-	d, err := definition.ParseString(text, definition.Options{Name: path, AllowUndefined: true})
+	c, err = read(text, path)
+	return text, c, err
+}
+
+// DefinitionText is what the text of a definition file says of itself.
+func DefinitionText(text string) (Card, error) { return read(text, "Singularity") }
+
+func read(text, name string) (Card, error) {
+	d, err := definition.ParseString(text, definition.Options{Name: name, AllowUndefined: true})
 	if err != nil {
-		return text, Card{}, err
+		return Card{}, err
 	}
-	c, _ = card.Parse(d.Final().LabelMap())
-	return text, c, nil
+	c, _ := card.Parse(d.Final().LabelMap())
+	return c, nil
 }

@@ -186,13 +186,13 @@ func (s *Screen) build() {
 		s.rows = append(s.rows, row{image: &s.images[i]})
 	}
 	if len(s.images) == 0 && s.imgsKnown {
-		note := "None yet. The first app you start from the catalog is kept here."
+		note := "None yet: the first app you start is kept here."
 		if s.imgsErr != nil {
 			note = "They cannot be listed: " + widget.Clean(s.imgsErr.Error())
 		}
 		s.rows = append(s.rows, row{note: note})
 	}
-	s.rows = append(s.rows, row{}, row{heading: "START SOMETHING NEW"}, row{start: "catalog"}, row{start: "file"})
+	s.rows = append(s.rows, row{}, row{heading: "START SOMETHING NEW"}, row{start: "catalog"}, row{start: "file"}, row{start: "own"})
 	items := make([]widget.Item, len(s.rows))
 	for i, r := range s.rows {
 		items[i] = widget.Item{ID: r.id(), Fixed: r.id() == ""}
@@ -285,6 +285,8 @@ func (s *Screen) Actions() []screen.Action {
 		acts = s.imageActions(r.image)
 	case r.start == "catalog":
 		acts = []screen.Action{screen.Do(screen.On("enter"), "open the catalog", "", func() tea.Cmd { return screen.Ask(screen.GoCatalog{}) })}
+	case r.start == "own":
+		acts = []screen.Action{screen.Do(screen.On("enter"), "choose a folder", "", func() tea.Cmd { return screen.Ask(screen.OpenWizard{}) })}
 	case r.start == "file":
 		acts = []screen.Action{screen.Do(screen.On("enter"), "choose a file", "", s.fromFile)}
 	}

@@ -106,6 +106,8 @@ func (s *Screen) line(i int, selected bool, w int) string {
 		return mark + t.Accent.Render("+") + " " + name("from the catalog") + t.Muted.Render("   notebooks, pages, experiments")
 	case r.start == "file":
 		return mark + t.Accent.Render("+") + " " + name("from a file") + t.Muted.Render("   an image or a definition")
+	case r.start == "own":
+		return mark + t.Accent.Render("+") + " " + name("my own") + t.Muted.Render("   of a folder: notebooks, scripts, pages")
 	}
 	return ""
 }
@@ -195,6 +197,8 @@ func (s *Screen) words() (title, about string) {
 		}
 	case r.start == "catalog":
 		return "The catalog", "Apps that are built here, on this computer, from a short text that says what is in them. Choose one, answer a few questions, and it opens in your browser."
+	case r.start == "own":
+		return "An app of my own", "Carrel looks into a folder of yours, proposes how to run what is in it, and writes the text an image is built from. You can change all of it, or press Enter all the way."
 	case r.start == "file":
 		return "From a file", "An image somebody gave you (.sif, .img), or a definition file that says how to build one."
 	}

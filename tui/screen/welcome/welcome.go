@@ -54,6 +54,7 @@ var reasons = []struct{ id, text, about string }{
 	{"notebook", "A notebook", "Jupyter and others, working in a folder of yours"},
 	{"experiment", "An experiment", "something people click through, with results in your folder"},
 	{"page", "Show my results on a page", "a folder of yours as a page in the browser"},
+	{"own", "Files of mine", "an app is made of a folder: notebooks, scripts, a dashboard"},
 	{"given", "I was given a container", "a file from a colleague, or a definition"},
 }
 
@@ -326,6 +327,9 @@ func (s *Screen) next() tea.Cmd {
 		s.page = 1
 	case 1:
 		r, _ := s.reason.Selected()
+		if r.ID == "own" {
+			return screen.Ask(screen.OpenWizard{})
+		}
 		s.page = 2
 		s.form, s.shown = widget.Form{}, nil
 		switch r.ID {
