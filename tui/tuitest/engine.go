@@ -16,6 +16,7 @@ import (
 // Engine answers from memory. Its methods may be called from any goroutine; its fields are set before it is used.
 type Engine struct {
 	Clock    func() time.Time
+	Home     string               // what ~ stands for in commands
 	Cards    map[string]task.Card // by name and by path
 	Defs     map[string]string    // definition text, by name and by path
 	Checks   []engine.Check       // what Doctor finds
@@ -43,7 +44,7 @@ type Engine struct {
 // NewEngine makes an engine that knows nothing.
 func NewEngine(clock func() time.Time) *Engine {
 	return &Engine{
-		Clock: clock, Cards: map[string]task.Card{}, Defs: map[string]string{}, Folders: map[string]engine.FolderState{},
+		Clock: clock, Home: Home, Cards: map[string]task.Card{}, Defs: map[string]string{}, Folders: map[string]engine.FolderState{},
 		Taken: map[int]string{}, Targets: map[string]engine.Target{}, logs: map[string][]engine.LogLine{},
 		watchers: map[chan struct{}]bool{}, changed: make(chan struct{}),
 	}
@@ -392,7 +393,7 @@ func (e *Engine) FreeSpace() (int64, string) { return 80_000_000_000, "/home/ada
 func (e *Engine) CommandLine(s engine.RunSpec) string {
 	parts := []string{"carrel run"}
 	for _, b := range s.Binds {
-		one := strings.Replace(b.Source, Home+"/", "~/", 1) + ":" + b.Dest
+		one := strings.Replace(b.Source, e.Home+"/", "~/", 1) + ":" + b.Dest
 		if b.ReadOnly {
 			one += ":ro"
 		}
@@ -420,7 +421,7 @@ func (e *Engine) CommandLine(s engine.RunSpec) string {
 
 // BuildCommandLine writes the command of a build.
 func (e *Engine) BuildCommandLine(s engine.BuildSpec) string {
-	return strings.TrimSpace("carrel build " + s.Target + " " + s.Definition)
+	return strings.Join(strings.Fields("carrel build "+s.Target+" "+strings.Replace(s.Definition, e.Home+"/", "~/", 1)), " ")
 }
 
 // Catalog is a list of entries.
