@@ -36,6 +36,7 @@ var checks = map[string][]Check{
 		{Bind: "/data", Args: []string{"--trials", "14", "--set", "practice=4"}, Use: session{who: "T01", language: "en", interrupted: "flanker"}.use},
 		{Name: "de", Bind: "/data", Args: []string{"--trials", "7", "--set", "practice=4", "--lang", "de"}, Use: session{who: "T02", language: "de"}.use},
 	},
+	"data-browser":    {{Use: tables}, {Name: "own", Bind: "/data", Use: ownTables}},
 	"model-explorer":  {{Use: models}, {Name: "own", Bind: "/model", Use: ownModel}},
 	"nginx-jupyter":   {{Bind: "/opt/notebooks", Use: inPython.use}},
 	"nginx-jupyter:r": {{Bind: "/opt/notebooks", Use: inR.use}},
