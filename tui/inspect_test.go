@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	tea "charm.land/bubbletea/v2"
+
 	"carrel/engine"
 	"carrel/tui/screen"
 	"carrel/tui/theme"
@@ -179,7 +181,9 @@ func TestShare(t *testing.T) {
 		t.Fatal(err)
 	}
 	const sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" // of "abc", FIPS 180-2 B.1
+	var eng *tuitest.Engine
 	drive(t, 100, 30, func(_ *Options, e *tuitest.Engine) {
+		eng = e
 		e.AddImage(engine.ImageInfo{Name: "from anna.sif", Path: path})
 		e.Defs[path] = "Bootstrap: docker\nFrom: alpine\n"
 	}, func(d *driver) {
@@ -194,6 +198,22 @@ func TestShare(t *testing.T) {
 		d.press("y")
 		if d.copy != "carrel run 'from anna.sif'" {
 			t.Errorf("copied %q", d.copy)
+		}
+		d.press("n")
+		d.sees("http://192.0.2.7:41234/word/")
+		d.sees("192.0.2.9 downloads it")
+		d.press("l")
+		if d.copy != "http://192.0.2.7:41234/word/" {
+			t.Errorf("copied %q", d.copy)
+		}
+		d.press("n")
+		d.sees("n makes a link")
+		d.press("p")
+		d.send(tea.PasteMsg{Content: "oras://example.org/lab/anna:1"})
+		d.press("enter")
+		d.sees("oras://example.org/lab/anna:1 is there")
+		if !eng.Called("Push " + path + " oras://example.org/lab/anna:1") {
+			t.Errorf("calls %v", eng.Calls)
 		}
 		d.press("w")
 		d.sees("Saved as ~/from anna.def")

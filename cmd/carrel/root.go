@@ -68,7 +68,7 @@ func rootCommand(a *app, args ...string) *cobra.Command {
 		a.runCommand(), a.execCommand(), a.shellCommand(),
 		a.psCommand(), a.logsCommand(), a.openCommand(), a.portCommand(), a.attachCommand(), a.statsCommand(), a.topCommand(),
 		a.stopCommand(), a.restartCommand(), a.waitCommand(), a.renameCommand(),
-		a.lsCommand(), a.buildCommand(), a.debugCommand(), a.inspectCommand(), a.cpCommand(), a.compactCommand(), a.pullCommand(), a.pushCommand(), a.verifyCommand(), a.rmCommand(), a.lintCommand(), a.convertCommand(), a.newCommand(),
+		a.lsCommand(), a.buildCommand(), a.debugCommand(), a.inspectCommand(), a.cpCommand(), a.compactCommand(), a.pullCommand(), a.pushCommand(), a.shareCommand(), a.verifyCommand(), a.rmCommand(), a.lintCommand(), a.convertCommand(), a.newCommand(),
 		a.loginCommand(), a.logoutCommand(),
 		a.catalogCommand(), a.cacheCommand(), a.doctorCommand(), a.completionCommand(), a.versionCommand(),
 	)

@@ -32,7 +32,7 @@ var order = [][]string{
 	{"sandbox/inside"},
 	{"sandbox"},
 	{"network/usernet", "network/guard"},
-	{"network"},
+	{"network", "share"},
 	{"launch"},
 	{"source"},
 	{"source/debian", "source/remote", "source/yum", "source/zypper", "source/arch", "source/busybox"},

@@ -35,6 +35,9 @@ type Engine interface {
 	Restart(ctx context.Context, name string) (engine.Instance, error)
 	Forget(ctx context.Context, name string) error
 
+	Share(ctx context.Context, spec engine.ShareSpec) (*engine.Sharing, error)
+	Push(ctx context.Context, name, ref string, sink engine.Sink) (engine.Pushed, error)
+
 	Doctor(ctx context.Context) []engine.Check
 	Folder(path string) engine.FolderState
 	Port(n int) engine.PortState

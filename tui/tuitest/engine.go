@@ -367,6 +367,7 @@ func (e *Engine) Doctor(context.Context) []engine.Check { return e.Checks }
 
 // Folder finds the folders it was told of.
 func (e *Engine) Folder(path string) engine.FolderState {
+	path = filepath.Clean(path)
 	if f, ok := e.Folders[path]; ok {
 		f.Path = path
 		return f
@@ -417,6 +418,21 @@ func (e *Engine) CommandLine(s engine.RunSpec) string {
 	}
 	parts = append(parts, s.Image)
 	return strings.Join(append(parts, s.Args...), " ")
+}
+
+// Share hands out nothing, at an address of documentation.
+func (e *Engine) Share(ctx context.Context, s engine.ShareSpec) (*engine.Sharing, error) {
+	e.called("Share", s.Image)
+	if s.Event != nil {
+		s.Event(engine.ShareEvent{Kind: engine.ShareBegun, From: "192.0.2.9", Size: 100})
+	}
+	return &engine.Sharing{Page: "http://192.0.2.7:41234/word/", URL: "http://192.0.2.7:41234/word/image.sif", Name: "image.sif", Size: 100}, nil
+}
+
+// Push sends nothing.
+func (e *Engine) Push(_ context.Context, name, ref string, _ engine.Sink) (engine.Pushed, error) {
+	e.called("Push", name+" "+ref)
+	return engine.Pushed{Ref: ref, Digest: "sha256:" + strings.Repeat("0", 64), Size: 100}, nil
 }
 
 // BuildCommandLine writes the command of a build.

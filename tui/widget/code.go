@@ -108,3 +108,12 @@ func (c *Code) View(t *theme.Theme, w, h int) string {
 	}
 	return Panel(t, min(w, inner+4), min(h, len(lines)+2), t.Title.Render(c.Title), t.Muted.Render("any key closes"), strings.Join(lines, "\n"), true)
 }
+
+// QRCode is the code of a text for a plain terminal, empty when it is too long for one.
+func QRCode(text string, o theme.Options) string {
+	c := NewCode("", text, "")
+	if c.code == nil {
+		return ""
+	}
+	return strings.Join(c.rows(theme.New(o), quietLeast), "\n") + "\n"
+}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -42,6 +43,30 @@ type Screen struct {
 	sumErr error
 	off    int
 	w, h   int
+
+	sharing *task.Stream[handed] // nil: it is not sent over the network
+	link    handed
+	taken   int
+	now     string // what a downloader does
+	shareE  error
+
+	pushing *task.Stream[pushed]
+	push    pushed
+	pushE   error
+}
+
+// handed is how sending over the network goes: the link first, then events.
+type handed struct {
+	page, url string
+	until     time.Time
+	event     engine.ShareEvent
+}
+
+// pushed is how sending to a registry goes.
+type pushed struct {
+	ref         string
+	done, total int64
+	digest      string
 }
 
 // progress is how far the checksum is; sum is there at the end.
@@ -63,6 +88,14 @@ type (
 		id    task.ID
 		batch task.Batch[progress]
 	}
+	handedMsg struct {
+		id    task.ID
+		batch task.Batch[handed]
+	}
+	pushedMsg struct {
+		id    task.ID
+		batch task.Batch[pushed]
+	}
 )
 
 // New makes the screen.
@@ -78,6 +111,14 @@ func (s *Screen) Close() {
 	if s.sum != nil {
 		s.sum.Stop()
 		s.sum.Wait()
+	}
+	if s.sharing != nil {
+		s.sharing.Stop()
+		s.sharing.Wait()
+	}
+	if s.pushing != nil {
+		s.pushing.Stop()
+		s.pushing.Wait()
 	}
 }
 
@@ -127,8 +168,121 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 			return nil
 		}
 		return s.next()
+	case handedMsg:
+		if m.id != s.id || s.sharing == nil {
+			return nil
+		}
+		for _, h := range m.batch.Items {
+			s.handed(h)
+		}
+		if m.batch.Done {
+			s.sharing, s.shareE = nil, m.batch.Err
+			if errors.Is(s.shareE, context.Canceled) {
+				s.shareE = nil
+			}
+			return nil
+		}
+		return s.nextHanded()
+	case pushedMsg:
+		if m.id != s.id || s.pushing == nil {
+			return nil
+		}
+		if n := len(m.batch.Items); n > 0 {
+			s.push = m.batch.Items[n-1]
+		}
+		if m.batch.Done {
+			s.pushing, s.pushE = nil, m.batch.Err
+			if s.pushE != nil && !errors.Is(s.pushE, context.Canceled) {
+				return screen.Ask(screen.Failed{What: "Pushing " + s.title, Err: s.pushE})
+			}
+			return nil
+		}
+		return s.nextPushed()
 	}
 	return nil
+}
+
+// handed takes what happened.
+func (s *Screen) handed(h handed) {
+	if h.page != "" {
+		s.link = h
+		return
+	}
+	switch h.event.Kind {
+	case engine.ShareTaken:
+		s.taken++
+		s.now = h.event.From + " has all of it"
+	case engine.ShareLeft:
+		s.now = h.event.From + " went away before the end"
+	case engine.ShareBegun, engine.ShareAmount:
+		s.now = h.event.From + " downloads it: " + widget.Bytes(h.event.Done) + " of " + widget.Bytes(h.event.Size)
+	}
+}
+
+// shareTime is how long a link holds, unless the screen is left before.
+const shareTime = time.Hour
+
+// handOut begins to send the image over the network, or ends it.
+func (s *Screen) handOut() tea.Cmd {
+	if s.sharing != nil {
+		s.sharing.Stop()
+		return nil
+	}
+	s.link, s.taken, s.now, s.shareE = handed{}, 0, "", nil
+	eng, name := s.d.Engine, s.name
+	s.sharing = task.Run(s.d.Life, func(ctx context.Context, emit func(handed)) error {
+		h, err := eng.Share(ctx, engine.ShareSpec{Image: name, For: shareTime, Event: func(e engine.ShareEvent) { emit(handed{event: e}) }})
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		emit(handed{page: h.Page, url: h.URL, until: h.Until()})
+		select {
+		case <-h.Done():
+			return h.Err()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	return s.nextHanded()
+}
+
+func (s *Screen) nextHanded() tea.Cmd {
+	id := s.id
+	return s.sharing.Next(func(b task.Batch[handed]) tea.Msg { return handedMsg{id, b} })
+}
+
+// askPush asks where to push to.
+func (s *Screen) askPush() tea.Cmd {
+	if s.pushing != nil {
+		s.pushing.Stop()
+		return nil
+	}
+	return screen.Ask(screen.AskText{
+		Title: "Push to a registry", Help: "oras://… keeps the very file; docker://… makes an image that Docker and Podman can run too. Log in first, in a terminal: carrel login REGISTRY",
+		Hint: "oras://ghcr.io/you/name:1", Value: s.push.ref,
+		Answer: func(ref string) tea.Cmd {
+			s.push, s.pushE = pushed{ref: ref}, nil
+			eng, name := s.d.Engine, s.name
+			s.pushing = task.Run(s.d.Life, func(ctx context.Context, emit func(pushed)) error {
+				p, err := eng.Push(ctx, name, ref, func(e engine.Event) {
+					if e.Total > 0 {
+						emit(pushed{ref: ref, done: e.Done, total: e.Total})
+					}
+				})
+				if err == nil {
+					emit(pushed{ref: p.Ref, digest: p.Digest, total: p.Size})
+				}
+				return err
+			})
+			return s.nextPushed()
+		},
+	})
+}
+
+func (s *Screen) nextPushed() tea.Cmd {
+	id := s.id
+	return s.pushing.Next(func(b task.Batch[pushed]) tea.Msg { return pushedMsg{id, b} })
 }
 
 func (s *Screen) next() tea.Cmd {
@@ -228,10 +382,26 @@ func (s *Screen) Actions() []screen.Action {
 	if wait != "" {
 		noSum, noDef, noFile = wait, wait, wait
 	}
+	noLink, net, push := "it is not sent over the network", "send over network", "push to a registry"
+	if s.sharing != nil {
+		net = "stop sending"
+		if s.link.page != "" {
+			noLink = ""
+		}
+	}
+	if s.pushing != nil {
+		push = "stop pushing"
+	}
 	copies := func(text, what string) func() tea.Cmd {
 		return func() tea.Cmd { return screen.Ask(screen.Copy{Text: text, What: what}) }
 	}
 	return []screen.Action{
+		screen.Do(screen.On("n"), net, "Send "+s.title+" to somebody in this network", s.handOut).Unless(noFile),
+		screen.Do(screen.On("l"), "copy link", "Copy the link", copies(s.link.page, "the link")).Unless(noLink),
+		screen.Do(screen.On("Q"), "QR code", "Show the link as a QR code", func() tea.Cmd {
+			return screen.Ask(screen.ShowCode{Title: s.title, Text: s.link.page, Note: "for a device in the same network"})
+		}).Unless(noLink),
+		screen.Do(screen.On("p"), push, "Push "+s.title+" to a registry", s.askPush).Unless(wait),
 		screen.Do(screen.On("c"), "copy path", "Copy the path of the image", copies(s.target.Path, "the path")).Unless(wait),
 		screen.Do(screen.On("s"), "copy checksum", "Copy the checksum", copies(s.digest+"  "+filepath.Base(s.target.Path), "the checksum")).Unless(noSum),
 		screen.Do(screen.On("y"), "copy command", "Copy the command they run it with", copies("carrel run "+s.file(), "the command")).Unless(noFile),
@@ -301,12 +471,64 @@ func (s *Screen) lines(w int) []string {
 	} else {
 		way("Hand over the definition file", "Not possible: this image holds none. It was made by another program, or from a registry.")
 	}
-	way("Send it over this network", "Carrel cannot do this yet. Use a shared folder, or a memory stick.")
-	way("Push it to a registry", "Carrel cannot do this yet. Apptainer can, with the same file:")
 	if !s.folder {
-		out = out[:len(out)-1]
-		command("apptainer push " + s.file() + " oras://ghcr.io/YOU/NAME:1")
-		out = append(out, "")
+		out = append(out, s.network(t, inner)...)
 	}
+	out = append(out, s.registry(t, inner)...)
 	return out
+}
+
+// network is the way over the network, with the link while it is open.
+func (s *Screen) network(t *theme.Theme, w int) []string {
+	out := []string{"  " + t.Title.Render("Send it over this network")}
+	say := func(style func(...string) string, text string) {
+		for _, l := range widget.Wrap(text, w) {
+			out = append(out, "    "+style(l))
+		}
+	}
+	switch {
+	case s.shareE != nil:
+		say(t.Bad.Render, theme.Cross+" "+widget.Sentence(s.shareE.Error()))
+		say(t.Muted.Render, "n tries it again.")
+	case s.sharing == nil && s.taken > 0:
+		say(t.Muted.Render, "No longer sent; it was downloaded "+widget.Count(s.taken, "time", "times")+". n sends it again.")
+	case s.sharing == nil:
+		say(t.Muted.Render, "For a colleague in the room: n makes a link from which they download it, for as long as you stay here. Who has the link can have the file; nobody else.")
+	case s.link.page == "":
+		say(t.Muted.Render, "Making the link "+theme.Ellipsis)
+	default:
+		say(t.Link.Render, s.link.page)
+		text := "l copies it, Q shows it as a QR code, n ends it."
+		if !s.link.until.IsZero() {
+			text = "Open until " + s.link.until.Local().Format("15:04") + ", or until you leave this screen. " + text
+		}
+		say(t.Muted.Render, text)
+		say(t.Muted.Render, "On their computer, in a terminal: carrel pull "+s.link.url)
+		if s.now != "" {
+			say(t.Text.Render, theme.Dot+" "+s.now)
+		}
+	}
+	return append(out, "")
+}
+
+// registry is the way to a registry.
+func (s *Screen) registry(t *theme.Theme, w int) []string {
+	out := []string{"  " + t.Title.Render("Push it to a registry")}
+	text := func(style func(...string) string, text string) {
+		for _, l := range widget.Wrap(text, w) {
+			out = append(out, "    "+style(l))
+		}
+	}
+	switch {
+	case s.pushing != nil:
+		text(t.Text.Render, widget.Clean(s.push.ref))
+		out = append(out, "    "+widget.Bar(t, min(30, max(0, w-24)), s.push.done, max(1, s.push.total))+t.Muted.Render("  "+widget.Bytes(s.push.done)))
+	case s.push.digest != "":
+		text(t.OK.Render, theme.Check+" "+widget.Clean(s.push.ref)+" is there.")
+		text(t.Muted.Render, "Everybody who may read it runs it with: carrel run "+widget.Clean(s.push.ref))
+		text(t.Muted.Render, "For a paper, name its exact content: "+s.push.digest)
+	default:
+		text(t.Muted.Render, "A server such as ghcr.io or your university's, from which everybody can take it by name, for years. p asks where to.")
+	}
+	return append(out, "")
 }
