@@ -368,6 +368,7 @@ func (e *Engine) Doctor(context.Context) []engine.Check { return e.Checks }
 // Folder finds the folders it was told of.
 func (e *Engine) Folder(path string) engine.FolderState {
 	path = filepath.Clean(path)
+	path = filepath.Clean(path)
 	if f, ok := e.Folders[path]; ok {
 		f.Path = path
 		return f

@@ -27,6 +27,7 @@ const (
 
 // begin shows page 3 for a proposal.
 func (s *Screen) begin(p propose.Spec) {
+	s.base, s.named = p, p.Port
 	s.page, s.spec, s.edited, s.text, s.top, s.reading = pageValues, p, false, "", 0, false
 	s.form = widget.Form{}
 	add := func(f *widget.Field, v string) *widget.Field {
@@ -83,13 +84,8 @@ func (s *Screen) take() {
 			case err != nil || n < 1 || n > 65535:
 				f.Remarks = []widget.Remark{{Tone: widget.Error, Text: "A port is a number from 1 to 65535."}}
 				continue
-			case n != p.Port && p.Port > 0 && strings.Contains(p.Command, strconv.Itoa(p.Port)):
-				// The command names it, too.
-				p.Command = strings.ReplaceAll(p.Command, strconv.Itoa(p.Port), v)
-				if c := s.form.Field(idCommand); c != nil {
-					c.SetValue(p.Command)
-				}
 			}
+			s.follows(n)
 			p.Port = n
 		case idShare:
 			p.Include = v == "copy"
@@ -104,6 +100,21 @@ func (s *Screen) take() {
 		}
 	}
 	s.show(p.Definition())
+}
+
+// follows lets the command name the port that was typed, where it named the one before and was not typed itself.
+func (s *Screen) follows(port int) {
+	c := s.form.Field(idCommand)
+	if c == nil || s.base.Port == 0 || port == 0 {
+		return
+	}
+	named := func(n int) string {
+		return strings.ReplaceAll(s.base.Command, strconv.Itoa(s.base.Port), strconv.Itoa(n))
+	}
+	if c.Value() == named(s.named) {
+		c.SetValue(named(port))
+		s.spec.Command, s.named = c.Value(), port
+	}
 }
 
 // names are the words of a field, those apart that would be more than names for the shell of a definition.

@@ -50,6 +50,8 @@ type Screen struct {
 
 	// page 3
 	spec    propose.Spec
+	base    propose.Spec // as it was proposed
+	named   int          // the port that the command names
 	form    widget.Form
 	text    string // the definition
 	edited  bool   // by hand: the fields no longer count
@@ -479,7 +481,7 @@ func (s *Screen) edit() tea.Cmd {
 // build writes the definition, builds it and starts the app.
 func (s *Screen) build() tea.Cmd {
 	if s.wrong != nil {
-		return screen.Ask(screen.Failed{What: "Reading the definition", Err: s.wrong})
+		return screen.Ask(screen.Flash{Tone: widget.Error, Text: "It cannot be built like this; ctrl+e opens it in your editor."})
 	}
 	if f := s.form.Field(idCommand); f != nil && !s.edited && f.Value() == "" {
 		f.Remarks = []widget.Remark{{Tone: widget.Error, Text: "Say what starts it, such as: python3 app.py"}}
