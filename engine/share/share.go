@@ -8,7 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"html/template"
+	"html"
 	"io"
 	"net"
 	"net/http"
@@ -197,9 +197,9 @@ func (h *Sharing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case rest == "":
 		head.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		head.Set("Content-Type", "text/html; charset=utf-8")
-		_ = page.Execute(w, map[string]any{ // a browser that has gone away needs no page
-			"Title": h.title, "Name": h.Name, "URL": h.URL, "Size": size(h.Size), "SHA256": h.SHA256, "File": shellWord(h.Name),
-		})
+		_, _ = io.WriteString(w, fill(map[string]string{ // a browser that has gone away needs no page
+			"Title": h.title, "Name": h.Name, "Path": url.PathEscape(h.Name), "URL": h.URL, "Size": size(h.Size), "SHA256": h.SHA256, "File": shellWord(h.Name),
+		}))
 	case rest == h.Name:
 		head.Set("Content-Type", "application/octet-stream")
 		head.Set("Content-Disposition", `attachment; filename*=UTF-8''`+url.PathEscape(h.Name))
@@ -301,7 +301,18 @@ func shellWord(s string) string {
 	return s
 }
 
-var page = template.Must(template.New("page").Parse(`<!doctype html>
+// fill puts values, their special characters escaped for HTML, in the places of the page.
+func fill(values map[string]string) string {
+	var pairs []string
+	for k, v := range values {
+		pairs = append(pairs, "{{."+k+"}}", html.EscapeString(v))
+	}
+	return strings.NewReplacer(pairs...).Replace(page)
+}
+
+// page is the page about a file. It is filled in by fill and not by html/template, whose use of reflection would keep every
+// method of the program in the binary, a quarter more.
+const page = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{.Title}}</title>
 <style>
@@ -315,7 +326,7 @@ small { color: GrayText; overflow-wrap: anywhere }
 </style>
 <h1>{{.Title}}</h1>
 <p>A container image: one file that holds an app with everything it needs.</p>
-<p><a class="button" href="{{.Name}}" download>Download {{.Name}}</a> &nbsp; {{.Size}}</p>
+<p><a class="button" href="{{.Path}}" download>Download {{.Name}}</a> &nbsp; {{.Size}}</p>
 <p>Run it with <b>Carrel</b>, straight from here:</p>
 <pre>carrel pull {{.URL}}
 carrel run {{.File}}</pre>
@@ -323,4 +334,4 @@ carrel run {{.File}}</pre>
 <pre>apptainer run {{.File}}</pre>
 <p><small>SHA-256 {{.SHA256}}<br>Compare it with the one the sender sees: <code>sha256sum {{.File}}</code>. The page is gone when the sender stops sharing.</small></p>
 </html>
-`))
+`
