@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -335,5 +336,26 @@ func BenchmarkFifty(b *testing.B) {
 		if all, err := List(root); len(all) != 50 || err != nil {
 			b.Fatal(len(all), err)
 		}
+	}
+}
+
+// TestTakeOverOfNobody: an app whose starter was killed before its supervisor took over is not started, since nobody who
+// asked what runs would have seen it.
+func TestTakeOverOfNobody(t *testing.T) {
+	dir := t.TempDir()
+	gone := exec.Command("true")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	r := record{
+		Instance: Instance{Name: "app", State: StateStarting, PID: gone.Process.Pid, Started: time.Now()},
+		Machine:  thisMachine(), Start: 1, Reserved: true,
+	}
+	if err := r.write(dir, false); err != nil {
+		t.Fatal(err)
+	}
+	s := &supervisor{spec: Spec{Name: "app", Dir: dir}}
+	if err := s.takeOver(); err == nil || !strings.Contains(err.Error(), "who asked for it was killed") {
+		t.Errorf("taken over: %v", err)
 	}
 }

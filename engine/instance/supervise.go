@@ -116,8 +116,14 @@ func (s *supervisor) takeOver() error {
 		return fmt.Errorf("take over %s: %w", s.spec.Name, err)
 	}
 	started := time.Now()
-	if r, err := readRecord(s.spec.Dir); err == nil && r.Reserved && r.Started.Before(started) {
-		started = r.Started // when somebody asked for it, which is what they wait from
+	if r, err := readRecord(s.spec.Dir); err == nil && r.Reserved {
+		// Nobody knows of it, not even who stops all: as if it had not been asked for.
+		if !alive(r.PID, r.Start) {
+			return fmt.Errorf("take over %s: who asked for it was killed", s.spec.Name)
+		}
+		if r.Started.Before(started) {
+			started = r.Started // when somebody asked for it, which is what they wait from
+		}
 	}
 	s.rec = record{
 		Instance: Instance{

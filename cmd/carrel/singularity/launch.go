@@ -143,6 +143,8 @@ func (l *launch) spec(c *Config, warn func(string, ...any)) (engine.RunSpec, err
 	s := engine.RunSpec{
 		Profile: engine.ProfileSingularity, App: l.app, Cwd: l.cwd, CleanEnv: l.cleanEnv, Contain: l.contain, NoHome: l.noHome,
 		Root: l.fakeroot, Writable: l.writable,
+		// There, what a killed container wrote is in the image or overlay already, and nobody is asked.
+		Leftovers: engine.LeftoversKeep,
 		Details: engine.Details{
 			ReadOnly: !l.writableTmpfs, HostPIDs: !l.pid, UserNS: l.userns, IPC: l.ipc, UTS: l.uts, Hostname: l.hostname, Scratch: l.scratch,
 			NoMount: l.noMount, Shell: l.shell, Nvidia: l.nv, AMD: l.rocm, AddCaps: l.addCaps, DropCaps: l.dropCaps, NoPrivs: l.noPrivs && !l.keepPrivs,
