@@ -49,6 +49,7 @@ type order struct {
 	StateDir  string  `json:"state_dir"`
 	Command   string  `json:"command"`
 	NamedByUs bool    `json:"named_by_us"`
+	HotLimit  int64   `json:"hot_limit"`
 	Guarded   bool    `json:"guarded,omitempty"`
 	Exposed   bool    `json:"exposed,omitempty"`
 }
@@ -86,7 +87,7 @@ func (e *Engine) Start(ctx context.Context, s RunSpec) (Instance, error) {
 	guarded, exposed := e.guarding(s)
 	data, err := json.Marshal(order{
 		Guarded: guarded, Exposed: exposed,
-		Spec: s, Target: t, Name: taken, Dir: dir, User: e.c.User, DataDir: e.c.DataDir, CacheDir: e.c.CacheDir, StateDir: e.c.StateDir,
+		Spec: s, Target: t, Name: taken, Dir: dir, User: e.c.User, DataDir: e.c.DataDir, CacheDir: e.c.CacheDir, StateDir: e.c.StateDir, HotLimit: e.c.HotLimit,
 		Command: e.CommandLine(s),
 	})
 	if err != nil {
@@ -109,7 +110,7 @@ func Supervise(ctx context.Context, in io.Reader) error {
 	if err != nil {
 		return err
 	}
-	e, err := New(Config{DataDir: o.DataDir, CacheDir: o.CacheDir, StateDir: o.StateDir, User: o.User})
+	e, err := New(Config{DataDir: o.DataDir, CacheDir: o.CacheDir, StateDir: o.StateDir, User: o.User, HotLimit: o.HotLimit})
 	if err != nil {
 		took(err)
 		return err

@@ -1,16 +1,13 @@
 package engine
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sort"
 	"syscall"
 	"time"
@@ -19,18 +16,19 @@ import (
 
 	"carrel/engine/image"
 	"carrel/engine/launch"
-	"carrel/engine/sandbox"
 	"carrel/engine/tree"
 	"carrel/internal/scratch"
 )
 
-// A hot image is one that an app was started from: an unpacked copy of it is kept in the cache, so that the next start
-// reads plain files instead of decompressing through FUSE. Copies are made by a worker at the lowest priority while the app
-// runs, used only by containers of a single id (to which all files belong anyway), and thrown away, the least recently used
+// A hot image is one that is used again and again: an unpacked copy of it is kept in the cache, so that the next start
+// reads plain files instead of decompressing through FUSE. Copies are made by a worker at the lowest priority (heating.go),
+// used only by containers of a single id (to which all files belong anyway), and thrown away, the least recently used
 // first, when they exceed the limit.
 //
 //	CACHE/hot/KEY/root    the copy
 //	CACHE/hot/KEY/used    its time is the last use; locked (flock(2)) by those who use the copy
+//	CACHE/hot/.not-KEY    no copy could be made, with the limit of then
+//	CACHE/hot/.making     locked by the worker that makes a copy: one at a time
 const (
 	// defaultHotLimit is how many bytes of copies are kept unless the configuration says otherwise.
 	defaultHotLimit = 8 << 30
@@ -38,8 +36,8 @@ const (
 	hotReserve = 2 << 30
 	// hotPart is the prefix of what is being made, or thrown away.
 	hotPart = ".part-"
-	// hotAfter is how long an app runs before a copy is made: until then it has other uses for the processors.
-	hotAfter = 8 * time.Second
+	// hotNot is the prefix of notes that no copy could be made.
+	hotNot = ".not-"
 )
 
 func (e *Engine) hotDir() string { return filepath.Join(e.c.CacheDir, "hot") }
@@ -89,6 +87,7 @@ func (e *Engine) useHot(p *prepared, o *launch.Options) bool {
 		f.Close() // it is being thrown away
 		return false
 	}
+	p.hot = true
 	p.closers = append(p.closers, func() { f.Close() })
 	o.Layers = []launch.Layer{{Folder: filepath.Join(dir, "root")}}
 	return true
@@ -97,111 +96,6 @@ func (e *Engine) useHot(p *prepared, o *launch.Options) bool {
 func isFolder(p string) bool {
 	st, err := os.Stat(p)
 	return err == nil && st.IsDir()
-}
-
-// heatOrder is what a worker is told that makes a copy.
-type heatOrder struct {
-	Image string `json:"image"`
-	Dir   string `json:"dir"`
-	Key   string `json:"key"`
-	Limit int64  `json:"limit"`
-}
-
-// heatLater makes a copy of an image after a while, by a worker of low priority. It returns at once; stop ends what is not
-// finished.
-func (e *Engine) heatLater(ctx context.Context, p *prepared) (stop func()) {
-	if e.c.User.UID == 0 || e.hotLimit() < 0 || p.image.Kind == image.Sandbox || p.keeper != nil {
-		return func() {}
-	}
-	key, err := hotKey(p.image.Path)
-	if err != nil {
-		return func() {}
-	}
-	if exists(filepath.Join(e.hotDir(), key)) {
-		return func() {}
-	}
-	order := heatOrder{Image: p.image.Path, Dir: e.hotDir(), Key: key, Limit: e.hotLimit()}
-	ctx, cancel := context.WithCancel(ctx)
-	finished := make(chan struct{})
-	go func() {
-		defer close(finished)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(hotAfter):
-		}
-		// A process has the priority of the thread that starts it. The thread ends with this goroutine, because it stays
-		// locked, and it has to live as long as the worker, which is told of its end (PR_SET_PDEATHSIG).
-		runtime.LockOSThread()
-		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 19) // of this thread only; without it the copy costs more than it should
-		_ = runHeater(ctx, order)                      // without a copy the next start is as this one was
-	}()
-	return func() {
-		cancel()
-		<-finished
-	}
-}
-
-func runHeater(ctx context.Context, order heatOrder) error {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	worker, err := sandbox.StartWorker(ctx, sandbox.SingleID(0, 0), []string{"heat"}, r, nil, nil)
-	if err != nil {
-		w.Close()
-		return err
-	}
-	err = json.NewEncoder(w).Encode(order)
-	w.Close()
-	_, werr := worker.Wait()
-	return errors.Join(err, werr)
-}
-
-// heatWorker is the worker's side: it makes room, unpacks the image beside its place, and puts it there.
-func heatWorker(ctx context.Context, in io.Reader) error {
-	var o heatOrder
-	if err := json.NewDecoder(in).Decode(&o); err != nil {
-		return err
-	}
-	dir := filepath.Join(o.Dir, o.Key)
-	if exists(dir) {
-		return nil
-	}
-	img, err := image.Open(o.Image)
-	if err != nil {
-		return err
-	}
-	defer img.Close()
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return err
-	}
-	part, release, err := scratch.Folder(o.Dir, hotPart)
-	if err != nil {
-		return err
-	}
-	defer release() // nothing, when it got its name
-	u, err := tree.Unpack(filepath.Join(part, "root"), tree.UnpackOptions{OwnerAccess: true, SkipXattrs: true})
-	if err != nil {
-		return err
-	}
-	count := &sizer{sink: u, dir: o.Dir, limit: o.Limit}
-	err = img.WriteTo(ctx, count)
-	_, cerr := u.Close()
-	if err := errors.Join(err, cerr); err != nil {
-		return err
-	}
-	if err := coolDown(o.Dir, o.Limit-count.bytes); err != nil {
-		return err
-	}
-	if key, err := hotKey(o.Image); err != nil || key != o.Key {
-		return err // the image was changed meanwhile
-	}
-	if err := os.WriteFile(filepath.Join(part, "used"), fmt.Appendf(nil, "%d %s\n", count.bytes, o.Image), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(part, dir)
 }
 
 var errTooLarge = errors.New("the unpacked image exceeds the limit of the cache")
@@ -271,6 +165,12 @@ func hotCopies(dir string) []hotCopy {
 // What was left half made by workers that were killed goes too.
 func coolDown(dir string, limit int64) error {
 	scratch.Sweep(dir, hotPart)
+	notes, _ := filepath.Glob(filepath.Join(dir, hotNot+"*"))
+	for _, n := range notes {
+		if st, err := os.Stat(n); err == nil && time.Since(st.ModTime()) > hotRetry {
+			_ = os.Remove(n) // it says nothing any more
+		}
+	}
 	copies := hotCopies(dir)
 	var sum int64
 	for _, c := range copies {

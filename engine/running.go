@@ -56,6 +56,7 @@ type prepared struct {
 	keeper  *keeper        // with Writable
 	limits  []string       // what it may use at most; see Instance.Limits
 	notes   []string       // what a person should know once it is started
+	hot     bool           // it starts from an unpacked copy
 	closers []func()
 }
 
@@ -308,7 +309,9 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 		return 0, err
 	}
 	close(started)
-	e.ran(t.Path)
+	if last := e.ran(t.Path); !last.IsZero() && e.c.Now().Sub(last) < hotAgain {
+		e.heatSoon(p)
+	}
 	if link := k.Link(); link != nil {
 		if a.net, err = outgoing(ctx, p.way, link); err != nil && cb.Note != nil {
 			cb.Note("no outgoing network in the container: " + err.Error())
@@ -361,28 +364,31 @@ func (p *prepared) saved(note func(string)) error {
 // down each time.
 const lastRunPrecision = time.Minute
 
-// ran remembers that an image was run. A list that is out of date is no reason not to run, nor to wait for the disk.
-func (e *Engine) ran(path string) {
+// ran remembers that an image was run, and returns when that was known to have happened before; zero: never. A list that is
+// out of date is no reason not to run, nor to wait for the disk.
+func (e *Engine) ran(path string) (last time.Time) {
 	r := e.record(path)
+	last = r.LastRun
 	now := e.c.Now()
-	if since := now.Sub(r.LastRun); since >= 0 && since < lastRunPrecision {
-		return
+	if since := now.Sub(last); since >= 0 && since < lastRunPrecision {
+		return last
 	}
 	r.Path, r.LastRun = path, now
 	data, err := json.Marshal(r)
 	if err != nil {
-		return
+		return last
 	}
 	file := e.recordPath(path)
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return
+		return last
 	}
 	f, err := atomicfile.Create(file, 0o600)
 	if err != nil {
-		return
+		return last
 	}
 	defer f.Close()
 	if _, err := f.Write(data); err == nil {
 		_ = f.CommitCached() // see above
 	}
+	return last
 }

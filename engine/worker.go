@@ -15,6 +15,7 @@ const (
 	workPrune  = "prune"
 	workDebug  = "debug"
 	workRemove = "remove"
+	workHeat   = "heat"
 )
 
 // workerMemory is how many bytes a worker uses before it prefers collecting garbage to speed: below what the largest images
@@ -36,14 +37,13 @@ func WorkerMain(args []string, in io.Reader, out, trouble io.Writer) int {
 			return removeWorker(in, out)
 		case workDebug:
 			return debugWorker(ctx, args[1:], trouble)
+		case workHeat:
+			if err := heatWorker(ctx, in); err != nil {
+				fmt.Fprintln(trouble, err)
+				return 1
+			}
+			return 0
 		}
-	}
-	if len(args) == 1 && args[0] == "heat" {
-		if err := heatWorker(ctx, in); err != nil {
-			fmt.Fprintln(trouble, err)
-			return 1
-		}
-		return 0
 	}
 	fmt.Fprintf(trouble, "unknown work %q\n", args)
 	return 255

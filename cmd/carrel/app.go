@@ -118,7 +118,7 @@ func (a *app) newEngine() (*engine.Engine, error) {
 		User: s.user, Self: s.self, Version: version(),
 		Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: append(a.insecure, s.config.Insecure...),
 		Mirrors: s.config.Mirrors, Library: s.config.Library, Credentials: s.credentials, Login: s.login,
-		CacheLimit: s.config.CacheLimit, Guard: s.config.Guard, Catalog: entries{a.find},
+		CacheLimit: s.config.CacheLimit, HotLimit: s.config.HotLimit, Guard: s.config.Guard, Catalog: entries{a.find},
 		HistoryNumber: s.config.History, HistoryAge: time.Duration(s.config.HistoryDays) * 24 * time.Hour,
 	})
 }

@@ -20,6 +20,7 @@ import (
 //	mirror.docker.io    = lab:5000            places that are asked before a registry; HOST:PORT or HOST/PATH, several by commas
 //	library             = https://…           where library:// references without a host are looked up
 //	cache_limit         = 20                  gigabytes that builds and downloads may keep; 0 for any number
+//	hot_limit           = 8                   gigabytes of unpacked copies of images that are used often; 0 for none
 //	guard               = auto                whether a link opens apps for this user alone: auto, on or off
 //	history             = 100                 apps that have ended and are remembered, with their logs; 0 for any number
 //	history_days        = 30                  days that they are remembered; 0 for ever
@@ -33,6 +34,8 @@ type config struct {
 	Catalogs []string
 	// CacheLimit is in bytes; 0 for none.
 	CacheLimit int64
+	// HotLimit is in bytes; 0 where the file does not say, negative for no copies.
+	HotLimit int64
 	// History is how many apps that have ended are remembered, negative for any number; HistoryDays how long, 0 for ever.
 	History, HistoryDays int
 	// Guard is empty where the file does not say.
@@ -94,6 +97,14 @@ func parseConfig(file, text string) (config, error) {
 				return c, hinted(fmt.Errorf("%s: line %d: cache_limit %q is not a number of gigabytes", file, number, value), "write cache_limit = 20")
 			}
 			c.CacheLimit = int64(gigabytes * 1e9)
+		case "hot_limit":
+			gigabytes, err := strconv.ParseFloat(value, 64)
+			if err != nil || !(gigabytes >= 0 && gigabytes < 1e6) {
+				return c, hinted(fmt.Errorf("%s: line %d: hot_limit %q is not a number of gigabytes", file, number, value), "write hot_limit = 8, or 0 for no unpacked copies")
+			}
+			if c.HotLimit = int64(gigabytes * 1e9); c.HotLimit == 0 {
+				c.HotLimit = -1
+			}
 		case "guard":
 			if c.Guard = engine.GuardMode(value); !slices.Contains(engine.GuardModes, c.Guard) {
 				return c, hinted(fmt.Errorf("%s: line %d: guard %q is not known", file, number, value), "write guard = auto, on or off")
@@ -113,7 +124,7 @@ func parseConfig(file, text string) (config, error) {
 				c.Catalogs = append(c.Catalogs, value)
 			}
 		default:
-			return c, hinted(fmt.Errorf("%s: line %d: there is no setting %q", file, number, key), "the settings are mirror, mirror.REGISTRY, insecure_registries, library, cache_limit, guard and catalog")
+			return c, hinted(fmt.Errorf("%s: line %d: there is no setting %q", file, number, key), "the settings are mirror, mirror.REGISTRY, insecure_registries, library, cache_limit, hot_limit, guard, history, history_days and catalog")
 		}
 	}
 	return c, nil

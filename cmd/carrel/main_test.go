@@ -88,12 +88,12 @@ func TestParseEnv(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	got, err := parseConfig("config", "# comment\n\nmirror = http://debian.example/debian\ninsecure_registries = lab:5000, box:5000\ncatalog=~/recipes\ncatalog = /srv/recipes\ncache_limit = 2.5\nlibrary = https://lib.example\nmirror.docker.io = lab:5000, http://box.example/hub\n")
-	want := config{Mirror: "http://debian.example/debian", Insecure: []string{"lab:5000", "box:5000"}, Catalogs: []string{"~/recipes", "/srv/recipes"}, Library: "https://lib.example", Mirrors: map[string][]string{"docker.io": {"lab:5000", "http://box.example/hub"}}, CacheLimit: 2_500_000_000}
+	got, err := parseConfig("config", "# comment\n\nmirror = http://debian.example/debian\ninsecure_registries = lab:5000, box:5000\ncatalog=~/recipes\ncatalog = /srv/recipes\ncache_limit = 2.5\nhot_limit = 0\nlibrary = https://lib.example\nmirror.docker.io = lab:5000, http://box.example/hub\n")
+	want := config{Mirror: "http://debian.example/debian", Insecure: []string{"lab:5000", "box:5000"}, Catalogs: []string{"~/recipes", "/srv/recipes"}, Library: "https://lib.example", Mirrors: map[string][]string{"docker.io": {"lab:5000", "http://box.example/hub"}}, CacheLimit: 2_500_000_000, HotLimit: -1}
 	if err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%v %s", err, cmp.Diff(want, got))
 	}
-	for text, message := range map[string]string{"mirror\n": "line 1", "cache_limit = -1": "gigabytes", "history = -2": "not a number", "history_days = long": "history_days", "cache_limit = much": "gigabytes", "mirror.docker.io = lab": "HOST:PORT", "mirror. = a.b": "not the name", "library = lab": "not the address", "\nmirrors = x\n": `line 2: there is no setting "mirrors"`} {
+	for text, message := range map[string]string{"mirror\n": "line 1", "cache_limit = -1": "gigabytes", "hot_limit = all": "gigabytes", "history = -2": "not a number", "history_days = long": "history_days", "cache_limit = much": "gigabytes", "mirror.docker.io = lab": "HOST:PORT", "mirror. = a.b": "not the name", "library = lab": "not the address", "\nmirrors = x\n": `line 2: there is no setting "mirrors"`} {
 		if _, err := parseConfig("config", text); err == nil || !strings.Contains(err.Error(), message) || engine.Hint(err) == "" {
 			t.Errorf("%q gives %v, want %q", text, err, message)
 		}

@@ -83,6 +83,39 @@ func StartWorker(ctx context.Context, ids IDMap, args []string, stdin, stdout, s
 	return k, nil
 }
 
+// StartDetached starts a worker that goes on when this process ends, in a session of its own. Its standard files have to be
+// such as need nobody's help; its standard error is /dev/null. ids are those that need no program to be mapped (SingleID).
+//
+// A goroutine remains as long as the worker is this process's child, to take its exit status.
+func StartDetached(ids IDMap, args []string, stdin, stdout *os.File) error {
+	if ids.Namespace && !ids.simple() {
+		return &Error{Op: "start worker", Err: errors.ErrUnsupported}
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return &Error{Op: "start worker", Err: err}
+	}
+	defer r.Close()
+	_, err = w.Write([]byte{1})
+	w.Close()
+	if err != nil {
+		return &Error{Op: "start worker", Err: err}
+	}
+	files, closeNull, err := standard(stdin, stdout, nil)
+	if err != nil {
+		return err
+	}
+	defer closeNull()
+	sys := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Setsid: true}
+	ids.attr(sys)
+	proc, err := os.StartProcess("/proc/self/exe", append([]string{WorkerArg0}, args...), &os.ProcAttr{Dir: "/", Files: append(files, r), Sys: sys, Env: os.Environ()})
+	if err != nil {
+		return &Error{Op: "new namespaces", Err: errors.Unwrap(err)}
+	}
+	go func() { _, _ = proc.Wait() }() // nobody asks what became of it
+	return nil
+}
+
 // Wait waits for the worker's end; an exit status other than 0 is not an error.
 func (k *Worker) Wait() (status int, err error) {
 	<-k.done
