@@ -469,6 +469,7 @@ func TestCommandLine(t *testing.T) {
 		{RunSpec{Image: "j", Ports: []Port{{Host: 80, Container: 8888, Fixed: true}, {HostIP: "0.0.0.0", Host: 1, Container: 2}}}, "carrel run -p 80:8888 -p 0.0.0.0:1:2 j"},
 		{RunSpec{Image: "j", Env: map[string]string{"B": "2", "A": "it's"}}, `carrel run --env 'A=it'\''s' --env B=2 j`},
 		{RunSpec{Image: "j", NoNetwork: true, Writable: true}, "carrel run --writable --net none j"},
+		{RunSpec{Image: "j", TimeLimit: 2 * time.Hour, Details: Details{Nvidia: true, Limits: Limits{Memory: 4 << 30, CPUs: 1.5}}}, "carrel run --memory 4G --cpus 1.5 --time 2h --nv j"},
 	} {
 		if got := e.CommandLine(tc.spec); got != tc.want {
 			t.Errorf("got  %s\nwant %s", got, tc.want)

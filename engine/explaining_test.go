@@ -119,7 +119,7 @@ func TestAmend(t *testing.T) {
 		{Cause{Fix: FixPort}, true, "-p 8888"},
 		{Cause{Fix: FixNetwork, Port: 80}, true, "-p 8080:80"},
 		{Cause{Fix: FixNetwork, Port: 8888}, false, ""},
-		{Cause{Fix: FixMemory}, true, "--memory 2147483648"},
+		{Cause{Fix: FixMemory}, true, "--memory 2G"},
 		{Cause{Fix: FixTime}, false, ""},
 		{Cause{Fix: FixWritable, Path: "/d"}, true, "-B /s:/d "},
 		{Cause{Fix: FixWritable, Path: "/other"}, false, ""},

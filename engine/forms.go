@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/user"
 	"path/filepath"
 	"sort"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/network"
+	"carrel/internal/amount"
 )
 
 // maxCounted is how many entries of a folder are counted.
@@ -111,16 +113,37 @@ func (e *Engine) Port(n int) PortState {
 	case err == nil:
 		p.Close()
 		s.Free, s.NextOne = true, n
+	case errors.As(err, &taken) && e.publishes(n) != "":
+		s.Holder = "your app " + e.publishes(n)
 	case errors.As(err, &taken) && taken.Command != "":
 		s.Holder = fmt.Sprintf("%s (process %d)", taken.Command, taken.PID)
 	case errors.As(err, &taken):
 		s.Holder = "a program of another user"
+		if u, err := user.LookupId(strconv.Itoa(taken.UID)); err == nil && taken.UID >= 0 {
+			s.Holder = "a program of the user " + u.Username
+		}
 	case errors.As(err, &forbidden):
 		s.Holder = fmt.Sprintf("the system: ports below %d are not for ordinary users", forbidden.First)
 	default:
 		s.Holder = err.Error()
 	}
 	return s
+}
+
+// publishes is the name of the app of this user's that has a port of this computer, empty when none has.
+func (e *Engine) publishes(port int) string {
+	list, err := e.Instances(context.Background())
+	if err != nil {
+		return ""
+	}
+	for _, in := range list {
+		for _, a := range in.Addresses {
+			if in.State.Live() && in.Elsewhere == "" && a.Host == port {
+				return in.Name
+			}
+		}
+	}
+	return ""
 }
 
 // FreeSpace is how many bytes are free for images, and in which folder.
@@ -152,10 +175,10 @@ func (e *Engine) CommandLine(s RunSpec) string {
 	}
 	flag(s.Profile == ProfileSafe, "--safe")
 	l := s.Details.Limits
-	value(l.Memory > 0, "--memory", strconv.FormatInt(l.Memory, 10))
+	value(l.Memory > 0, "--memory", amount.FormatBytes(l.Memory))
 	value(l.CPUs > 0, "--cpus", strconv.FormatFloat(l.CPUs, 'g', -1, 64))
 	value(l.PIDs > 0, "--pids-limit", strconv.FormatInt(l.PIDs, 10))
-	value(s.TimeLimit > 0, "--time", s.TimeLimit.String())
+	value(s.TimeLimit > 0, "--time", amount.FormatSpan(s.TimeLimit))
 	if r := s.Restart; r.When != RestartNever {
 		text := string(r.When)
 		if r.Max > 0 {
@@ -166,6 +189,8 @@ func (e *Engine) CommandLine(s RunSpec) string {
 	value(s.StopSignal != "", "--stop-signal", s.StopSignal)
 	flag(s.Terminal, "--tty")
 	flag(s.Stdin, "--interactive")
+	flag(s.Details.Nvidia, "--nv")
+	flag(s.Details.AMD, "--rocm")
 	flag(s.Writable, "--writable")
 	flag(s.Root, "--fakeroot")
 	flag(s.Contain, "--contain")

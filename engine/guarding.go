@@ -40,6 +40,13 @@ func (e *Engine) guarding(s RunSpec) (guarded, exposed bool) {
 	return false, false
 }
 
+// Guarded tells whether the published ports of an app are guarded when nothing else is asked for, and whether other people
+// use this computer.
+func (e *Engine) Guarded() (guarded, others bool) {
+	guarded, _ = e.guarding(RunSpec{})
+	return guarded, guard.Others(os.DirFS("/"), uint32(e.c.User.UID), e.c.User.Name)
+}
+
 // newGuard is the gate of a container in the foreground, where nobody could ask for a second link: its link lasts.
 func (e *Engine) newGuard() *guard.Guard {
 	c := guard.Config{UID: uint32(e.c.User.UID), Lasting: true}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -10,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"carrel/engine"
+	amounts "carrel/internal/amount"
 )
 
 // limitFlags are what a container may use at most.
@@ -56,38 +55,8 @@ func (l *limitFlags) apply(spec *engine.RunSpec) error {
 	return nil
 }
 
-// parseAmount reads bytes: 512M, 4G, 2GiB, 1.5G, 1000000.
-func parseAmount(text string) (int64, error) {
-	t := strings.ToLower(strings.TrimSpace(text))
-	t = strings.TrimSuffix(strings.TrimSuffix(t, "b"), "i")
-	unit := 1.0
-	if t != "" {
-		if i := strings.IndexByte("kmgt", t[len(t)-1]); i >= 0 {
-			unit, t = math.Pow(1024, float64(i+1)), t[:len(t)-1]
-		}
-	}
-	n, err := strconv.ParseFloat(t, 64)
-	if err != nil || math.IsNaN(n) || n < 0 || n*unit >= 1<<62 {
-		return 0, errors.New("no amount")
-	}
-	return int64(n * unit), nil
-}
-
-// parseSpan reads a length of time: what time.ParseDuration reads, and days: 1d, 1d12h.
-func parseSpan(text string) (time.Duration, error) {
-	days := time.Duration(0)
-	if head, rest, ok := strings.Cut(text, "d"); ok {
-		n, err := strconv.ParseUint(head, 10, 16)
-		if err != nil {
-			return 0, err
-		}
-		if days, text = time.Duration(n)*24*time.Hour, rest; rest == "" {
-			return days, nil
-		}
-	}
-	d, err := time.ParseDuration(text)
-	return days + d, err
-}
+func parseAmount(text string) (int64, error)       { return amounts.Bytes(text) }
+func parseSpan(text string) (time.Duration, error) { return amounts.Span(text) }
 
 // parseSince reads a moment: so long ago, or a date with or without a time.
 func parseSince(text string, now time.Time) (time.Time, error) {

@@ -37,6 +37,8 @@ func (l *launchFlags) register(f *pflag.FlagSet) {
 	f.BoolVarP(&l.spec.Root, "fakeroot", "f", false, "be root inside")
 	f.BoolVarP(&l.spec.Writable, "writable", "w", false, "keep what changes inside: it is saved in the image when the app stops")
 	f.StringVar((*string)(&l.spec.Leftovers), "leftovers", "", "`WHAT` to do with changes that a killed run could not save: keep or discard")
+	f.BoolVar(&l.spec.Details.Nvidia, "nv", false, "show NVIDIA's graphics processors inside (--rocm: AMD's)")
+	f.BoolVar(&l.spec.Details.AMD, "rocm", false, "show AMD's graphics processors, and their driver, inside")
 	f.StringVar(&l.net, "net", "", "`KIND` of network: host (as it is without), private or none")
 	f.StringVar(&l.guard, "guard", "", "open ports to this user alone, by a link: `WHEN` is on, off or auto")
 	f.Lookup("guard").NoOptDefVal = string(engine.GuardOn)
@@ -47,7 +49,8 @@ func (l *launchFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&l.spec.Cwd, "cwd", "", "`FOLDER` inside to start in")
 	f.StringVar(&l.spec.Cwd, "pwd", "", "")
 	f.StringVar(&l.spec.App, "app", "", "one `APP` of an image that has several (SCIF)")
-	_ = f.MarkHidden("pwd") // it exists: two lines above
+	_ = f.MarkHidden("pwd") // they exist: see above
+	_ = f.MarkHidden("rocm")
 	l.limits.register(f)
 }
 
