@@ -18,6 +18,7 @@ type Engine interface {
 	Inspect(ctx context.Context, name string) (engine.Inspection, error)
 	Files(ctx context.Context, name, at string) ([]engine.ImageFile, error)
 	ReadFile(ctx context.Context, name, at string, limit int64) ([]byte, error)
+	Find(ctx context.Context, name, at, words string, limit int) (found []engine.ImageFile, more bool, err error)
 	Packages(ctx context.Context, name string) (engine.Installed, error)
 	Sizes(ctx context.Context, name, at string) (engine.Sizes, error)
 	CopyOut(ctx context.Context, name, at, dest string) (engine.Copied, error)

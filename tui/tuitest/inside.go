@@ -108,6 +108,24 @@ func (e *Engine) Files(_ context.Context, _, at string) ([]engine.ImageFile, err
 	return out, nil
 }
 
+// Find lists files whose names hold the words.
+func (e *Engine) Find(_ context.Context, _, _, words string, limit int) (found []engine.ImageFile, more bool, err error) {
+	for p, data := range Inside {
+		fits := true
+		for w := range strings.FieldsSeq(strings.ToLower(words)) {
+			fits = fits && strings.Contains(strings.ToLower(path.Base(p)), w)
+		}
+		if fits {
+			found = append(found, engine.ImageFile{Name: strings.TrimPrefix(p, "/"), Type: "file", Mode: "-rw-r--r--", Size: int64(len(data))})
+		}
+	}
+	sort.Slice(found, func(i, j int) bool { return found[i].Name < found[j].Name })
+	if limit > 0 && len(found) > limit {
+		found, more = found[:limit], true
+	}
+	return found, more, nil
+}
+
 // ReadFile is a file's content.
 func (e *Engine) ReadFile(_ context.Context, _, at string, limit int64) ([]byte, error) {
 	data, ok := Inside[path.Clean("/"+at)]

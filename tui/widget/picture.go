@@ -87,6 +87,15 @@ func average(img image.Image, area image.Rectangle) color.NRGBA {
 // ramp are characters from empty to full, for terminals without colours.
 const ramp = " .:-=+*#%@"
 
+// Lines is how many lines View draws in w by h cells.
+func (p *Picture) Lines(w, h int) int {
+	if w <= 0 || h <= 0 {
+		return 0
+	}
+	_, ph := within(p.small.Bounds().Dx(), p.small.Bounds().Dy(), w, 2*h)
+	return (ph + 1) / 2
+}
+
 // View draws the picture in at most w by h cells: two pixels in each cell, or one character for its lightness where there
 // are no colours.
 func (p *Picture) View(t *theme.Theme, w, h int) []string {

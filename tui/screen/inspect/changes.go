@@ -17,15 +17,20 @@ import (
 
 // changes is the tab that compares the image with another one, an earlier copy of it as a rule.
 type changes struct {
+	listing
 	s     *Screen
 	with  string // the image it is compared with
 	diff  engine.Difference
 	known bool
 	err   error
 	asked time.Time
-	list  widget.List
-	find  finder
 	shown []change
+}
+
+func newChanges(s *Screen) *changes {
+	p := &changes{s: s}
+	p.fill = p.narrow
+	return p
 }
 
 // change is one line: of software or of a file.
@@ -77,15 +82,13 @@ func (p *changes) update(msg tea.Msg) tea.Cmd {
 		p.fill()
 		p.list.Top()
 	case tea.PasteMsg:
-		if p.find.typing && p.find.text.Update(m) {
-			p.fill()
-		}
+		p.paste(m)
 	}
 	return nil
 }
 
-// fill lists software first, then files.
-func (p *changes) fill() {
+// narrow lists what fits the words: software first, then files.
+func (p *changes) narrow() {
 	p.shown = p.shown[:0]
 	add := func(c change) {
 		if p.find.fits(c.name + " " + c.kind) {
@@ -128,28 +131,11 @@ func (p *changes) fill() {
 	p.list.SetItems(items)
 }
 
-func (p *changes) typing() bool { return p.find.typing }
-
 func (p *changes) key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 	if !p.known {
 		return nil, false
 	}
-	if used, changed := p.find.key(k, &p.list); used {
-		if changed {
-			p.fill()
-		}
-		return nil, true
-	}
-	return nil, p.list.Key(k.String())
-}
-
-func (p *changes) mouse(m screen.Mouse) tea.Cmd {
-	if m.Wheel != 0 {
-		p.list.Scroll(m.Wheel * 3)
-	} else {
-		p.list.SelectAt(m.Y-1, m.H-1)
-	}
-	return nil
+	return p.listing.key(k)
 }
 
 func (p *changes) actions() []screen.Action {
@@ -165,11 +151,9 @@ func (p *changes) actions() []screen.Action {
 	}
 	return []screen.Action{
 		screen.Do(screen.On("c"), "compare with", "Compare with another image", p.compare).Unless(busy),
-		screen.Do(screen.On("/"), "find", "Find a change", func() tea.Cmd { p.find.typing = true; return nil }).Unless(none),
+		p.finding("Find a change", none),
 	}
 }
-
-func (p *changes) resize(_, h int) { p.list.Resize(max(0, h-1)) }
 
 func (p *changes) view(w, h int) string {
 	t := p.s.d.Theme
@@ -190,18 +174,11 @@ func (p *changes) view(w, h int) string {
 		}
 	}
 	sums := fmt.Sprintf("+%s  -%s  ~%s", widget.Thousands(added), widget.Thousands(removed), widget.Thousands(changed))
-	head := widget.Rows([]string{p.find.line(t, w, "since "+widget.Clean(filepath.Base(p.with)), sums)}, w, min(1, h))
-	if h <= 1 {
-		return widget.Box(head, w, h)
+	say := "Nothing differs."
+	if p.find.text.Value() != "" {
+		say = "No change fits these words."
 	}
-	if len(p.shown) == 0 {
-		say := "Nothing differs."
-		if p.find.text.Value() != "" {
-			say = "No change fits these words."
-		}
-		return widget.Box(widget.Stack(head, widget.Rows(sentence(t, w, say), w, h-1)), w, h)
-	}
-	list := p.list.View(t, w, h-1, func(i int, selected bool, w int) string {
+	return p.draw(t, w, h, "since "+widget.Clean(filepath.Base(p.with)), sums, say, func(i int, selected bool, w int) string {
 		c := p.shown[i]
 		sign := t.Warn.Render("~")
 		switch c.kind {
@@ -220,5 +197,4 @@ func (p *changes) view(w, h int) string {
 		}
 		return widget.Marker(t, selected) + sign + " " + widget.Spread(style.Render(name), t.Muted.Render(widget.Cut(c.note, w/2))+" ", max(0, w-4))
 	})
-	return widget.Box(widget.Stack(head, list), w, h)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -39,7 +40,10 @@ type files struct {
 	from    string // the folder that was left upwards
 	asked   time.Time
 	copying time.Time
-	follow  bool // dir may turn out to be a link to a file
+	follow  bool   // dir may turn out to be a link to a file
+	sought  string // words that names anywhere hold; the list is of what was found
+	more    bool   // there are others
+	back    string // the folder to go back to from what was found
 
 	prev    preview
 	prevErr error
@@ -55,6 +59,8 @@ type (
 	listedMsg struct {
 		id   task.ID
 		dir  string
+		of   string // words of a search
+		more bool
 		list []engine.ImageFile
 		err  error
 	}
@@ -86,11 +92,40 @@ func (p *files) enter(dir string) tea.Cmd {
 	p.dir, p.asked = dir, p.s.d.Now()
 	id, look, ctx, name := p.s.id, p.s.d.Engine, p.s.life, p.s.name
 	return task.Call(func() ([]engine.ImageFile, error) { return look.Files(ctx, name, dir) },
-		func(l []engine.ImageFile, err error) tea.Msg { return listedMsg{id, dir, l, err} })
+		func(l []engine.ImageFile, err error) tea.Msg { return listedMsg{id: id, dir: dir, list: l, err: err} })
+}
+
+// foundLimit is how many files a search lists.
+const foundLimit = 2000
+
+// seek asks for words, and lists what has a name with them anywhere in the image.
+func (p *files) seek() tea.Cmd {
+	return screen.Ask(screen.AskText{
+		Title: "Find in the whole image", Help: "A part of a file's or folder's name, or several.", Hint: "trials csv", Value: p.sought,
+		Answer: func(words string) tea.Cmd {
+			if strings.TrimSpace(words) == "" {
+				return nil
+			}
+			if p.sought == "" {
+				p.back = p.at
+			}
+			p.dir, p.asked = "/", p.s.d.Now()
+			id, look, ctx, name := p.s.id, p.s.d.Engine, p.s.life, p.s.name
+			more := false
+			return task.Call(func() (l []engine.ImageFile, err error) {
+				l, more, err = look.Find(ctx, name, "/", words, foundLimit)
+				return l, err
+			}, func(l []engine.ImageFile, err error) tea.Msg {
+				return listedMsg{id: id, dir: "/", of: words, more: more, list: l, err: err}
+			})
+		},
+	})
 }
 
 func (p *files) waits() (time.Time, string) {
 	switch {
+	case !p.asked.IsZero() && p.dir == "/":
+		return p.asked, "Reading"
 	case !p.asked.IsZero():
 		return p.asked, "Reading " + widget.Clean(p.dir)
 	case !p.copying.IsZero():
@@ -114,6 +149,7 @@ func (p *files) update(msg tea.Msg) tea.Cmd {
 		if msg.ask == p.ask {
 			p.prev, p.prevErr, p.wanted, p.off = msg.p, msg.err, "", 0
 			p.prev.file = msg.file
+			p.prev.lay(p.previewWidth())
 		}
 	case copiedMsg:
 		return p.copied(msg)
@@ -141,7 +177,7 @@ func (p *files) listed(m listedMsg) tea.Cmd {
 		p.dir, p.open = p.at, true
 		return p.want(m.dir, m.list[0])
 	}
-	p.known, p.err, p.at, p.all = true, nil, m.dir, m.list
+	p.known, p.err, p.at, p.all, p.sought, p.more = true, nil, m.dir, m.list, m.of, m.more
 	p.find = finder{}
 	p.fill()
 	p.list.Top()
@@ -199,11 +235,11 @@ func (p *files) want(file string, f engine.ImageFile) tea.Cmd {
 	switch f.Type {
 	case "file", "dir", "link":
 	default:
-		p.prev, p.wanted = preview{file: file, kind: f.Type, rows: []row{{tone: noteTone, text: "A " + f.Type + "; there is nothing to read in it."}}}, ""
+		p.prev, p.wanted = preview{file: file, kind: f.Type, rows: []row{note("A " + f.Type + "; there is nothing to read in it.")}}, ""
 		return nil
 	}
 	if f.Type == "file" && f.Size > limit(f.Name) {
-		p.prev, p.wanted = preview{file: file, kind: widget.Bytes(f.Size), rows: []row{{tone: noteTone, text: "Too large to be shown here; c copies it out."}}}, ""
+		p.prev, p.wanted = preview{file: file, kind: widget.Bytes(f.Size), rows: []row{note("Too large to be shown here; c copies it out.")}}, ""
 		return nil
 	}
 	return tea.Tick(settle, func(time.Time) tea.Msg { return settledMsg{id, ask} })
@@ -236,6 +272,7 @@ func (p *files) key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 		switch name {
 		case "esc", "left", "h", "backspace", "enter":
 			p.open = false
+			p.prev.lay(p.previewWidth())
 			return p.moved(), true
 		}
 		return nil, false
@@ -251,6 +288,10 @@ func (p *files) key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 		return p.into(), true
 	case "left", "h", "backspace":
 		return p.up(), true
+	case "esc":
+		if p.sought != "" {
+			return p.up(), true
+		}
 	}
 	if p.list.Key(name) {
 		return p.moved(), true
@@ -259,7 +300,15 @@ func (p *files) key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 }
 
 func (p *files) scroll(n int) {
-	p.off = min(max(0, p.off+n), max(0, p.prev.height(p.h-1)-max(1, p.h-1)))
+	p.off = min(max(0, p.off+n), max(0, p.prev.height(p.previewWidth(), p.h-1)-max(1, p.h-1)))
+}
+
+// previewWidth is how wide the text of a preview is: on the whole page, or beside the list.
+func (p *files) previewWidth() int {
+	if p.open || p.w < beside {
+		return max(0, p.w-4)
+	}
+	return max(0, p.w-p.split(p.w)-5)
 }
 
 // into enters a folder, or shows a file on the whole page.
@@ -274,10 +323,14 @@ func (p *files) into() tea.Cmd {
 		return p.enter(to)
 	}
 	p.open, p.off = true, 0
+	p.prev.lay(p.previewWidth())
 	return p.want(to, *f)
 }
 
 func (p *files) up() tea.Cmd {
+	if p.sought != "" && p.asked.IsZero() {
+		return p.enter(p.back)
+	}
 	if p.at == "/" || !p.known || !p.asked.IsZero() {
 		return nil
 	}
@@ -319,7 +372,7 @@ func (p *files) actions() []screen.Action {
 		none = "there is nothing here"
 	}
 	top := ""
-	if p.at == "/" || p.at == "" {
+	if p.sought == "" && (p.at == "/" || p.at == "") {
 		top = "this is the top"
 	}
 	if p.open {
@@ -334,6 +387,7 @@ func (p *files) actions() []screen.Action {
 		screen.Do(screen.On("left"), "up", "", p.up).Shown("←").Unless(top),
 		screen.Do(screen.On("c"), "copy out", "Copy what is selected to your computer", p.copyOut).Unless(none),
 		screen.Do(screen.On("/"), "find", "Find a file in this folder", func() tea.Cmd { p.find.typing = true; return nil }),
+		screen.Do(screen.On("F"), "find anywhere", "Find a file anywhere in the image", p.seek).Quietly(),
 		screen.Do(screen.On("y"), "copy path", "Copy the path inside the image", func() tea.Cmd {
 			return screen.Ask(screen.Copy{Text: path.Join(p.at, p.selected().Name), What: "the path"})
 		}).Unless(none).Quietly(),
@@ -412,6 +466,7 @@ func (p *files) split(w int) int {
 func (p *files) resize(w, h int) {
 	p.w, p.h = w, h
 	p.list.Resize(max(0, h-1))
+	p.prev.lay(p.previewWidth())
 	if p.open {
 		p.scroll(0)
 	}
@@ -429,15 +484,24 @@ func (p *files) view(w, h int) string {
 	}
 	lw := p.split(w)
 	count := widget.Count(len(p.shown), "entry", "entries")
-	head := p.find.line(t, lw, "find a file in this folder", count)
+	at := p.at
+	if p.sought != "" {
+		at, count = "Found: "+p.sought, widget.Count(len(p.shown), "place", "places")
+		if p.more {
+			count = "the first " + count
+		}
+	}
+	head := p.find.line(t, lw, "find a file in this folder; F finds in all", count)
 	if !p.find.typing && p.find.text.Value() == "" {
-		head = widget.Spread("  "+t.Strong.Render(widget.CutMiddle(widget.Clean(p.at), max(0, lw-6-widget.Width(count)))), t.Muted.Render(count)+"  ", lw)
+		head = widget.Spread("  "+t.Strong.Render(widget.CutMiddle(widget.Clean(at), max(0, lw-6-widget.Width(count)))), t.Muted.Render(count)+"  ", lw)
 	}
 	var list string
 	if len(p.shown) == 0 {
 		word := "An empty folder."
 		if p.find.text.Value() != "" {
 			word = "Nothing here is called so."
+		} else if p.sought != "" {
+			word = "Nothing in this image is called so."
 		}
 		list = widget.Rows(sentence(t, lw, word), lw, max(0, h-1))
 	} else {
@@ -450,7 +514,7 @@ func (p *files) view(w, h int) string {
 	if lw == w {
 		return widget.Box(left, w, h)
 	}
-	return widget.Box(widget.Beside(left, wall(t, h), p.shownFile(t, w-lw-1, h)), w, h)
+	return widget.Box(widget.Beside(left, screen.Wall(t, h), p.shownFile(t, w-lw-1, h)), w, h)
 }
 
 // columns are a name and a size.
@@ -461,7 +525,11 @@ func (p *files) line(t *theme.Theme, f *engine.ImageFile, selected bool, w int) 
 	if selected {
 		style = t.Title
 	}
-	name, size := style.Render(widget.Clean(f.Name)), ""
+	shown, size := widget.Clean(f.Name), ""
+	if p.sought != "" {
+		shown = widget.CutMiddle("/"+shown, columns.Widths(max(0, w-3))[0])
+	}
+	name := style.Render(shown)
 	switch f.Type {
 	case "dir":
 		name += t.Muted.Render("/")
@@ -484,7 +552,7 @@ func (p *files) shownFile(t *theme.Theme, w, h int) string {
 	if p.wanted != "" && p.prev.file == "" {
 		file = p.wanted
 	}
-	lines := p.prev.height(h - 1)
+	lines := p.prev.height(max(0, w-4), h-1)
 	right := p.prev.kind
 	if lines > h-1 && h > 1 && p.prev.pic == nil {
 		off := min(p.off, max(0, lines-h+1))

@@ -195,8 +195,8 @@ func (s *Screen) furnish() tea.Cmd {
 	}
 	s.tabs = append(s.tabs, tab{definitionTab, &reading{text: s.definition}})
 	if s.target.Built {
-		s.tabs = append(s.tabs, tab{filesTab, &files{s: s}}, tab{softwareTab, &software{s: s}}, tab{sizeTab, &sizes{s: s, seen: map[string]engine.Sizes{}}},
-			tab{changesTab, &changes{s: s}}, tab{trustTab, newTrust(s)})
+		s.tabs = append(s.tabs, tab{filesTab, &files{s: s}}, tab{softwareTab, newSoftware(s)}, tab{sizeTab, &sizes{s: s, seen: map[string]engine.Sizes{}}},
+			tab{changesTab, newChanges(s)}, tab{trustTab, newTrust(s)})
 	}
 	s.Resize(s.w, s.h)
 	for _, t := range s.tabs {

@@ -8,7 +8,10 @@ import (
 	"path"
 	"strings"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"carrel/engine"
+	"carrel/tui/syntax"
 	"carrel/tui/theme"
 	"carrel/tui/widget"
 )
@@ -20,22 +23,25 @@ const (
 	maxLines   = 20_000
 )
 
-// tone says how a line of a preview is drawn.
-type tone int
+// row is one line of a preview.
+type row struct {
+	num   int           // line number; 0: none
+	spans []syntax.Span // its text in pieces
+	lead  string        // in front, in a quiet colour: a bar beside code
+	hang  string        // in front of what goes on in the next line; a row with a hang is wrapped, others are cut
+	wrap  bool
+	pic   *widget.Picture // a picture, of picRows rows; part says which of them this is
+	part  int
+}
 
+// picWidth and picRows are the most that a picture within a text takes.
 const (
-	plainTone tone = iota
-	headTone       // a heading
-	noteTone       // stands back: comments, remarks
-	codeTone       // behind a bar
-	jsonTone       // a name and its value
+	picWidth = 72
+	picRows  = 16
 )
 
-type row struct {
-	tone tone
-	num  int // line number; 0: none
-	text string
-}
+// note is a line that stands back.
+func note(text string) row { return row{spans: []syntax.Span{{Kind: syntax.Comment, Text: text}}} }
 
 // preview is a file made ready to be shown. It is made off the loop, and drawn in whatever colours and size there are.
 type preview struct {
@@ -44,6 +50,9 @@ type preview struct {
 	rows []row
 	grid *widget.Grid
 	pic  *widget.Picture
+
+	laid  []row // rows in a width
+	laidW int
 }
 
 // limit is how many bytes are read of a file of this name.
@@ -96,53 +105,38 @@ func read(file string, data []byte) preview {
 	case ext == ".json":
 		var b bytes.Buffer
 		if json.Indent(&b, data, "", "  ") == nil {
-			p.kind, p.rows = "JSON", lines(b.String(), func(string) tone { return jsonTone })
+			p.kind, p.rows = "JSON", lines(b.String(), "JSON")
 			return p
 		}
 	}
-	p.kind = "text"
-	p.rows = lines(string(data), toner(ext, path.Base(file)))
+	language := syntax.Language(path.Base(file), string(data[:min(len(data), 200)]))
+	if p.kind = language; language == "" {
+		p.kind = "text"
+	}
+	if language == "Markdown" {
+		p.rows = markdown(string(data))
+		return p
+	}
+	p.rows = lines(string(data), language)
 	return p
 }
 
-// toner says how the lines of a text stand out: headings of Markdown and definition files, comments of most others.
-func toner(ext, base string) func(string) tone {
-	switch {
-	case ext == ".md" || ext == ".rmd":
-		return func(l string) tone {
-			if strings.HasPrefix(l, "#") {
-				return headTone
-			}
-			return plainTone
-		}
-	case ext == ".txt" || ext == ".html" || ext == ".css" || ext == ".log":
-		return func(string) tone { return plainTone }
-	}
-	def := ext == ".def" || strings.HasPrefix(base, "Singularity")
-	return func(l string) tone {
-		l = strings.TrimSpace(l)
-		switch {
-		case def && strings.HasPrefix(l, "%"):
-			return headTone
-		case strings.HasPrefix(l, "#") || strings.HasPrefix(l, "//"):
-			return noteTone
-		}
-		return plainTone
-	}
-}
-
-func lines(text string, of func(string) tone) []row {
+// lines are the numbered lines of a text in a language.
+func lines(text, language string) []row {
 	all := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	more := len(all) - maxLines
 	if more > 0 {
 		all = all[:maxLines]
 	}
-	out := make([]row, len(all), len(all)+1)
 	for i, l := range all {
-		out[i] = row{of(l), i + 1, widget.Clean(l)}
+		all[i] = widget.Clean(l)
+	}
+	out := make([]row, len(all), len(all)+1)
+	for i, spans := range syntax.Highlight(language, all) {
+		out[i] = row{num: i + 1, spans: spans}
 	}
 	if more > 0 {
-		out = append(out, row{tone: noteTone, text: widget.Thousands(more) + " further lines are not shown."})
+		out = append(out, note(widget.Thousands(more)+" further lines are not shown."))
 	}
 	return out
 }
@@ -155,91 +149,9 @@ func binary(data []byte) (string, []row) {
 	}
 	var out []row
 	for l := range strings.Lines(hex.Dump(data[:min(len(data), 512)])) {
-		out = append(out, row{tone: noteTone, text: widget.Clean(strings.TrimRight(l, "\n"))})
+		out = append(out, note(widget.Clean(strings.TrimRight(l, "\n"))))
 	}
 	return kind, out
-}
-
-// notebookFile is what is shown of a Jupyter notebook (nbformat 4).
-type notebookFile struct {
-	Cells []struct {
-		Type    string `json:"cell_type"`
-		Source  text   `json:"source"`
-		Count   *int   `json:"execution_count"`
-		Outputs []struct {
-			Type string          `json:"output_type"`
-			Text text            `json:"text"`
-			Data map[string]text `json:"data"`
-			Name string          `json:"ename"`
-			Says string          `json:"evalue"`
-		} `json:"outputs"`
-	} `json:"cells"`
-}
-
-// text is a string, or a list of lines; other values are taken as none.
-type text string
-
-func (t *text) UnmarshalJSON(data []byte) error {
-	var one string
-	var many []string
-	if json.Unmarshal(data, &one) == nil {
-		*t = text(one)
-	} else if json.Unmarshal(data, &many) == nil {
-		*t = text(strings.Join(many, ""))
-	}
-	return nil
-}
-
-// notebook draws cells: text as it is, code behind a bar, what it printed below.
-func notebook(data []byte) ([]row, int, error) {
-	var n notebookFile
-	if err := json.Unmarshal(data, &n); err != nil {
-		return nil, 0, err
-	}
-	var out []row
-	add := func(tn tone, s text) {
-		for l := range strings.SplitSeq(strings.TrimRight(string(s), "\n"), "\n") {
-			one := tn
-			if tn == plainTone && strings.HasPrefix(l, "#") {
-				one = headTone
-			}
-			if len(out) < maxLines {
-				out = append(out, row{tone: one, text: widget.Clean(l)})
-			}
-		}
-	}
-	for _, c := range n.Cells {
-		if len(out) > 0 {
-			out = append(out, row{})
-		}
-		if c.Type != "code" {
-			add(plainTone, c.Source)
-			continue
-		}
-		mark := "In [ ]"
-		if c.Count != nil {
-			mark = fmt.Sprintf("In [%d]", *c.Count)
-		}
-		out = append(out, row{tone: noteTone, text: mark})
-		add(codeTone, c.Source)
-		for _, o := range c.Outputs {
-			switch {
-			case o.Name != "":
-				add(noteTone, text(o.Name+": "+o.Says))
-			case o.Text != "":
-				add(noteTone, o.Text)
-			case o.Data["text/plain"] != "":
-				add(noteTone, o.Data["text/plain"])
-			}
-			for kind := range o.Data {
-				if strings.HasPrefix(kind, "image/") {
-					out = append(out, row{tone: noteTone, text: "(a picture)"})
-					break
-				}
-			}
-		}
-	}
-	return out, len(n.Cells), nil
 }
 
 // folder is the preview of a folder: what is in it.
@@ -253,20 +165,62 @@ func folder(dir string, list []engine.ImageFile) preview {
 		if f.Type == "dir" {
 			name += "/"
 		}
-		p.rows = append(p.rows, row{text: name})
+		p.rows = append(p.rows, row{spans: []syntax.Span{{Text: name}}})
 	}
 	return p
 }
 
+// lay breaks long lines of what is to be read, for a width. The preview is drawn the same without it, only slower.
+func (p *preview) lay(w int) {
+	if w != p.laidW || p.laid == nil {
+		p.laid, p.laidW = laid(p.rows, w), w
+	}
+}
+
+func (p *preview) in(w int) []row {
+	if w == p.laidW && p.laid != nil {
+		return p.laid
+	}
+	return laid(p.rows, w)
+}
+
+func laid(rows []row, w int) []row {
+	some := false
+	for _, r := range rows {
+		some = some || r.wrap || r.pic != nil
+	}
+	if !some {
+		return rows
+	}
+	out := make([]row, 0, len(rows))
+	for _, r := range rows {
+		if r.pic != nil && r.part >= r.pic.Lines(min(w, picWidth), picRows) {
+			continue
+		}
+		if !r.wrap {
+			out = append(out, r)
+			continue
+		}
+		for i, spans := range wrapped(r.spans, min(w, 96)-widget.Width(r.lead), r.hang) {
+			one := row{spans: spans, lead: r.lead}
+			if i == 0 {
+				one.num = r.num
+			}
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
 // height is the number of lines in a view of w by h cells.
-func (p *preview) height(h int) int {
+func (p *preview) height(w, h int) int {
 	switch {
 	case p.pic != nil:
 		return h
 	case p.grid != nil:
 		return p.grid.Len()
 	}
-	return len(p.rows)
+	return len(p.in(w))
 }
 
 // view draws h lines from line off on.
@@ -277,17 +231,29 @@ func (p *preview) view(t *theme.Theme, w, h, off int) []string {
 	if p.pic != nil {
 		return p.pic.View(t, w, h)
 	}
+	var out []string
+	if p.grid != nil {
+		for i := max(0, off); i < p.grid.Len() && len(out) < h; i++ {
+			out = append(out, widget.Cut(p.grid.Line(t, i), w))
+		}
+		return out
+	}
 	digits := 0
 	if n := len(p.rows); n > 0 && p.rows[0].num > 0 {
 		digits = len(fmt.Sprint(n))
 	}
-	var out []string
-	for i := max(0, off); i < p.height(h) && len(out) < h; i++ {
-		if p.grid != nil {
-			out = append(out, widget.Cut(p.grid.Line(t, i), w))
+	rows := p.in(w)
+	var pic *widget.Picture
+	var lines []string
+	for i := max(0, off); i < len(rows) && len(out) < h; i++ {
+		if r := rows[i]; r.pic != nil {
+			if r.pic != pic {
+				pic, lines = r.pic, r.pic.View(t, min(w, picWidth), picRows)
+			}
+			out = append(out, widget.Cut(lines[r.part], w))
 			continue
 		}
-		out = append(out, widget.Cut(p.rows[i].draw(t, digits), w))
+		out = append(out, widget.Cut(rows[i].draw(t, digits), w))
 	}
 	return out
 }
@@ -301,17 +267,53 @@ func (r row) draw(t *theme.Theme, digits int) string {
 		}
 		lead = t.Faint.Render(fmt.Sprintf("%*s", digits, num)) + "  "
 	}
-	switch r.tone {
-	case headTone:
-		return lead + t.Title.Render(r.text)
-	case noteTone:
-		return lead + t.Muted.Render(r.text)
-	case codeTone:
-		return lead + t.Accent.Render(theme.Wall) + " " + r.text
-	case jsonTone:
-		if name, value, ok := strings.Cut(r.text, `": `); ok && strings.HasPrefix(strings.TrimSpace(name), `"`) {
-			return lead + t.Accent.Render(name+`"`) + ": " + value
+	if r.lead != "" {
+		lead += t.Accent.Render(r.lead)
+	}
+	return lead + syntax.Draw(t, r.spans)
+}
+
+// wrapped breaks pieces at spaces into lines of w cells; what goes on begins with hang.
+func wrapped(spans []syntax.Span, w int, hang string) [][]syntax.Span {
+	w = max(w, 8)
+	var out [][]syntax.Span
+	var line []syntax.Span
+	used := 0
+	put := func(k syntax.Kind, text string) {
+		if n := len(line); n > 0 && line[n-1].Kind == k {
+			line[n-1].Text += text
+		} else {
+			line = append(line, syntax.Span{Kind: k, Text: text})
+		}
+		used += widget.Width(text)
+	}
+	for _, s := range spans {
+		for text := s.Text; text != ""; {
+			n := strings.IndexByte(text[1:], ' ') + 1 // a word with the space before it
+			if n == 0 {
+				n = len(text)
+			}
+			word := text[:n]
+			text = text[n:]
+			if used > 0 && used+widget.Width(word) > w {
+				out = append(out, line)
+				line, used = nil, 0
+				if hang != "" {
+					put(syntax.Ordinary, hang)
+				}
+				word = strings.TrimPrefix(word, " ")
+			}
+			for widget.Width(word) > w-used && w > used { // longer than a line
+				part := ansi.Truncate(word, w-used, "")
+				if part == "" {
+					break
+				}
+				put(s.Kind, part)
+				out = append(out, line)
+				line, used, word = nil, 0, word[len(part):]
+			}
+			put(s.Kind, word)
 		}
 	}
-	return lead + r.text
+	return append(out, line)
 }

@@ -220,14 +220,6 @@ func (p *sizes) view(w, h int) string {
 	return widget.Box(widget.Stack(head, list), w, h)
 }
 
-// wall is a vertical line of h cells.
-func wall(t *theme.Theme, h int) string {
-	if h <= 0 {
-		return ""
-	}
-	return widget.Box(strings.TrimSuffix(strings.Repeat(t.Faint.Render(theme.Wall)+"\n", h), "\n"), 1, h)
-}
-
 func countFiles(n int64) string {
 	if n == 1 {
 		return "1 file"

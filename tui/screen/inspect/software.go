@@ -16,17 +16,22 @@ import (
 
 // software is the tab of installed packages.
 type software struct {
+	listing
 	s     *Screen
 	all   []engine.ImagePackage
 	hay   []string
 	notes []string
 	sums  string // "180 dpkg · 32 pip"
 	shown []int
-	list  widget.List
-	find  finder
 	err   error
 	known bool
 	asked time.Time
+}
+
+func newSoftware(s *Screen) *software {
+	p := &software{s: s}
+	p.fill = p.narrow
+	return p
 }
 
 type packagesMsg struct {
@@ -77,14 +82,13 @@ func (p *software) update(msg tea.Msg) tea.Cmd {
 		p.sums = strings.Join(parts, " "+theme.Sep+" ")
 		p.fill()
 	case tea.PasteMsg:
-		if p.find.typing && p.find.text.Update(msg) {
-			p.fill()
-		}
+		p.paste(msg)
 	}
 	return nil
 }
 
-func (p *software) fill() {
+// narrow lists what fits the words.
+func (p *software) narrow() {
 	p.shown = p.shown[:0]
 	var items []widget.Item
 	for i := range p.all {
@@ -96,27 +100,6 @@ func (p *software) fill() {
 	p.list.SetItems(items)
 }
 
-func (p *software) typing() bool { return p.find.typing }
-
-func (p *software) key(k tea.KeyPressMsg) (tea.Cmd, bool) {
-	if used, changed := p.find.key(k, &p.list); used {
-		if changed {
-			p.fill()
-		}
-		return nil, true
-	}
-	return nil, p.list.Key(k.String())
-}
-
-func (p *software) mouse(m screen.Mouse) tea.Cmd {
-	if m.Wheel != 0 {
-		p.list.Scroll(m.Wheel * 3)
-	} else {
-		p.list.SelectAt(m.Y-1, m.H-1)
-	}
-	return nil
-}
-
 func (p *software) actions() []screen.Action {
 	if p.find.typing {
 		return finding()
@@ -126,7 +109,7 @@ func (p *software) actions() []screen.Action {
 		none = "there is nothing here"
 	}
 	return []screen.Action{
-		screen.Do(screen.On("/"), "find", "Find a package", func() tea.Cmd { p.find.typing = true; return nil }).Unless(none),
+		p.finding("Find a package", none),
 		screen.Do(screen.On("y"), "copy list", "Copy the list of software", func() tea.Cmd {
 			return screen.Ask(screen.Copy{Text: p.table(), What: widget.Count(len(p.shown), "package", "packages")})
 		}).Unless(none),
@@ -147,8 +130,6 @@ func (p *software) table() string {
 	return b.String()
 }
 
-func (p *software) resize(_, h int) { p.list.Resize(max(0, h-1)) }
-
 var packageColumns = widget.Table{Gap: 2, Columns: []widget.Column{{Min: 14, Flex: 2, Max: 44}, {Min: 12, Flex: 2, Max: 32}, {Min: 8, Drop: 1}, {Min: 16, Flex: 3, Drop: 2}}}
 
 func (p *software) view(w, h int) string {
@@ -165,11 +146,7 @@ func (p *software) view(w, h int) string {
 	if p.find.text.Value() != "" {
 		right = widget.Count(len(p.shown), "package", "packages")
 	}
-	head := widget.Rows([]string{p.find.line(t, w, "find a package", right)}, w, min(1, h))
-	if h <= 1 {
-		return widget.Box(head, w, h)
-	}
-	list := p.list.View(t, w, h-1, func(i int, selected bool, w int) string {
+	return p.draw(t, w, h, "find a package", right, "No package fits these words.", func(i int, selected bool, w int) string {
 		x := &p.all[p.shown[i]]
 		style := t.Text
 		if selected {
@@ -178,8 +155,4 @@ func (p *software) view(w, h int) string {
 		return widget.Marker(t, selected) + packageColumns.Row(max(0, w-2), style.Render(widget.Clean(x.Name)), widget.Clean(x.Version),
 			t.Muted.Render(manager(x.Manager)), t.Muted.Render(widget.Clean(x.Path)))
 	})
-	if len(p.shown) == 0 {
-		list = widget.Rows(sentence(t, w, "No package fits these words."), w, h-1)
-	}
-	return widget.Box(widget.Stack(head, list), w, h)
 }

@@ -158,7 +158,11 @@ func (s *Screen) runs(w int) []string {
 			out = append(out, "")
 		}
 		out = append(out, t.Title.Render(title)+"  "+t.Muted.Render(note))
-		for _, r := range lines(text, toner(".sh", "")) {
+		language := "shell"
+		if note == "%help" {
+			language = ""
+		}
+		for _, r := range lines(text, language) {
 			r.num = 0
 			out = append(out, "  "+t.Faint.Render(theme.Wall)+" "+r.draw(t, 0))
 		}
