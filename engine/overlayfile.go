@@ -21,6 +21,7 @@ import (
 	"carrel/engine/sif"
 	"carrel/engine/tree"
 	"carrel/internal/atomicfile"
+	"carrel/internal/filelock"
 )
 
 // An overlay in an ext3 file (`apptainer overlay create`) keeps changes in its folder upper. It is never written to in place:
@@ -89,7 +90,7 @@ func lockOverlay(path string) (*os.File, error) {
 	if unix.Access(filepath.Dir(path), unix.W_OK) != nil {
 		return nil, errors.Join(&ReadOnlyOverlayError{Path: path, Err: unix.EACCES}, f.Close())
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := filelock.Lock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("overlay %s: %w", path, sif.ErrLocked), f.Close())
 	}
 	return f, nil

@@ -17,6 +17,7 @@ import (
 
 	"carrel/catalog"
 	"carrel/internal/atomicfile"
+	"carrel/internal/filelock"
 	"carrel/internal/rmtree"
 )
 
@@ -361,7 +362,7 @@ func (s *Shelf) lock(name string) (func(), error) {
 	if err != nil {
 		return nil, fmt.Errorf("keep catalog %s: %w", name, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := filelock.Lock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = ErrBusy

@@ -56,7 +56,7 @@ func (b *builder) openDownloads() (*downloads, error) {
 		return nil, err
 	}
 	for _, o := range old { // of builds that were killed
-		if f, ok := lock(o); ok {
+		if f, ok := unused(o); ok {
 			_ = rmtree.Remove(o)
 			f.Close()
 		}

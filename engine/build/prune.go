@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/progress"
+	"carrel/internal/filelock"
 	"carrel/internal/rmtree"
 )
 
@@ -172,7 +173,7 @@ func (it Item) remove() (bool, error) {
 	case it.entry:
 		return removeEntry(it.path)
 	case it.Kind == kindDownloads && filepath.Base(filepath.Dir(it.path)) != "keep":
-		f, ok := lock(filepath.Dir(it.path)) // builds that run hold it shared
+		f, ok := unused(filepath.Dir(it.path)) // builds that run hold it shared
 		if !ok {
 			return false, nil
 		}
@@ -189,7 +190,7 @@ func (b *builder) holdDownloads(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+	if err := filelock.Lock(f, unix.LOCK_SH); err != nil {
 		f.Close()
 		return &fs.PathError{Op: "lock", Path: dir, Err: err}
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/tree"
+	"carrel/internal/filelock"
 	"carrel/internal/scratch"
 )
 
@@ -45,11 +46,18 @@ func lockedFolder(in, prefix string) (string, *os.File, error) {
 
 // lock takes a folder's lock; it goes when the file is closed or the process ends (flock(2)).
 func lock(dir string) (*os.File, bool) {
+	return lockedBy(dir, func(f *os.File) bool { return filelock.Lock(f, unix.LOCK_EX|unix.LOCK_NB) == nil })
+}
+
+// unused is lock for who is going to remove the folder: where there are no locks it is false.
+func unused(dir string) (*os.File, bool) { return lockedBy(dir, filelock.Free) }
+
+func lockedBy(dir string, take func(*os.File) bool) (*os.File, bool) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, false
 	}
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+	if !take(f) {
 		f.Close()
 		return nil, false
 	}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carrel/internal/filelock"
 	"carrel/internal/rmtree"
 )
 
@@ -63,7 +64,7 @@ func openEntry(dir string) (*entry, error) {
 	if e.hold, err = os.Open(dir); err != nil {
 		return nil, err
 	}
-	if err = unix.Flock(int(e.hold.Fd()), unix.LOCK_SH|unix.LOCK_NB); err == nil {
+	if err = filelock.Lock(e.hold, unix.LOCK_SH|unix.LOCK_NB); err == nil {
 		err = e.load()
 	} else if errors.Is(err, unix.EWOULDBLOCK) { // being removed
 		err = fs.ErrNotExist
@@ -118,7 +119,7 @@ func putEntry(part, dir string, info entryInfo) (*entry, error) {
 		if e.hold, err = os.Open(part); err != nil {
 			return nil, err
 		}
-		if err = unix.Flock(int(e.hold.Fd()), unix.LOCK_SH); err == nil {
+		if err = filelock.Lock(e.hold, unix.LOCK_SH); err == nil {
 			if err = os.Rename(part, dir); err == nil {
 				return e, nil
 			}
@@ -146,7 +147,7 @@ func removeEntry(dir string) (bool, error) {
 		return false, ignoreMissing(err)
 	}
 	defer f.Close()
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+	if !filelock.Free(f) {
 		return false, nil
 	}
 	away := fmt.Sprintf("%s.gone-%d", dir, time.Now().UnixNano())

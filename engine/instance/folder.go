@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"carrel/internal/filelock"
 	"golang.org/x/sys/unix"
 )
 
@@ -204,13 +205,7 @@ func lock(root string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock folder of running apps: %w", err)
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil && err != unix.ENOLCK && err != unix.EOPNOTSUPP && err != unix.ENOSYS {
+	if err := filelock.Lock(f, unix.LOCK_EX); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock folder of running apps: %w", err)
 	}

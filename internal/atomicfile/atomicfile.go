@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"carrel/internal/filelock"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,7 +54,7 @@ func createNamed(target string, perm fs.FileMode) (*File, error) {
 			return nil, fmt.Errorf("create %s: %w", target, unwrapPath(err))
 		}
 		// Where there are no locks, nothing is swept either. In the moment before the lock somebody may have swept this one.
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		if err := filelock.Lock(f, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
 			f.Close()
 			continue
 		}
@@ -81,7 +82,7 @@ func sweep(target string) {
 		if err != nil {
 			continue
 		}
-		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		if filelock.Free(f) {
 			_ = os.Remove(path)
 		}
 		f.Close()

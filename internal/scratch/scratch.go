@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carrel/internal/filelock"
 	"carrel/internal/rmtree"
 )
 
@@ -52,7 +53,7 @@ func Folder(in, prefix string) (dir string, release func(), err error) {
 		if err != nil {
 			return "", nil, errors.Join(err, os.Remove(dir))
 		}
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) || !same(f, dir) {
+		if err := filelock.Lock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil || !same(f, dir) {
 			f.Close()
 			_ = os.Remove(dir) // whoever took it removes it, too
 			continue
