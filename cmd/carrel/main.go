@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
+	"time"
 
 	"carrel/cmd/carrel/singularity"
 	"carrel/engine"
@@ -43,8 +45,14 @@ func main() {
 			os.Exit(welcome.Main(os.Stdout))
 		}
 	}
+	// Most calls end soon, and of those that start a container the start is waited for.
+	debug.SetGCPercent(400)
+	time.AfterFunc(startTime, func() { debug.SetGCPercent(100) })
 	os.Exit(run(context.Background(), os.Args[1:]))
 }
+
+// startTime is how long collecting garbage would delay what a person waits for; afterwards memory counts.
+const startTime = 3 * time.Second
 
 // run is the whole program for a person: it prints what went wrong and returns the exit status.
 func run(ctx context.Context, args []string) int {
