@@ -12,8 +12,8 @@ import (
 	"carrel/tui/tuitest"
 )
 
-// sizes are the terminals every screen is looked at in: the smallest, the usual, a wide one.
-var sizes = [][2]int{{50, 14}, {80, 24}, {120, 36}}
+// sizes are the terminals every screen is looked at in: the smallest, a small one, the usual, a larger and a wide one.
+var sizes = [][2]int{{50, 14}, {60, 16}, {80, 24}, {100, 30}, {120, 36}}
 
 // broken lets builds fail as a misspelt package does.
 func broken(e *tuitest.Engine) {

@@ -24,8 +24,8 @@ func (s *Screen) layout(w, h int) (listW, detailW, listH, underH int) {
 		listW, detailW = screen.Split(w, 54, 1, 40)
 		return listW, detailW, listH, 0
 	}
-	if h >= 17 {
-		underH = 5
+	if h >= 17 { // as many lines as the list leaves, rather than a list that scrolls by one
+		underH = min(5, max(3, listH-len(s.rows)))
 		listH -= underH
 	}
 	return w, 0, listH, underH
