@@ -135,7 +135,7 @@ func TestBuildFails(t *testing.T) {
 		d.sees("RStudio could not be built.")
 		d.sees("Did you mean python3-numpy?")
 		d.press("t")
-		d.sees("Not now: the engine does not keep failed builds")
+		d.sees("Not now: the container was not kept")
 		d.press("w")
 		d.sees("Saved as ~/RStudio-build.log")
 		d.e.BuildErr = nil

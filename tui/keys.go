@@ -97,6 +97,7 @@ func (m *model) toggleMouse() tea.Cmd {
 func (m *model) further() []screen.Action {
 	acts := []screen.Action{
 		screen.Do(screen.On(""), "", "Make an app of a folder of mine", func() tea.Cmd { return m.wish(screen.OpenWizard{}) }),
+		screen.Do(screen.On(""), "", "Free disk space", func() tea.Cmd { return m.wish(screen.OpenSpace{}) }),
 		screen.Do(screen.On(""), "", "Check this computer", func() tea.Cmd { return m.wish(screen.OpenDoctor{}) }),
 		screen.Do(screen.On(""), "", "Show the introduction again", func() tea.Cmd { return m.wish(screen.OpenWelcome{}) }),
 	}

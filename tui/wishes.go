@@ -14,6 +14,7 @@ import (
 	"carrel/tui/screen/inspect"
 	"carrel/tui/screen/launch"
 	"carrel/tui/screen/share"
+	"carrel/tui/screen/space"
 	"carrel/tui/screen/welcome"
 	"carrel/tui/screen/wizard"
 	"carrel/tui/task"
@@ -43,6 +44,8 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 		return m.push(share.New(m.d, w)), true
 	case screen.OpenDoctor:
 		return m.push(doctor.New(m.d)), true
+	case screen.OpenSpace:
+		return m.push(space.New(m.d)), true
 	case screen.OpenWelcome:
 		return m.push(welcome.New(m.d)), true
 	case screen.OpenWizard:
@@ -212,13 +215,27 @@ func (m *model) failure(f screen.Failed) screen.Confirm {
 	if hint != "" {
 		body = append(body, hint)
 	}
+	d := &widget.Dialog{Title: widget.Clean(f.What) + " did not work", Danger: true}
+	var mend func() tea.Cmd
+	if c, ok := engine.Explain(f.Err); ok {
+		if c.Why != "" {
+			body = append([]string{why}, screen.Why(c, why)...)
+		}
+		var label string
+		if label, mend = m.d.Mend(c, f.Spec, f.Start); mend != nil {
+			d.Buttons = append(d.Buttons, widget.Button{ID: "mend", Label: label, Key: "f"})
+		}
+	}
+	d.Body = body
+	d.Buttons = append(d.Buttons, widget.Button{ID: "ok", Label: "Close"}, widget.Button{ID: "copy", Label: "Copy the message", Key: "c"})
 	text := f.What + ": " + f.Err.Error()
 	return screen.Confirm{
-		Dialog: m.itself(&widget.Dialog{Title: widget.Clean(f.What) + " did not work", Body: body, Danger: true, Focus: 0, Buttons: []widget.Button{
-			{ID: "ok", Label: "Close"}, {ID: "copy", Label: "Copy the message", Key: "c"},
-		}}),
+		Dialog: m.itself(d),
 		Answer: func(id string) tea.Cmd {
-			if id == "copy" {
+			switch id {
+			case "mend":
+				return mend()
+			case "copy":
 				return screen.Ask(screen.Copy{Text: text, What: "the message"})
 			}
 			return nil

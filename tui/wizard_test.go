@@ -44,7 +44,9 @@ func (d *driver) begun() engine.Instance {
 var page = map[string]string{"index.html": "<p>hello</p>"}
 
 // toWizard are the keys from the desk to the wizard.
-func toWizard(keys ...string) []string { return append([]string{"ctrl+p", ":app of a folder", "enter"}, keys...) }
+func toWizard(keys ...string) []string {
+	return append([]string{"ctrl+p", ":app of a folder", "enter"}, keys...)
+}
 
 // A beginner presses Enter all the way: the definition is written, the image built, the app started.
 func TestWizardEnterAllTheWay(t *testing.T) {

@@ -29,6 +29,8 @@ type (
 	OpenShare struct{ Name, Title string }
 	// OpenDoctor shows what this computer can do.
 	OpenDoctor struct{}
+	// OpenSpace shows what takes room and can be deleted.
+	OpenSpace struct{}
 	// OpenWelcome begins the three screens for newcomers.
 	OpenWelcome struct{}
 	// OpenWizard makes an app of a folder of the person's.
@@ -90,6 +92,11 @@ type (
 	Failed struct {
 		What string // "Stopping jupyter"
 		Err  error
+
+		// Of a start that did not work: what was to be started, and how to start something else in its place, for the
+		// button that does away with the cause.
+		Spec  *engine.RunSpec
+		Start func(engine.RunSpec) tea.Cmd
 	}
 )
 

@@ -43,6 +43,9 @@ type Engine interface {
 	Folder(path string) engine.FolderState
 	Port(n int) engine.PortState
 	FreeSpace() (bytes int64, dir string)
+	Guarded() (guarded, others bool)
+	Cache(ctx context.Context) ([]engine.CacheUse, error)
+	Prune(ctx context.Context, kinds ...string) (engine.Pruned, error)
 	CommandLine(spec engine.RunSpec) string
 	BuildCommandLine(spec engine.BuildSpec) string
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"carrel/engine"
+	"carrel/internal/amount"
 	"carrel/tui/task"
 )
 
@@ -22,6 +23,8 @@ type Engine struct {
 	Checks   []engine.Check       // what Doctor finds
 	Folders  map[string]engine.FolderState
 	Taken    map[int]string           // ports in use, and by whom
+	Others   bool                     // other people use the computer, and ports are guarded
+	Cached   []engine.CacheUse        // what the cache holds
 	Targets  map[string]engine.Target // what names stand for; others are paths that are not there
 	Events   []engine.Event           // what a build tells
 	Pause    time.Duration            // between the events of a build, and before an app answers
@@ -368,7 +371,6 @@ func (e *Engine) Doctor(context.Context) []engine.Check { return e.Checks }
 // Folder finds the folders it was told of.
 func (e *Engine) Folder(path string) engine.FolderState {
 	path = filepath.Clean(path)
-	path = filepath.Clean(path)
 	if f, ok := e.Folders[path]; ok {
 		f.Path = path
 		return f
@@ -390,6 +392,33 @@ func (e *Engine) Port(n int) engine.PortState {
 
 // FreeSpace is always the same.
 func (e *Engine) FreeSpace() (int64, string) { return 80_000_000_000, "/home/ada/.local/share/carrel" }
+
+// Guarded is as it was told.
+func (e *Engine) Guarded() (guarded, others bool) { return e.Others, e.Others }
+
+// Cache holds what it was told.
+func (e *Engine) Cache(context.Context) ([]engine.CacheUse, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]engine.CacheUse(nil), e.Cached...), nil
+}
+
+// Prune empties kinds of the cache.
+func (e *Engine) Prune(_ context.Context, kinds ...string) (engine.Pruned, error) {
+	e.called("prune", strings.Join(kinds, " "))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var p engine.Pruned
+	for i := range e.Cached {
+		for _, k := range kinds {
+			if c := &e.Cached[i]; c.Kind == k {
+				p.Items, p.Size = p.Items+len(c.Items), p.Size+c.Size
+				c.Items, c.Size = nil, 0
+			}
+		}
+	}
+	return p, nil
+}
 
 // CommandLine writes the command of a start.
 func (e *Engine) CommandLine(s engine.RunSpec) string {
@@ -416,6 +445,18 @@ func (e *Engine) CommandLine(s engine.RunSpec) string {
 	parts = append(parts, env...)
 	if s.Writable {
 		parts = append(parts, "--writable")
+	}
+	if m := s.Details.Limits.Memory; m > 0 {
+		parts = append(parts, "--memory "+amount.FormatBytes(m))
+	}
+	if s.TimeLimit > 0 {
+		parts = append(parts, "--time "+amount.FormatSpan(s.TimeLimit))
+	}
+	if s.Details.Nvidia {
+		parts = append(parts, "--nv")
+	}
+	if s.Guard != "" {
+		parts = append(parts, "--guard="+string(s.Guard))
 	}
 	parts = append(parts, s.Image)
 	return strings.Join(append(parts, s.Args...), " ")

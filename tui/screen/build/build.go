@@ -3,8 +3,12 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -64,6 +68,8 @@ type Screen struct {
 	steps []step
 	err   error
 	hint  string
+	cause engine.Cause // of a failure, when known
+	known bool
 	image engine.ImageInfo
 	from  time.Time
 	to    time.Time
@@ -211,7 +217,40 @@ func (s *Screen) failed(err error) {
 	if h := engine.Hint(err); h != "" {
 		s.hint = h
 	}
+	s.cause, s.known = engine.Explain(err)
 	s.fail(err.Error())
+}
+
+// mend is what a key does about a failure; do is nil for nothing.
+func (s *Screen) mend() (label string, do func() tea.Cmd) {
+	if s.state != failed {
+		return "", nil
+	}
+	if errors.Is(s.err, engine.ErrExists) && !s.spec.Force {
+		return "Replace the image", s.replace
+	}
+	if !s.known {
+		return "", nil
+	}
+	return s.d.Mend(s.cause, s.then, func(spec engine.RunSpec) tea.Cmd {
+		s.then = &spec
+		if s.image.Path == "" {
+			return s.begin()
+		}
+		return s.start()
+	})
+}
+
+// replace asks whether the image that has the name already may be replaced.
+func (s *Screen) replace() tea.Cmd {
+	d := widget.Confirm("Replace the image?", []string{widget.Sentence(s.err.Error()), "It was made of something else, or changed since, and is lost when this one is built in its place."}, "Replace it", "Keep it")
+	return screen.Ask(screen.Confirm{Dialog: d, Answer: func(answer string) tea.Cmd {
+		if answer != "yes" {
+			return nil
+		}
+		s.spec.Force = true
+		return s.begin()
+	}})
 }
 
 // fail marks the step that was active.
@@ -230,7 +269,7 @@ func (s *Screen) fail(text string) {
 
 // start starts the app that was asked for, from the image that is now there.
 func (s *Screen) start() tea.Cmd {
-	s.state = starting
+	s.state, s.to, s.err, s.hint = starting, time.Time{}, nil, ""
 	s.at(stepStart, "").state = active
 	s.at(stepStart, "").from = s.now
 	spec, eng, life, id, run := *s.then, s.d.Engine, s.d.Life, s.id, s.run
@@ -388,12 +427,41 @@ func (s *Screen) Actions() []screen.Action {
 		launch := screen.Do(screen.On("enter"), "start it", "Start "+s.Name(), func() tea.Cmd { return screen.Ask(screen.OpenLaunch{Name: s.image.Path}) })
 		acts = []screen.Action{launch, find, save}
 	default:
-		acts = []screen.Action{
-			screen.Do(screen.On("r", "enter"), "try again", "Build it again", s.begin),
-			save, find,
-			screen.Do(screen.On("t"), "terminal at the failure", "Open a terminal where the build failed", nil).Unless("the engine does not keep failed builds to enter"),
-			screen.Do(screen.On("e"), "edit definition", "Edit the definition", nil).Unless("edit the file in your own editor, then press r"),
+		if label, do := s.mend(); do != nil {
+			acts = append(acts, screen.Do(screen.On("F"), strings.ToLower(label[:1])+label[1:], label, do))
 		}
+		again, word, name := s.begin, "try again", "Build it again"
+		kept, notKept := "", "the container was not kept: only a failed section keeps it"
+		if be, ok := errors.AsType[*engine.BuildError](s.err); ok && be.Kept {
+			kept, notKept = be.Target, ""
+			again, word, name = func() tea.Cmd { s.spec.Resume = true; return s.begin() }, "try again from here", "Go on from the step that failed"
+		}
+		if s.image.Path != "" && s.then != nil { // it is built; only the start did not work
+			again, name = s.start, "Start it again"
+		}
+		file, noFile := s.spec.Definition, ""
+		if !filepath.IsAbs(file) {
+			noFile = "it comes from the catalog; make your own with carrel catalog show --deffile"
+		}
+		acts = append(acts,
+			screen.Do(screen.On("r", "enter"), word, name, again),
+			screen.Do(screen.On("t"), "terminal", "Open a terminal where the build failed", func() tea.Cmd {
+				return screen.Ask(screen.RunInside{Args: []string{"debug", kept}, What: "the terminal in the container that failed"})
+			}).Unless(notKept),
+			screen.Do(screen.On("e"), "edit definition", "Edit the definition", func() tea.Cmd {
+				return screen.Ask(screen.EditFile{Path: file, Done: func(err error) tea.Msg {
+					if err != nil {
+						return screen.Failed{What: "Editing the definition", Err: err}
+					}
+					return screen.Flash{Text: "r builds it as it is now."}
+				}})
+			}).Unless(noFile),
+			save, find,
+		)
+		slices.SortStableFunc(acts, func(a, b screen.Action) int { return cmp.Compare(min(1, len(a.Off)), min(1, len(b.Off))) }) // what can be done first
+		acts = append(acts,
+			screen.Do(screen.On("R"), "from the beginning", "Build it again from the beginning", func() tea.Cmd { s.spec.Resume = false; return s.begin() }).Quietly(),
+		)
 	}
 	return append(append(acts, copyCmd), logActs...)
 }

@@ -186,16 +186,27 @@ func (s *Screen) ending(w int, small bool) []string {
 			msg = s.err.Error()
 		}
 		add(t.Bad.Render, msg, 3)
+		lines := s.telling()
+		if s.known && s.cause.Why != "" {
+			add(t.Strong.Render, s.cause.Why, 2)
+			if s.cause.Evidence != "" {
+				lines = []string{widget.Clean(s.cause.Evidence)}
+			}
+		}
 		if !small {
-			for _, l := range s.telling() {
+			for _, l := range lines {
 				out = append(out, t.Muted.Render(theme.Wall+" ")+widget.Cut(l, w-2))
 			}
 		}
-		if s.hint != "" {
+		hint := s.hint
+		if s.known && s.cause.Hint != "" {
+			hint = s.cause.Hint
+		}
+		if hint != "" {
 			if !small {
 				out = append(out, "")
 			}
-			add(t.Text.Render, widget.Sentence(s.hint), 3)
+			add(t.Text.Render, widget.Sentence(hint), 3)
 		}
 	case cancelled:
 		out = append(out, t.Muted.Render("Nothing was left behind. r tries again."))

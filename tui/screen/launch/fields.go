@@ -9,6 +9,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"carrel/engine"
+	"carrel/internal/pattern"
 	"carrel/tui/screen"
 	"carrel/tui/task"
 	"carrel/tui/widget"
@@ -30,13 +31,23 @@ const (
 	idPublish = "publish"
 	idName    = "name"
 	idNet     = "offline"
+	idVars    = "vars"
+	idGPU     = "gpu"
+	idMemory  = "memory"
+	idCPUs    = "cpus"
+	idTime    = "time"
+	idGuard   = "guard"
+	idPreset  = "preset"
 )
 
 // fill makes the fields from the card, answers them from memory or with good defaults, and begins to check them.
 func (s *Screen) fill(memory map[string]string) tea.Cmd {
 	c := &s.card
-	s.form = widget.Form{Folded: true, Fold: "More: other folders, arguments, environment, network, name"}
+	s.form = widget.Form{Folded: true, Fold: "More: other folders, arguments, environment, limits, graphics, network, name"}
 	add := func(f *widget.Field) { s.form.Fields = append(s.form.Fields, f) }
+	if f := s.presetField(); f != nil {
+		add(f)
+	}
 	for i, b := range c.Binds {
 		more := i > 0 && !b.Required
 		label := widget.Clean(b.Text)
@@ -96,11 +107,14 @@ func (s *Screen) fill(memory map[string]string) tea.Cmd {
 		add(&widget.Field{ID: idPublish, Kind: widget.TextKind, Label: "Port", Hint: "8888", Help: "If the app serves a page that Carrel does not find by itself: its port.", More: true})
 	}
 	add(&widget.Field{ID: idMore, Kind: widget.TextKind, Label: "Arguments", Hint: "none", Help: "What would stand behind the name on a command line.", More: true})
+	for _, f := range s.limits() {
+		add(f)
+	}
 	add(&widget.Field{ID: idNet, Kind: widget.CheckKind, Label: "Without the internet", Help: "The app can serve its page, but reach nothing outside.", More: true})
 	add(&widget.Field{ID: idName, Kind: widget.TextKind, Label: "Name while it runs", Hint: widget.Clean(s.target.Name), Help: "To tell two of the same app apart.", More: true})
 
 	for _, f := range s.form.Fields {
-		if v, ok := memory[f.ID]; ok {
+		if v, ok := memory[f.ID]; ok && f.ID != idPreset {
 			f.SetValue(v)
 		} else if f.Kind == widget.FolderKind && f.Tag != "" {
 			f.SetValue(f.Hint)
@@ -154,6 +168,9 @@ func definitionName(path string) string {
 // short is the length up to which choices are shown beside each other.
 const short = 36
 
+// without is how the text of an argument says what happens when it is left out.
+var without = pattern.New(`\s*\(none: ([^)]+)\)`)
+
 func argField(a task.CardArg) *widget.Field {
 	label := widget.Clean(a.Text)
 	if label == "" {
@@ -161,6 +178,11 @@ func argField(a task.CardArg) *widget.Field {
 	}
 	f := &widget.Field{ID: idArg + itoa(a.N), Kind: widget.TextKind, Label: label}
 	n := 0
+	if m := without.FindStringSubmatch(label); m != nil && len(a.Choices) > 0 {
+		f.Label = strings.TrimSpace(strings.Replace(label, m[0], "", 1))
+		f.Options = append(f.Options, widget.Option{Label: m[1]})
+		n = widget.Width(m[1]) + 5
+	}
 	for _, c := range a.Choices {
 		c = widget.Clean(c)
 		f.Options = append(f.Options, widget.Option{Value: c, Label: c})
@@ -298,7 +320,9 @@ func (s *Screen) portAnswer(m portMsg) {
 func (s *Screen) answers() map[string]string {
 	out := map[string]string{}
 	for _, f := range s.form.Fields {
-		out[f.ID] = f.Value()
+		if f.ID != idPreset {
+			out[f.ID] = f.Value()
+		}
 	}
 	return out
 }
@@ -307,17 +331,7 @@ func (s *Screen) answers() map[string]string {
 func (s *Screen) compose() {
 	spec := s.spec()
 	s.command = s.d.Engine.CommandLine(spec)
-	switch n := len(spec.Binds); n {
-	case 0:
-		s.sees = "It sees none of your files."
-	case 1:
-		s.sees = "Of your files it sees this folder, and nothing else."
-		if spec.Binds[0].Source == s.d.Home {
-			s.sees = "It sees your whole home folder: keys and passwords that lie there, too."
-		}
-	default:
-		s.sees = "Of your files it sees these " + itoa(n) + " folders, and nothing else."
-	}
+	s.sees = s.visible(spec)
 }
 
 // spec is what the form asks the engine to start.
@@ -364,6 +378,8 @@ func (s *Screen) spec() engine.RunSpec {
 			spec.NoNetwork = f.On
 		case f.ID == idName:
 			spec.Name = v
+		default:
+			s.limit(&spec, f, v)
 		}
 	}
 	spec.Args = args

@@ -35,6 +35,10 @@ type Screen struct {
 	ports   map[string]engine.PortState
 	hides   map[string]string // what of the image a folder takes the place of, by the place inside
 	pending string            // folder field whose completion tab waits for
+	presets map[string]string // named answers, as JSON
+	last    map[string]string // the answers of the last time
+	guarded bool              // ports are guarded when nothing else is asked for
+	others  bool              // other people use this computer
 	command string
 	sees    string // what of the person's files the app can see
 
@@ -47,12 +51,14 @@ type Screen struct {
 
 type (
 	readMsg struct {
-		id     task.ID
-		target engine.Target
-		card   task.Card
-		def    string
-		memory map[string]string
-		err    error
+		id              task.ID
+		target          engine.Target
+		card            task.Card
+		def             string
+		memory          map[string]string
+		named           map[string]string // presets
+		guarded, others bool
+		err             error
 	}
 	portDue struct {
 		id    task.ID
@@ -69,6 +75,10 @@ type (
 		id   task.ID
 		dest string
 		list []engine.ImageFile
+	}
+	bindsDue struct {
+		id   task.ID
+		text string
 	}
 	startedMsg struct {
 		id   task.ID
@@ -108,6 +118,7 @@ func (s *Screen) Init() tea.Cmd {
 	id, name, eng, mem, life := s.id, s.name, s.d.Engine, s.d.Memory, s.d.Life
 	return task.Call(func() (readMsg, error) {
 		m := readMsg{id: id}
+		m.guarded, m.others = eng.Guarded()
 		var err error
 		if m.target, err = eng.Resolve(life, name); err != nil {
 			return m, err
@@ -116,7 +127,7 @@ func (s *Screen) Init() tea.Cmd {
 			if _, c, err := task.Definition(m.target.Path); err == nil { // not an image: how to build one
 				m.card, m.def = c, m.target.Path
 				m.target.Built, m.target.Name = false, definitionName(m.target.Path)
-				m.memory = mem.Load(m.target.Name)
+				m.memory, m.named = mem.Load(m.target.Name), mem.Load(presetsOf(m.target.Name))
 				return m, nil
 			} else if !errors.Is(err, task.ErrNoDefinition) {
 				return m, err
@@ -125,7 +136,7 @@ func (s *Screen) Init() tea.Cmd {
 		if m.card, err = eng.Card(life, name); err != nil && m.target.Kind != engine.TargetRemote {
 			return m, err
 		}
-		m.memory = mem.Load(m.target.Name)
+		m.memory, m.named = mem.Load(m.target.Name), mem.Load(presetsOf(m.target.Name))
 		return m, nil
 	}, func(m readMsg, err error) tea.Msg {
 		m.id, m.err = id, err
@@ -166,6 +177,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		if msg.err != nil {
 			return tea.Sequence(screen.Ask(screen.Back{}), screen.Ask(screen.Failed{What: "Opening " + s.name, Err: msg.err}))
 		}
+		s.last, s.presets, s.guarded, s.others = msg.memory, msg.named, msg.guarded, msg.others
 		return s.fill(msg.memory)
 	case screen.FolderDue:
 		if f := s.form.Field(msg.Field); msg.Form == s.id && f != nil && f.Text.Value() == msg.Text {
@@ -189,6 +201,21 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 			if f := s.form.Field(idFolder + msg.dest); f != nil {
 				s.remark(f)
 			}
+		}
+	case bindsMsg:
+		if f := s.form.Field(idBinds); msg.id == s.id && f != nil && f.Value() == msg.text {
+			f.Remarks = nil
+			if msg.why != "" {
+				f.Remarks = []widget.Remark{{Tone: widget.Warning, Text: widget.Clean(msg.why)}}
+			}
+		}
+	case bindsDue:
+		if f := s.form.Field(idBinds); msg.id == s.id && f != nil && f.Value() == msg.text {
+			return s.bindsNow(msg.text)
+		}
+	case keptMsg:
+		if msg.id == s.id {
+			return s.kept(msg)
 		}
 	case again:
 		if msg.id == s.id && !s.starting {
@@ -299,6 +326,17 @@ func (s *Screen) changed(f *widget.Field) tea.Cmd {
 		return tea.Tick(screen.Debounce, func(time.Time) tea.Msg { return portDue{id, field, text} })
 	case f.ID == idKeep:
 		f.Remarks = nil
+	case f.ID == idPreset:
+		return s.preset(f.Value())
+	case f.ID == idBinds:
+		f.Remarks = nil
+		id, text := s.id, f.Value()
+		return tea.Tick(screen.Debounce, func(time.Time) tea.Msg { return bindsDue{id, text} })
+	case f.Kind == widget.TextKind:
+		f.Remarks = nil
+		if why := wrong(f); why != "" {
+			f.Remarks = []widget.Remark{{Tone: widget.Error, Text: why}}
+		}
 	case f.Kind == widget.RadioKind:
 		for _, other := range s.form.Fields {
 			if other.Kind == widget.FolderKind {
@@ -350,6 +388,12 @@ func (s *Screen) Actions() []screen.Action {
 	if f := s.form.Focused(); f != nil && f.Kind == widget.FolderKind {
 		acts = append(acts, screen.Do(screen.On("ctrl+o"), "browse", "Browse for a folder", func() tea.Cmd { return s.browse(f) }).Unless(wait))
 	}
+	if f := s.form.Focused(); f != nil && f.ID == idBinds {
+		acts = append(acts, screen.Do(screen.On("ctrl+o"), "add a folder", "Browse for another folder", func() tea.Cmd { return s.addFolder(f) }).Unless(wait))
+	}
+	if f := s.form.Focused(); f != nil && f.ID == idPreset && f.Value() != "" {
+		acts = append(acts, screen.Do(screen.On("ctrl+x"), "delete these", "Delete the answers "+widget.Clean(f.Value()), func() tea.Cmd { return s.deletePreset(f.Value()) }))
+	}
 	if f := s.form.Focused(); f != nil && (f.Kind == widget.RadioKind || f.Kind == widget.ChoiceKind) {
 		acts = append(acts, screen.Tell("←→", "choose"))
 	}
@@ -365,6 +409,7 @@ func (s *Screen) Actions() []screen.Action {
 		acts[len(acts)-1] = acts[len(acts)-1].Shown("ctrl+y")
 	}
 	return append(acts,
+		screen.Do(screen.On("ctrl+s"), "save answers", "Save these answers under a name", s.savePreset).Unless(wait).Quietly(),
 		screen.Do(screen.On("i", "ctrl+l"), "look inside", "Look inside "+s.title(), func() tea.Cmd {
 			return screen.Ask(screen.OpenInspect{Name: s.name, Title: s.title()})
 		}).Shown("ctrl+l").Unless(wait).Quietly(),
@@ -420,6 +465,14 @@ func (s *Screen) launch() tea.Cmd {
 			return screen.Ask(screen.Flash{Tone: widget.Error, Text: "This folder cannot be used."})
 		}
 	}
+	for _, f := range s.form.Fields {
+		if why := wrong(f); why != "" {
+			f.Remarks = []widget.Remark{{Tone: widget.Error, Text: why}}
+			s.form.Folded = s.form.Folded && !f.More
+			s.form.Focus(f.ID)
+			return nil
+		}
+	}
 	if f := s.form.Field(idKeep); f != nil && f.Value() == "" {
 		f.Remarks = []widget.Remark{{Tone: widget.Error, Text: "Choose one: this app asks you to."}}
 		s.form.Focus(f.ID)
@@ -472,7 +525,8 @@ func (s *Screen) failed(err error) tea.Cmd {
 	if ask != nil {
 		return ask
 	}
-	return screen.Ask(screen.Failed{What: "Starting " + s.title(), Err: err})
+	spec := s.spec()
+	return screen.Ask(screen.Failed{What: "Starting " + s.title(), Err: err, Spec: &spec, Start: s.begin})
 }
 
 // run starts the app, or builds it first. The answers are remembered.
@@ -480,7 +534,7 @@ func (s *Screen) run() tea.Cmd { return s.runWith(engine.LeftoversAsk) }
 
 // runWith is run, with what to do about changes that were not saved last time.
 func (s *Screen) runWith(left engine.Leftovers) tea.Cmd {
-	spec, eng, life, id := s.spec(), s.d.Engine, s.d.Life, s.id
+	spec := s.spec()
 	spec.Leftovers = left
 	mem, app, answers := s.d.Memory, s.target.Name, s.answers()
 	save := task.Do(func() error { return mem.Save(app, answers) }, func(err error) tea.Msg {
@@ -500,7 +554,13 @@ func (s *Screen) runWith(left engine.Leftovers) tea.Cmd {
 		}
 		return tea.Batch(save, screen.Ask(screen.StartBuild{Title: s.title(), Spec: b, Then: &spec}))
 	}
+	return tea.Batch(save, s.begin(spec))
+}
+
+// begin starts the app as it is given.
+func (s *Screen) begin(spec engine.RunSpec) tea.Cmd {
+	id, eng, life := s.id, s.d.Engine, s.d.Life
 	s.starting, s.from, s.now = true, s.d.Now(), s.d.Now()
-	return tea.Batch(save, task.Call(func() (engine.Instance, error) { return eng.Start(life, spec) },
-		func(in engine.Instance, err error) tea.Msg { return startedMsg{id, in, err} }))
+	return task.Call(func() (engine.Instance, error) { return eng.Start(life, spec) },
+		func(in engine.Instance, err error) tea.Msg { return startedMsg{id, in, err} })
 }

@@ -175,8 +175,11 @@ func (s *Screen) checkLine(c engine.Check, w int) string {
 
 // rowsEach is how many lines an answer of page 2 takes.
 func rowsEach(h int) int {
-	if h >= 4+len(reasons)*3 {
+	switch {
+	case h >= 4+len(reasons)*3:
 		return 3
+	case h >= 4+len(reasons)*2:
+		return 2
 	}
 	return 1
 }
@@ -200,7 +203,10 @@ func (s *Screen) reasonsPage(w, h int) []string {
 			out = append(out, line+name)
 			continue
 		}
-		out = append(out, line+name, widget.Marker(t, i == cur)+"   "+t.Muted.Render(r.about), "")
+		out = append(out, line+name, widget.Marker(t, i == cur)+"   "+t.Muted.Render(r.about))
+		if each == 3 {
+			out = append(out, "")
+		}
 	}
 	if each == 1 && w < 70 && cur >= 0 {
 		out = append(out, "")
