@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"carrel/cmd/carrel/topics"
 )
 
 // help prints what a command does. It fits on one screen.
@@ -16,7 +18,7 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 	if !cmd.HasParent() {
 		fmt.Fprintf(&b, "%s %s\n", t.paint(accent, t.text("◗ ")+t.paint(strong, "carrel")), cmd.Short)
 		head("Usage")
-		b.WriteString("  carrel                 open the screens\n  carrel VERB …          do one thing\n")
+		b.WriteString("  carrel                 open the screens\n  carrel VERB …          do one thing\n  carrel help TOPIC      read about something\n")
 	} else {
 		b.WriteString(cmd.Short + ".\n")
 		if cmd.Long != "" {
@@ -42,11 +44,15 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 			}
 		}
 	}
-	if flags := cmd.LocalFlags(); flags.HasAvailableFlags() && cmd.HasParent() {
-		head("Options")
-		flags.VisitAll(func(f *pflag.Flag) {
+	if cmd.HasParent() {
+		first := true
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if f.Hidden || f.Name == "help" {
 				return
+			}
+			if first {
+				head("Options")
+				first = false
 			}
 			name := "    --" + f.Name
 			if f.Shorthand != "" {
@@ -73,9 +79,70 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 			"  carrel catalog                 what else there is\n" +
 			"  carrel run -p 9999 -B .:/data nginx-basic\n" +
 			"                                 this folder, as a web page\n" +
-			"\n" + t.paint(muted, "carrel VERB --help says more about a verb.") + "\n")
+			"\n" + t.paint(muted, "carrel VERB --help says more about a verb, and carrel help TOPIC about\n"+topicNames()) + "\n")
 	}
 	_ = a.print(t.text(b.String())) // nobody reads it any more: nothing to do
+}
+
+// helpCommand shows help about a verb or a topic.
+func (a *app) helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [VERB|TOPIC]", Short: "Show this, what a verb does, or a topic", GroupID: groupOther,
+		DisableFlagsInUseLine: true,
+		Long:                  "The topics are\n" + topicNames() + ".",
+		RunE: func(_ *cobra.Command, args []string) error {
+			if target, rest, err := root.Find(args); err == nil && len(rest) == 0 {
+				return target.Help()
+			}
+			if len(args) == 1 {
+				if topic, ok := topics.Find(args[0]); ok {
+					return a.print(a.page.text(a.page.paint(strong, topic.Title) + "\n\n" + topic.Text))
+				}
+			}
+			return unknownTopic(root, strings.Join(args, " "))
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var out []cobra.Completion
+			if len(args) == 0 {
+				for _, c := range root.Commands() {
+					if c.IsAvailableCommand() {
+						out = append(out, cobra.CompletionWithDesc(c.Name(), c.Short))
+					}
+				}
+				for _, t := range topics.List() {
+					out = append(out, cobra.CompletionWithDesc(t.Name, t.Title))
+				}
+			}
+			return out, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
+
+// unknownTopic says what there is help about.
+func unknownTopic(root *cobra.Command, name string) error {
+	hint := "carrel --help lists the verbs; the topics are " + strings.ReplaceAll(topicNames(), "\n", " ")
+	for _, t := range topics.List() {
+		if name != "" && strings.HasPrefix(t.Name, strings.ToLower(name)) {
+			return usage("did you mean carrel help "+t.Name+"?", "there is no verb or topic %q", name)
+		}
+	}
+	if root.SuggestionsMinimumDistance == 0 {
+		root.SuggestionsMinimumDistance = 2
+	}
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		hint = "did you mean carrel help " + strings.Join(near, " or carrel help ") + "?"
+	}
+	return usage(hint, "there is no verb or topic %q", name)
+}
+
+func topicNames() string {
+	var names []string
+	for _, t := range topics.List() {
+		names = append(names, t.Name)
+	}
+	// Two lines, where one would be wider than a terminal.
+	half := (len(names) + 1) / 2
+	return strings.Join(names[:half], ", ") + ",\n" + strings.Join(names[half:], ", ")
 }
 
 func pad(s string, n int) string {

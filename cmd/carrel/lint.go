@@ -215,7 +215,7 @@ func (a *app) findings(t terminal, reports []lintReport) string {
 		case len(r.Findings) == 0:
 			b.WriteString(clean(r.File) + ": " + t.paint(good, "✓") + " nothing else to remark\n")
 		case edits > 0 && len(r.Fixed) == 0:
-			b.WriteString(clean(r.File) + ": carrel lint --fix puts " + fmt.Sprint(edits) + " of these right\n")
+			b.WriteString("carrel lint --fix puts right what a machine can\n")
 		}
 	}
 	return b.String()

@@ -27,7 +27,7 @@ func TestLintFix(t *testing.T) {
 	if err := os.Symlink("Singularity", link); err != nil {
 		t.Fatal(err)
 	}
-	if status, out, _ := call(t, "lint", dir); status != 1 || !strings.Contains(out, "--fix puts 2 of these right") {
+	if status, out, _ := call(t, "lint", dir); status != 1 || !strings.Contains(out, "--fix puts right") {
 		t.Errorf("status %d\n%s", status, out)
 	}
 	status, out, errs := call(t, "lint", "--fix", link)

@@ -49,13 +49,7 @@ func rootCommand(a *app, args ...string) *cobra.Command {
 		return usage("see "+cmd.CommandPath()+" --help", "%s", flagText(err))
 	})
 	root.SetHelpFunc(a.help)
-	root.SetHelpCommand(&cobra.Command{Use: "help [VERB]", Short: "Show this, or what a verb does", GroupID: groupOther, RunE: func(cmd *cobra.Command, args []string) error {
-		target, rest, err := root.Find(args)
-		if err != nil || len(rest) > 0 {
-			return unknownVerb(root, strings.Join(args, " "))
-		}
-		return target.Help()
-	}})
+	root.SetHelpCommand(a.helpCommand(root))
 	if len(args) > 0 {
 		if make, ok := map[string]func() *cobra.Command{"run": a.runCommand, "exec": a.execCommand, "shell": a.shellCommand}[args[0]]; ok {
 			verb := make()
