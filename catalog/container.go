@@ -104,7 +104,7 @@ func (e *Entry) write(tag string) {
 	if len(c.Env) > 0 {
 		b.WriteString("\n%environment\n")
 		for _, k := range slices.Sorted(maps.Keys(c.Env)) {
-			if variable(k) {
+			if variable(k) && !strings.ContainsAny(c.Env[k], "\n\r") { // a further line could begin a section
 				b.WriteString("    export " + k + "='" + strings.ReplaceAll(c.Env[k], "'", `'\''`) + "'\n")
 			}
 		}
@@ -156,7 +156,8 @@ func (c *container) commands() [][2]string {
 
 // reference is an image's name with a tag and, for what they name by digest, the digest.
 func reference(name, tag, digest string) string {
-	name = strings.TrimPrefix(strings.TrimPrefix(strings.Join(strings.Fields(name), ""), "docker://"), "oras://")
+	word := func(s string) string { return strings.Join(strings.Fields(s), "") } // no further lines
+	name, tag, digest = strings.TrimPrefix(strings.TrimPrefix(word(name), "docker://"), "oras://"), word(tag), word(digest)
 	if tag != "" {
 		name += ":" + tag
 	}

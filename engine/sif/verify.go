@@ -93,29 +93,47 @@ func (m *Image) signedDigests() (map[uint32][]signedDigest, error) {
 		if err != nil {
 			return nil, &Error{Op: "verify", Path: m.Path, Err: err}
 		}
-		block, _ := clearsign.Decode(text)
-		if block == nil {
-			continue // a signature of another form
-		}
-		var doc struct {
-			Objects []struct {
-				RelativeID   uint32 `json:"relativeId"`
-				ObjectDigest string `json:"objectDigest"`
-			} `json:"objects"`
-		}
-		if err := json.Unmarshal(block.Plaintext, &doc); err != nil {
+		digests, err := parseSigned(text)
+		if err != nil {
 			return nil, &Error{"verify", m.Path, ErrCorrupt, fmt.Sprintf("the text of signature %d: %v", o.ID, err)}
 		}
 		first := m.firstID(o.Link)
-		for _, d := range doc.Objects {
-			name, hexSum, _ := strings.Cut(d.ObjectDigest, ":")
-			sum, err := hex.DecodeString(hexSum)
-			if hash, known := hashNames[name]; known && err == nil {
-				all[first+d.RelativeID] = append(all[first+d.RelativeID], signedDigest{hash, sum})
-			}
+		for id, d := range digests {
+			all[first+id] = append(all[first+id], d...)
 		}
 	}
 	return all, nil
+}
+
+// maxSigned is how many different digests of one object a signature may name: each is work of the size of the object.
+const maxSigned = 3
+
+// parseSigned reads the text of a signature: digests by the number of their object. A signature of another form has none.
+func parseSigned(text []byte) (map[uint32][]signedDigest, error) {
+	block, _ := clearsign.Decode(text)
+	if block == nil {
+		return nil, nil
+	}
+	var doc struct {
+		Objects []struct {
+			RelativeID   uint32 `json:"relativeId"`
+			ObjectDigest string `json:"objectDigest"`
+		} `json:"objects"`
+	}
+	if err := json.Unmarshal(block.Plaintext, &doc); err != nil {
+		return nil, err
+	}
+	out := map[uint32][]signedDigest{}
+	for _, d := range doc.Objects {
+		name, hexSum, _ := strings.Cut(d.ObjectDigest, ":")
+		sum, err := hex.DecodeString(hexSum)
+		if hash, known := hashNames[name]; known && err == nil {
+			if out[d.RelativeID] = append(out[d.RelativeID], signedDigest{hash, sum}); len(out[d.RelativeID]) > maxSigned {
+				return nil, fmt.Errorf("more than %d digests of one object", maxSigned)
+			}
+		}
+	}
+	return out, nil
 }
 
 // firstID is the lowest object id of a group.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
@@ -34,10 +35,16 @@ func (l *launch) variables(c *Config) (map[string]string, error) {
 	return out, nil
 }
 
-var errPrograms = errors.New("programs are not started from an environment file")
+var (
+	errPrograms = errors.New("programs are not started from an environment file")
+	errFiles    = errors.New("other files are not opened from an environment file")
+)
+
+// envFileTime bounds the evaluation of an environment file, which may hold loops.
+const envFileTime = 5 * time.Second
 
 // readEnvFile reads assignments as a shell does, as Apptainer documents them ("Environment and Metadata", --env-file): with
-// quotes and the caller's variables, but without starting programs.
+// quotes and the caller's variables, but without starting programs and opening files: such a file may come from others.
 func readEnvFile(name string, env []string) (map[string]string, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -51,12 +58,23 @@ func readEnvFile(name string, env []string) (map[string]string, error) {
 	refuse := func(interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 		return func(context.Context, []string) error { return errPrograms }
 	}
-	runner, err := interp.New(interp.Env(expand.ListEnviron(env...)), interp.ExecHandlers(refuse), interp.StdIO(nil, io.Discard, io.Discard))
+	open := func(ctx context.Context, path string, flag int, perm os.FileMode) (io.ReadWriteCloser, error) {
+		if path == os.DevNull {
+			return interp.DefaultOpenHandler()(ctx, path, flag, perm)
+		}
+		return nil, errFiles
+	}
+	runner, err := interp.New(interp.Env(expand.ListEnviron(env...)), interp.ExecHandlers(refuse), interp.OpenHandler(open), interp.StdIO(nil, io.Discard, io.Discard))
 	if err != nil {
 		return nil, fmt.Errorf("environment file %s: %w", name, err)
 	}
-	if err := runner.Run(context.Background(), prog); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), envFileTime)
+	defer cancel()
+	if err := runner.Run(ctx, prog); err != nil {
 		return nil, fmt.Errorf("environment file %s: %w", name, err)
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("environment file %s: it does not come to an end", name)
 	}
 	before := map[string]string{}
 	for _, kv := range env {
