@@ -40,6 +40,8 @@ type Details struct {
 	AddCaps  string `json:"add_caps,omitempty"` // names, comma separated
 	DropCaps string `json:"drop_caps,omitempty"`
 	NoPrivs  bool   `json:"no_privs,omitempty"` // root without any privilege
+	// Security are requests as launch.ParseSecurity reads them: seccomp:FILE, uid:NUMBER, gid:NUMBER.
+	Security []string `json:"security,omitempty"`
 
 	Limits Limits `json:"limits,omitzero"`
 }
@@ -73,6 +75,12 @@ func (e *Engine) detail(s RunSpec, p *prepared, o *launch.Options) error {
 	}
 	if o.DropCaps, err = launch.Capabilities(d.DropCaps); err != nil {
 		return err
+	}
+	if o.Security, err = launch.ParseSecurity(d.Security, e.c.User.UID == 0 && !d.UserNS && !s.Root); err != nil {
+		return err
+	}
+	if as := o.Security.As; as != nil {
+		o.Host = become(o.Host, as.UID, as.GID)
 	}
 	for _, kind := range []struct {
 		wanted bool
@@ -240,4 +248,21 @@ func (e *Engine) userNS(s RunSpec, o *launch.Options) {
 	if s.Details.UserNS && !o.IDs.Namespace {
 		o.IDs = sandbox.SingleID(o.Host.UID, o.Host.GID)
 	}
+}
+
+// become is what a container sees of its caller when its process has other ids; -1 keeps one.
+func become(h launch.Host, uid, gid int) launch.Host {
+	if uid >= 0 {
+		h.UID, h.User, h.Home = uid, "user"+strconv.Itoa(uid), ""
+		if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+			h.User, h.Home = u.Username, u.HomeDir
+		}
+	}
+	if gid >= 0 {
+		h.GID, h.Group = gid, ""
+		if g, err := user.LookupGroupId(strconv.Itoa(gid)); err == nil {
+			h.Group = g.Name
+		}
+	}
+	return h
 }

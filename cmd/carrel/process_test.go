@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/cmd/carrel/singularity"
+	"carrel/engine"
 	"carrel/internal/testroot"
 )
 
@@ -28,8 +29,16 @@ func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == wantSignals:
 		os.Exit(awaitSignals(os.Args[2:]))
+	case len(os.Args) > 1 && os.Args[1] == wantCalls:
+		os.Exit(tryCalls())
+	case len(os.Args) > 1 && os.Args[1] == engine.SupervisorVerb:
+		os.Exit(supervise())
 	case name == "carrel", name == "carrel-worker", singularity.Is(name):
 		main()
+	case !strings.HasSuffix(name, ".test"):
+		// Something started this as a program that it is not: to run the tests again would go on for ever.
+		fmt.Fprintln(os.Stderr, "not a name of the program:", os.Args)
+		os.Exit(exitFailure)
 	}
 	os.Exit(m.Run())
 }

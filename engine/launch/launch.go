@@ -101,6 +101,8 @@ type Options struct {
 	// Caps change what capabilities the process has; NoPrivs takes all from root.
 	AddCaps, DropCaps []int
 	NoPrivs           bool
+	// Security is a filter, and who to be instead of the caller; Host then has the ids and names of that one.
+	Security Security
 	// Cgroup is the group to start in, or nil; Limits and CPUs are what no group holds. See Limit.
 	Cgroup *os.File
 	Groups []string // of version 1, to enter
@@ -150,7 +152,12 @@ func Config(o Options) (sandbox.Config, error) {
 	m := mounts{o: o, user: person(o)}
 	p.Ops = m.list()
 	p.Process = process(o, m)
-	return c, nil
+	if o.Security.As != nil {
+		p.UID, p.GID, p.Process.Groups = o.Host.UID, o.Host.GID, append([]int{o.Host.GID}, o.Security.As.Groups...)
+	}
+	var err error
+	p.Process.Filter, err = o.Security.Filter(p.Process.KeepCaps)
+	return c, err
 }
 
 func fsType(l Layer) string {

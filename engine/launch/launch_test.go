@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -437,6 +438,42 @@ func TestMistakesAreToldInWords(t *testing.T) {
 	for _, b := range []Bind{{Source: "relative", Dest: "/x"}, {Source: "/x", Dest: "relative"}, {Source: "/x", Dest: "/"}, {Source: "/x", Dest: "/a/.."}} {
 		if CheckBind(b) == nil {
 			t.Errorf("%+v is accepted", b)
+		}
+	}
+}
+
+func TestParseSecurity(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		root bool
+		want Security
+		err  string
+	}{
+		{in: "", want: Security{}},
+		{in: "seccomp:/a/b.json", want: Security{Profile: "/a/b.json"}},
+		{in: "uid:1000,gid:100:101:102", root: true, want: Security{As: &Identity{1000, 100, []int{101, 102}}}},
+		{in: "uid:1000", root: true, want: Security{As: &Identity{1000, -1, nil}}},
+		{in: "uid:1000", err: "only root"},
+		{in: "gid:1000", err: "only root"},
+		{in: "uid:1000:5", root: true, err: "not a number"},
+		{in: "uid:-1", root: true, err: "not a number"},
+		{in: "uid:4294967295", root: true, err: "not a number"},
+		{in: "apparmor:x", err: "AppArmor"},
+		{in: "selinux:a:b:c", err: "SELinux"},
+		{in: "seccomp", err: "no value"},
+		{in: "seccomp:", err: "no value"},
+		{in: "magic:x", err: "no such kind"},
+	} {
+		got, err := ParseSecurity(strings.FieldsFunc(tt.in, func(r rune) bool { return r == ',' }), tt.root)
+		if tt.err != "" {
+			var hint interface{ Hint() string }
+			if err == nil || !strings.Contains(err.Error(), tt.err) || !errors.As(err, &hint) || hint.Hint() == "" {
+				t.Errorf("%q: %v, want %q and a hint", tt.in, err, tt.err)
+			}
+			continue
+		}
+		if err != nil || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%q: %+v %v, want %+v", tt.in, got, err, tt.want)
 		}
 	}
 }

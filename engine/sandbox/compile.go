@@ -30,7 +30,7 @@ func canFork(c *Config) bool {
 		return false
 	case len(p.Layers) != 1, p.Layers[0].Folder == "" && !looksInto(c), p.Layers[0].Aside, p.Upper.Kind != plan.UpperMemory, p.Upper.Size != 0:
 		return false
-	case q.KeepCaps, q.FakeRoot, q.NoSync, q.DenyList, q.Terminal, len(q.AddCaps)+len(q.DropCaps)+len(q.CPUs) > 0:
+	case q.KeepCaps, q.FakeRoot, q.NoSync, q.DenyList, q.Terminal, len(q.Filter) > 0, q.Groups != nil, len(q.AddCaps)+len(q.DropCaps)+len(q.CPUs) > 0:
 		return false
 	}
 	return p.UID < 0 && p.GID < 0

@@ -21,7 +21,7 @@ const module = "carrel"
 // order is the order of the engine: a package may import those of earlier rows only.
 var order = [][]string{
 	// values that everybody may speak of
-	{"progress", "tree", "card", "definition", "causes", "sandbox/plan", "instance/inotify", "network/relay"},
+	{"progress", "tree", "card", "definition", "causes", "sandbox/plan", "seccomp", "instance/inotify", "network/relay"},
 	// formats, and the network as seen from inside a namespace
 	{"squashfs", "sif", "ext", "network/netns", "instance/logfile", "instance/terminal"},
 	{"fuse", "oci"},

@@ -17,7 +17,7 @@ import (
 // launch is what run, exec, shell, test and instances can be asked for.
 type launch struct {
 	binds, mounts                                               list
-	overlays, noMount, scratch, envFiles                        []string
+	overlays, noMount, scratch, envFiles, security              []string
 	env                                                         map[string]string
 	home, cwd, workdir, app, hostname, dns, network, shell      string
 	addCaps, dropCaps                                           string
@@ -103,7 +103,7 @@ func (l *launch) options(instance bool) []option {
 		{long: "pids-limit", value: &l.pids, env: []string{"PIDS_LIMIT"}, help: "limit of processes; -1: none", differs: limitsDiffer},
 		{long: "rocm", value: &l.rocm, env: []string{"ROCM"}, help: "pass AMD's driver in"},
 		{long: "scratch", short: "S", value: &l.scratch, env: []string{"SCRATCH", "SCRATCHDIR"}, help: "empty writable folders inside, in memory or in the work folder"},
-		{long: "security", value: &noText, absent: "profiles are not supported, and a container is not started with less than was asked for"},
+		{long: "security", value: &l.security, env: []string{"SECURITY"}, help: "a seccomp profile (seccomp:FILE); for root also other ids (uid:N, gid:N)", differs: "apparmor: and selinux: are refused, with the reason"},
 		{long: "sharens", value: &noSwitch, absent: "start an instance, and exec in it (instance://NAME)"},
 		{long: "underlay", value: &l.underlay, env: []string{"UNDERLAY"}, help: "without effect", differs: "places for binds are always made by an overlay, with the same result", hidden: true},
 		{long: "unsquash", value: &l.unsquash, env: []string{"UNSQUASH"}, help: "without effect", differs: "SIF files are mounted; where that is forbidden, convert once: build --sandbox"},
@@ -148,6 +148,7 @@ func (l *launch) spec(c *Config, warn func(string, ...any)) (engine.RunSpec, err
 		Details: engine.Details{
 			ReadOnly: !l.writableTmpfs, HostPIDs: !l.pid, UserNS: l.userns, IPC: l.ipc, UTS: l.uts, Hostname: l.hostname, Scratch: l.scratch,
 			NoMount: l.noMount, Shell: l.shell, Nvidia: l.nv, AMD: l.rocm, AddCaps: l.addCaps, DropCaps: l.dropCaps, NoPrivs: l.noPrivs && !l.keepPrivs,
+			Security: l.security,
 		},
 	}
 	if l.noUmask {

@@ -79,6 +79,11 @@ func run(p *plan.Plan, ctl *control) (int, error) {
 			return 0, opError{op: "enter control group", target: procs, err: err}
 		}
 	}
+	if p.Process.Groups != nil {
+		if err := syscall.Setgroups(p.Process.Groups); err != nil {
+			return 0, opError{op: "set groups", target: fmt.Sprint(p.Process.Groups), err: err}
+		}
+	}
 	if err := becomeUser(p.UID, p.GID); err != nil {
 		return 0, err
 	}

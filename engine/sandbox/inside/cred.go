@@ -46,6 +46,11 @@ func dropPrivileges(p *plan.Process, stays bool, note func(string)) error {
 			return opError{op: "install seccomp filter", err: err}
 		}
 	}
+	if len(p.Filter) > 0 {
+		if err := install(decodeFilter(p.Filter)); err != nil {
+			return opError{op: "install seccomp filter", err: err}
+		}
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package inside
 
 import (
+	"encoding/binary"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -116,6 +117,15 @@ func program(body func(calls) []unix.SockFilter) []unix.SockFilter {
 		out = append(out, b...)
 	}
 	return append(out, stmt(ret, retAllow))
+}
+
+// decodeFilter reads what plan.Process.Filter holds.
+func decodeFilter(b []byte) []unix.SockFilter {
+	var out []unix.SockFilter
+	for ; len(b) >= 8; b = b[8:] {
+		out = append(out, unix.SockFilter{Code: binary.NativeEndian.Uint16(b), Jt: b[2], Jf: b[3], K: binary.NativeEndian.Uint32(b[4:])})
+	}
+	return out
 }
 
 // install sets the filter for the calling thread and what it starts; no_new_privs is set already.

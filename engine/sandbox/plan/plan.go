@@ -151,6 +151,10 @@ type Process struct {
 	NoSync bool `json:"no_sync,omitempty"`
 	// DenyList refuses the calls that reach the kernel rather than the container (module loading, keyrings, bpf …).
 	DenyList bool `json:"deny_list,omitempty"`
+	// Filter is one more filter of system calls: the array of struct sock_filter, as the kernel reads it (seccomp(2)).
+	Filter []byte `json:"filter,omitempty"`
+	// Groups are the supplementary groups; nil keeps those of the caller.
+	Groups []int `json:"groups,omitempty"`
 	// CloseFDs keeps descriptors that the caller was started with from the process. Without it they are passed on, as
 	// shells expect of a program that runs another (cat <(command)).
 	CloseFDs bool `json:"close_fds,omitempty"`
