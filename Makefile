@@ -5,7 +5,7 @@ PREFIX   ?= /usr/local
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LDFLAGS  := -s -w -X main.buildVersion=$(VERSION)
 
-.PHONY: run build test bench lint install clean catalog FORCE
+.PHONY: run build test torture fuzz bench lint install clean catalog FORCE
 
 run: build
 	@bin/carrel
@@ -21,6 +21,14 @@ FORCE:
 
 test:
 	@$(GO) run ./internal/testrun
+
+# Kills and faults, as everybody whom `make test` knows; KILLS=N, SEED=N (go doc ./internal/torture).
+torture:
+	@CARREL_TORTURE=$(or $(KILLS),200) CARREL_TORTURE_SEED=$(SEED) CARREL_TEST_TIMEOUT=3h $(GO) run ./internal/testrun ./internal/torture
+
+# Every fuzz target in turn, FUZZTIME=60s for each.
+fuzz:
+	@FUZZTIME=$(FUZZTIME) GO='$(GO)' ./.ci/fuzz
 
 # The benchmarks of the packages, then Carrel beside its peers (docs/benchmarks.md); BENCH=quick or BENCH=start,pack: a part of the latter.
 bench: build

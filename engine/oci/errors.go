@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sys/unix"
 
 	"carrel/internal/download"
 )
@@ -131,6 +132,11 @@ func classify(err error) error {
 	}
 	for _, known := range []error{ErrReference, ErrNotFound, ErrUnauthorized, ErrRateLimited, ErrUnreachable, ErrTLS, ErrServer, ErrCorrupt, ErrLimit, ErrNoPlatform} {
 		if errors.Is(err, known) {
+			return err
+		}
+	}
+	for _, own := range []error{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO} { // of a file here, not of the registry
+		if errors.Is(err, own) {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,10 +41,16 @@ type event struct {
 // variables are what the tests of this module look for.
 func (r *runner) variables(home string) []string {
 	cache := filepath.Join(home, ".cache", "carrel-test")
-	return []string{
+	vars := []string{
 		"CARREL_TEST_BINARY=" + r.binary, // the program under test
 		"CARREL_TEST_CACHE=" + cache,     // downloads, kept for the next run
 	}
+	for _, name := range []string{"CARREL_TORTURE", "CARREL_TORTURE_SEED"} { // how much of internal/torture
+		if v := os.Getenv(name); v != "" {
+			vars = append(vars, name+"="+v)
+		}
+	}
+	return vars
 }
 
 // goTest tests all packages as the user who calls.
@@ -52,7 +59,7 @@ func (r *runner) goTest(ctx context.Context, who string) error {
 	if err != nil {
 		home = r.work
 	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-timeout", "20m"}, r.patterns...)...)
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-timeout", cmp.Or(os.Getenv("CARREL_TEST_TIMEOUT"), "20m")}, r.patterns...)...)
 	cmd.Env = append(os.Environ(), r.variables(home)...)
 	// What go says of packages that do not build is JSON as well; the rest is for people.
 	cmd.Stderr = os.Stderr
@@ -126,6 +133,9 @@ func (r *runner) take(e event, who string, output map[string][]string) {
 	case e.Test == "":
 	case e.Action == "pass":
 		r.passed++
+		if strings.HasSuffix(name, "internal/torture") && e.Test == "TestKills" { // it counts
+			fmt.Print(strings.Join(output[key], ""))
+		}
 	case e.Action == "fail":
 		r.failed++
 		r.failedIn[e.Package] = true
@@ -190,7 +200,7 @@ func (r *runner) asUser(ctx context.Context, u testUser) error {
 			}
 		}
 		// test2json needs Go, which the user may not be able to read: it stays ours, and only the test changes its user.
-		cmd := exec.CommandContext(ctx, test, "-test.v=test2json", "-test.timeout=20m")
+		cmd := exec.CommandContext(ctx, test, "-test.v=test2json", "-test.timeout="+cmp.Or(os.Getenv("CARREL_TEST_TIMEOUT"), "20m"))
 		cmd.Dir = filepath.Join(base, "src", name)
 		cmd.Env = append([]string{
 			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + account.HomeDir, "USER=" + u.name, "LOGNAME=" + u.name,

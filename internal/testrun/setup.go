@@ -40,7 +40,7 @@ type testUser struct {
 
 var users = []testUser{
 	{name: "carrel-test", ids: false, packages: []string{"engine", "engine/", "catalog", "cmd/", "internal/"}},
-	{name: "carrel-test-ids", ids: true, packages: []string{"engine", "engine/sandbox", "engine/build", "engine/instance", "internal/e2e"}},
+	{name: "carrel-test-ids", ids: true, packages: []string{"engine", "engine/sandbox", "engine/build", "engine/instance", "internal/e2e", "internal/torture"}},
 }
 
 // notAsUser are packages whose tests need the checkout or are about nothing that rights change.
