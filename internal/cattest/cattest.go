@@ -36,13 +36,20 @@ var checks = map[string][]Check{
 		{Bind: "/data", Args: []string{"--trials", "14", "--set", "practice=4"}, Use: session{who: "T01", language: "en", interrupted: "flanker"}.use},
 		{Name: "de", Bind: "/data", Args: []string{"--trials", "7", "--set", "practice=4", "--lang", "de"}, Use: session{who: "T02", language: "de"}.use},
 	},
-	"data-browser":    {{Use: tables}, {Name: "own", Bind: "/data", Use: ownTables}},
-	"model-explorer":  {{Use: models}, {Name: "own", Bind: "/model", Use: ownModel}},
-	"nginx-jupyter":   {{Bind: "/opt/notebooks", Use: inPython.use}},
-	"nginx-jupyter:r": {{Bind: "/opt/notebooks", Use: inR.use}},
-	"nginx-pages":     {{Use: hello}},
-	"nginx-basic":     {{Use: hello}},
-	"r-shiny":         {{Use: shiny}},
+	"data-browser":         {{Use: tables}, {Name: "own", Bind: "/data", Use: ownTables}},
+	"model-explorer":       {{Use: models}, {Name: "own", Bind: "/model", Use: ownModel}},
+	"nginx-jupyter":        {{Bind: "/opt/notebooks", Use: inPython.use}},
+	"nginx-jupyter:r":      {{Bind: "/opt/notebooks", Use: inR.use}},
+	"nginx-jupyter:course": {{Bind: "/opt/notebooks", Use: course}},
+	"nginx-jupyter:octave": {{Bind: "/opt/notebooks", Use: inOctave.use}},
+	"nginx-pages":          {{Use: hello}},
+	"docs-preview": {
+		{Use: example}, {Name: "sphinx", Bind: "/docs", Use: inSphinx.use}, {Name: "mkdocs", Bind: "/docs", Use: inMkDocs.use}, {Name: "markdown", Bind: "/docs", Use: inMarkdown.use},
+	},
+	"report":      {{Use: report}, {Name: "own", Bind: "/report", Use: ownReport}},
+	"openrefine":  {{Use: refine}, {Name: "own", Bind: "/data", Use: ownTable}},
+	"nginx-basic": {{Use: hello}},
+	"r-shiny":     {{Use: shiny}},
 }
 
 // For are the checks of a catalog entry, by its ID; there is at least one.

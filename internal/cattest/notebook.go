@@ -28,6 +28,10 @@ print("sum", round(pd.Series(x).sum(), 1), "p", round(stats.norm.cdf(0), 1))`, "
 x <- seq(0, 1, 0.1)
 print(ggplot(data.frame(x, y = x^2), aes(x, y)) + geom_line())
 cat("sum", sum(x), "p", pnorm(0))`, "sum 5.5 p 0.5"}
+	inOctave = notebook{"octave", `pkg load statistics
+x = linspace(0, 1, 11);
+plot(x, x .^ 2)
+printf("sum %g p %g\n", sum(x), normcdf(0))`, "sum 5.5 p 0.5"}
 )
 
 // use makes a notebook, runs a cell, saves, and finds the file in the bound folder. Everything goes the way of a user: the
@@ -87,6 +91,40 @@ func (n notebook) use(ctx context.Context, b *browser.Browser, app App) error {
 	}
 	if !strings.Contains(string(text), n.prints) || !strings.Contains(string(text), "image/png") {
 		return fmt.Errorf("%s was saved without what it computed", path)
+	}
+	return nil
+}
+
+// course opens the first notebook of the course, runs all its cells, saves it, and finds it in the bound folder with its plots.
+func course(ctx context.Context, b *browser.Browser, app App) error {
+	if err := b.Open(ctx, app.URL); err != nil {
+		return err
+	}
+	const names = `[...document.querySelectorAll("#notebook_list .item_name")].map((n) => n.innerText)`
+	if err := waitFor(ctx, b, 30*time.Second, names+`.filter((n) => /^[1-6]-.*ipynb$/.test(n)).length === 6`); err != nil {
+		return err
+	}
+	if err := picture(ctx, b, app, "tree"); err != nil {
+		return err
+	}
+	if err := steps(ctx, b,
+		step{"the first notebook", `location.href = "/notebooks/machine-learning/1-data.ipynb"`, `window.Jupyter?.notebook?.kernel?.is_connected()`},
+		step{"all cells", `Jupyter.notebook.execute_all_cells()`, `document.querySelectorAll(".output img").length === 2 && !Jupyter.notebook.kernel_busy && document.querySelectorAll(".output_error").length === 0`},
+	); err != nil {
+		return err
+	}
+	if err := b.Run(ctx, `document.querySelector(".output img").scrollIntoView({block: "end"}); return Jupyter.notebook.save_notebook()`, nil); err != nil {
+		return err
+	}
+	if err := picture(ctx, b, app, "notebook"); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(app.Folder, "machine-learning", "1-data.ipynb"))
+	if err != nil {
+		return err
+	}
+	if strings.Count(string(text), "image/png") != 2 {
+		return errors.New("1-data.ipynb was saved without its plots")
 	}
 	return nil
 }
