@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -130,6 +131,7 @@ func (b *compiler) places() ([]place, error) {
 		before = append(before, pl.path)
 		out[i] = pl
 	}
+	b.mounts = before
 	return out, nil
 }
 
@@ -492,7 +494,26 @@ func (b *compiler) process(args, env []string, stdio []*os.File) {
 	for i := range stdio {
 		b.Do(unix.SYS_DUP3, forked.In(fds[i]), forked.Int(i), forked.Int(0))
 	}
-	b.Exec(candidates(args[0], search), args, vars)
+	b.Exec(b.present(candidates(args[0], search)), args, vars)
+}
+
+// present leaves out candidates that are not there, which would cost an image a question or two each. What is mounted is not
+// looked into; without any left, all are, so that execve(2) says what is wrong.
+func (b *compiler) present(candidates []string) []string {
+	if len(candidates) == 1 {
+		return candidates
+	}
+	left := slices.DeleteFunc(slices.Clone(candidates), func(name string) bool {
+		if !path.IsAbs(name) {
+			return false
+		}
+		pl, err := b.view.place(name)
+		return err == nil && pl.miss > 0 && !slices.ContainsFunc(b.mounts, func(m string) bool { return pl.path == m || strings.HasPrefix(pl.path, m+"/") })
+	})
+	if len(left) == 0 {
+		return candidates
+	}
+	return left
 }
 
 // candidates are the paths at which execvp(3) looks for a program.
