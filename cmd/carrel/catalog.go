@@ -105,7 +105,11 @@ func (a *app) showEntry(name string, definition bool) error {
 		return err
 	}
 	if definition {
-		return a.print(ending(e.Raw))
+		text := ending(e.Raw)
+		if a.page.is {
+			text = safeLines(text)
+		}
+		return a.print(text)
 	}
 	if a.json {
 		return a.printJSON(toJSON(e))
