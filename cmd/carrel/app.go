@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -36,6 +35,7 @@ type app struct {
 	insecure []string // registries that flags say to be without TLS
 
 	verbose, quiet, json bool
+	accessible           bool // questions and answers instead of screens
 }
 
 // settings is everything that comes from the environment and the configuration file.
@@ -152,19 +152,6 @@ func (c entries) Lookup(name string) (engine.CatalogEntry, error) {
 		return engine.CatalogEntry{}, e.Err
 	}
 	return engine.CatalogEntry{Name: e.ID(), Source: e.Source.Name, Text: e.Raw, Files: e.Dir}, nil
-}
-
-// buildVersion is set by the Makefile.
-var buildVersion = ""
-
-func version() string {
-	if buildVersion != "" {
-		return buildVersion
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "development"
 }
 
 // say writes a remark to standard error, unless --quiet.

@@ -32,8 +32,13 @@ func rootCommand(a *app, args ...string) *cobra.Command {
 			return unknownVerb(cmd, args[0])
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if a.screen.is && a.page.is && isTerminal(a.in) {
+			switch {
+			case a.accessible:
+				return a.openPlain(cmd.Context())
+			case a.screen.is && a.page.is && isTerminal(a.in):
 				return a.openScreens(cmd.Context())
+			case isTerminal(a.in) && isTerminal(a.out): // one that cannot draw
+				return a.openPlain(cmd.Context())
 			}
 			return a.plainWelcome(cmd.Context())
 		},
@@ -45,6 +50,7 @@ func rootCommand(a *app, args ...string) *cobra.Command {
 		&cobra.Group{ID: groupImages, Title: "Images"},
 		&cobra.Group{ID: groupOther, Title: "Besides"},
 	)
+	a.accessibleFlag(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage("see "+cmd.CommandPath()+" --help", "%s", flagText(err))
 	})
@@ -64,7 +70,7 @@ func rootCommand(a *app, args ...string) *cobra.Command {
 		a.stopCommand(), a.restartCommand(), a.waitCommand(), a.renameCommand(),
 		a.lsCommand(), a.buildCommand(), a.debugCommand(), a.inspectCommand(), a.cpCommand(), a.compactCommand(), a.pullCommand(), a.pushCommand(), a.shareCommand(), a.verifyCommand(), a.rmCommand(), a.lintCommand(), a.convertCommand(), a.newCommand(),
 		a.loginCommand(), a.logoutCommand(),
-		a.catalogCommand(), a.cacheCommand(), a.doctorCommand(), a.completionCommand(), a.versionCommand(),
+		a.catalogCommand(), a.cacheCommand(), a.doctorCommand(), a.completionCommand(), a.versionCommand(), a.manCommand(),
 	)
 	for _, c := range root.Commands() {
 		c.DisableFlagsInUseLine = true
