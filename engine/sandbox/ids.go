@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // IDMap says which user and group ids a container has, and whose they are outside (user_namespaces(7)).
@@ -35,7 +37,7 @@ func SingleID(uid, gid int) IDMap {
 }
 
 // ErrNoSubordinateIDs: the administrator gave this user no ranges in /etc/subuid and /etc/subgid, or the programs that
-// apply them are not installed.
+// apply them are not installed or cannot work.
 var ErrNoSubordinateIDs = errors.New("no subordinate ids")
 
 // RootWithRanges maps the caller to root and the caller's subordinate ids (subuid(5)) to the ids from 1 on. The error
@@ -46,9 +48,16 @@ func RootWithRanges() (IDMap, error) {
 		UID:       []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GID:       []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 	}
+	if n, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err == nil && n == 1 && os.Getuid() != 0 {
+		return m, fmt.Errorf("%w: this process may not gain rights (no_new_privs)", ErrNoSubordinateIDs)
+	}
 	for _, tool := range []string{"newuidmap", "newgidmap"} {
-		if _, err := exec.LookPath(tool); err != nil {
+		path, err := exec.LookPath(tool)
+		if err != nil {
 			return m, fmt.Errorf("%w: the program %s is not installed", ErrNoSubordinateIDs, tool)
+		}
+		if !privileged(path) {
+			return m, fmt.Errorf("%w: %s lost the right to set ids", ErrNoSubordinateIDs, path)
 		}
 	}
 	name := ""
@@ -64,6 +73,19 @@ func RootWithRanges() (IDMap, error) {
 		return m, err
 	}
 	return m, nil
+}
+
+// privileged tells whether a program has rights of its own: by its set-user-ID bit or by capabilities (capabilities(7)).
+func privileged(path string) bool {
+	st, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	if st.Mode()&os.ModeSetuid != 0 {
+		return true
+	}
+	n, err := unix.Getxattr(path, "security.capability", nil)
+	return err == nil && n > 0
 }
 
 func addRanges(m []syscall.SysProcIDMap, file, name string, uid int) ([]syscall.SysProcIDMap, error) {
