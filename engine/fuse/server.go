@@ -263,7 +263,9 @@ func (w *worker) answer(b []byte) error {
 	for _, b := range w.blocks {
 		b.Release()
 	}
+	clear(w.blocks) // or the worker keeps what it answered with long after the cache has let go of it
 	w.blocks = w.blocks[:0]
+	clear(w.iov)
 	return err
 }
 

@@ -39,7 +39,12 @@ func newBlockCache(maxBytes int64) *blockCache {
 	return c
 }
 
-func (c *blockCache) unlink(b *cachedBlock) { b.newer.older, b.older.newer = b.older, b.newer }
+// unlink takes a block out of the ring. It forgets its neighbours: whoever still has it would keep them, and those that were
+// theirs, and so on.
+func (c *blockCache) unlink(b *cachedBlock) {
+	b.newer.older, b.older.newer = b.older, b.newer
+	b.newer, b.older = nil, nil
+}
 
 func (c *blockCache) front(b *cachedBlock) {
 	b.newer, b.older = &c.newest, c.newest.older

@@ -179,3 +179,22 @@ func TestPrefetchFragment(t *testing.T) {
 		t.Error("a directory has a fragment")
 	}
 }
+
+// TestHeldBlocksKeepNoOthers: a block that somebody still has when it has left the cache does not keep those that were
+// beside it.
+func TestHeldBlocksKeepNoOthers(t *testing.T) {
+	c := newBlockCache(100)
+	load := func() ([]byte, int64, error) { return make([]byte, 40), 0, nil }
+	held := c.pin(0, load)
+	for i := range int64(10) {
+		c.release(c.pin(i+1, load))
+	}
+	if !held.gone || held.newer != nil || held.older != nil {
+		t.Errorf("it has left: %v, and knows %v, %v", held.gone, held.newer, held.older)
+	}
+	c.empty(100)
+	c.release(c.pin(0, load)) // once more, beside the one that is held
+	if len(c.blocks) != 1 || c.newest.newer != c.newest.older || c.newest.newer != c.blocks[0] {
+		t.Errorf("%d blocks", len(c.blocks))
+	}
+}
