@@ -48,6 +48,8 @@ var checks = map[string][]Check{
 	},
 	"report":      {{Use: report}, {Name: "own", Bind: "/report", Use: ownReport}},
 	"openrefine":  {{Use: refine}, {Name: "own", Bind: "/data", Use: ownTable}},
+	"viewer":      {{Use: volumes}},
+	"desktop":     {{Bind: "/data", Use: desktop}},
 	"nginx-basic": {{Use: hello}},
 	"r-shiny":     {{Use: shiny}},
 }
