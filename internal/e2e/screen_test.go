@@ -184,15 +184,28 @@ func TestShellInside(t *testing.T) {
 	h.NothingLeft()
 }
 
-// TestDumbTerminal: where a screen cannot be drawn the program works as in a pipe.
+// TestDumbTerminal: where a screen cannot be drawn the same is asked and answered in lines.
 func TestDumbTerminal(t *testing.T) {
 	h := NewHome(t)
-	x := h.OpenTerminal(100, 30)
+	x := h.OpenTerminal(100, 45)
 	x.Command("TERM=dumb NO_COLOR=1 carrel")
-	x.Wait("The welcome app answers at")
+	x.Wait("cannot draw screens")
+	x.Wait("What brings you here?")
+	x.Command("just looking")
+	x.Wait("[~/")
+	x.Press("Enter") // the folder
+	for _, question := range []string{"Make it?", "Port on this computer", "Go on?", "Build it now?"} {
+		x.Wait(question)
+		x.Press("Enter")
+	}
+	x.Wait("is serving at")
 	url := x.address(deadline)
 	Get(t, url)
-	x.Press("C-c")
+	x.Command("stop")
+	x.Wait("Stop it?")
+	x.Press("Enter")
+	x.Wait("has stopped")
+	x.Command("leave")
 	x.Prompt()
 	h.NothingLeft()
 }

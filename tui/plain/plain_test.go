@@ -1,0 +1,186 @@
+package plain
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"carrel/engine"
+	"carrel/tui/tuitest"
+)
+
+// ask runs the program with lines as answers, and returns what it says.
+func ask(t *testing.T, change func(*Options, *tuitest.Engine), answers ...string) (string, *tuitest.Engine) {
+	t.Helper()
+	clock := func() time.Time { return tuitest.Noon }
+	e, c := tuitest.World(clock)
+	e.Answers = true
+	var out bytes.Buffer
+	o := Options{Engine: e, Catalog: c, Memory: &tuitest.Memory{}, Home: tuitest.Home, Cwd: tuitest.Home, Now: clock, Out: &out}
+	if change != nil {
+		change(&o, e)
+	}
+	if o.In == nil {
+		o.In = strings.NewReader(strings.Join(answers, "\n") + "\n")
+	}
+	if err := Run(t.Context(), o); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	e.Wait()
+	for i, l := range strings.Split(out.String(), "\n") {
+		if strings.ContainsAny(l, "\x1b\r\t│╭▌●✓") {
+			t.Errorf("line %d is nothing to be read out: %q", i+1, l)
+		}
+	}
+	return out.String(), e
+}
+
+// says fails unless all texts are in the transcript, in this order.
+func says(t *testing.T, transcript string, texts ...string) {
+	t.Helper()
+	rest := transcript
+	for _, want := range texts {
+		i := strings.Index(rest, want)
+		if i < 0 {
+			t.Fatalf("%q is not said, or not there:\n%s", want, transcript)
+		}
+		rest = rest[i+len(want):]
+	}
+}
+
+func TestJourneys(t *testing.T) {
+	tests := []struct {
+		name    string
+		change  func(*Options, *tuitest.Engine)
+		answers []string
+		want    []string
+		calls   []string
+	}{
+		{name: "the end of the input leaves", want: []string{"Jupyter notebook, called jupyter, is serving at http://127.0.0.1:8888/tree?token=5f3a90c2", "What would you like to do?", "1. Start an app from the catalog", "jupyter keeps running. Stop it with: carrel stop jupyter"}},
+		{name: "leave", answers: []string{"what", "99", "back", "leave", "1"}, want: []string{"Answer with a number from 1 to 8", "Answer with a number from 1 to 8", "This is the beginning", "keeps running"}},
+		{name: "introduction", change: func(o *Options, _ *tuitest.Engine) { o.New = true }, answers: []string{"go to", "leave"},
+			want: []string{"sealed boxes", "Note: Port 8888 is in use by another program", "What brings you here?", "1. Just looking", "What would you like to do?"}},
+		{name: "start what is there", answers: []string{"catalog", "back", "1", "nothing of that", "pandas", "1", "/tmp", "", "", "", "back", "leave"},
+			want: []string{"Nothing in the catalog fits.", "1 app fits.", "1. Jupyter notebook: Notebooks with NumPy", "Which folder do you want to work in?", "Port on this computer for Notebook? [8888]", "The same as a command: carrel run -B /tmp:/opt/notebooks -p 8888 jupyter",
+				"is starting", "Jupyter notebook, called jupyter, is serving at http://127.0.0.1:8888/"}, calls: []string{"start jupyter"}},
+		{name: "build first", change: func(_ *Options, e *tuitest.Engine) { e.Taken[8787] = "python3 (pid 4711)" },
+			answers: []string{"1", "rstudio", "1", "~/carrel-rstudio", "8787", "8788", "", "yes", "", "back", "leave"},
+			want: []string{"Port 8787 is taken by python3 (pid 4711).", "[8788]", "Port 8787 is taken", "Building it takes a moment", "Building RStudio.", "Step 1 of 4: Read definition.", "Step 2 of 4: Fetch base. Debian bookworm.", "Note: 61 packages", "Fetch base is done after", "RStudio is built, 38 MB.", "RStudio is starting.", "RStudio, called rstudio, is serving at http://127.0.0.1:8788/"},
+			calls: []string{"build rstudio", "start /home/ada/.local/share/carrel/images/rstudio.sif"}},
+		{name: "a build that fails", change: func(_ *Options, e *tuitest.Engine) {
+			e.BuildErr = &tuitest.ErrBuild{Text: "run %post: line 14: apt-get ended with code 100", What: "correct the name"}
+		}, answers: []string{"1", "rstudio", "1", "~/carrel-rstudio", "", "", "", "leave"},
+			want: []string{"Building RStudio did not work: Run %post: line 14", "What to do: Correct the name.", "What would you like to do?"}},
+		{name: "an argument with choices, a folder that is not there", answers: []string{"1", "stroop", "1", "relative/nothing", "back", "leave"},
+			want: []string{"Where should the results go?", "There is no such folder yet."}},
+		{name: "log, stop", answers: []string{"running apps", "jupyter", "2", "stop", "maybe", "", "back", "leave"},
+			want: []string{"Which app?", "What about jupyter?", "Kernel started", "Stop it? Yes or no? [yes]", "Answer yes or no.", "jupyter has stopped.", "Jupyter notebook, called jupyter, has ended"}, calls: []string{"stop jupyter"}},
+		{name: "look inside", answers: []string{"my images", "1", "look", "definition", "files", "data", "trials.csv", "read", "up", "nowhere", "back", "find", "csv", "software", "numpy", "size", "usr", "", "back", "back", "back", "back", "leave"},
+			want: []string{"Which image?", "243 MB", "What would you like to know?", "Bootstrap: debootstrap", "/ has", "data, a folder", "/data has", "subject,condition", "Opening /nowhere did not work", "/data/semicolons.csv, ", "python3-numpy 5.12-1+deb12u1, dpkg", "usr, 2 MB, a folder", "/usr takes"}},
+		{name: "doctor", answers: []string{"check", "leave"}, want: []string{"Good: Containers can run without administrator rights.", "An administrator would run: usermod"}},
+		{name: "delete", answers: []string{"my images", "3", "delete", "no", "3", "delete", "yes", "back", "leave"}, want: []string{"is deleted for good", "It was deleted."}, calls: []string{"remove /home/ada/.local/share/carrel/images/expfactory.sif"}},
+		{name: "what cannot be found", answers: []string{"2", "", "/no/such.sif", "leave"}, want: []string{"Write the path of the file", "Finding /no/such.sif did not work"}},
+		{name: "a guarded link", change: func(_ *Options, e *tuitest.Engine) {
+			e.Change("jupyter", func(in *engine.Instance) { in.Addresses[0].Guarded = true })
+		}, want: []string{"(the link is yours alone and good once)"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			out, e := ask(t, tt.change, tt.answers...)
+			says(t, out, tt.want...)
+			for _, c := range tt.calls {
+				if !e.Called(c) {
+					t.Errorf("%q was not asked for; asked for was %q", c, e.Calls)
+				}
+			}
+		})
+	}
+}
+
+// What is typed while a build goes on is for the build.
+func TestCancelBuild(t *testing.T) {
+	r, w := io.Pipe()
+	said := make(chan string, 1000)
+	change := func(o *Options, e *tuitest.Engine) {
+		e.Pause = 20 * time.Millisecond
+		o.In, o.Person, o.Out = r, true, lineWriter(func(l string) { said <- l })
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ask(t, change)
+	}()
+	until := func(text string) {
+		for {
+			select {
+			case l := <-said:
+				if strings.Contains(l, text) {
+					return
+				}
+			case <-time.After(30 * time.Second):
+				t.Errorf("%q is not said", text)
+				_ = w.Close()
+				return
+			}
+		}
+	}
+	send := func(lines ...string) {
+		for _, l := range lines {
+			if _, err := io.WriteString(w, l+"\n"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	send("1", "rstudio", "1", "~/carrel-rstudio", "", "", "")
+	until("Step 2 of 4")
+	send("hm")
+	until("Answer log or cancel")
+	send("cancel")
+	until("The build was cancelled")
+	send("leave")
+	<-done
+}
+
+type lineWriter func(string)
+
+func (f lineWriter) Write(p []byte) (int, error) {
+	f(string(p))
+	return len(p), nil
+}
+
+// An app is made of a folder of files.
+func TestOwn(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "index.html"), []byte("<h1>Results</h1>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	change := func(_ *Options, e *tuitest.Engine) {
+		e.Folders[dir] = engine.FolderState{Exists: true, IsDir: true, Readable: true, Writable: true}
+		e.Targets[filepath.Join(dir, "Singularity")] = engine.Target{Kind: engine.TargetImage, Name: "Singularity", Path: filepath.Join(dir, "Singularity"), Built: true}
+	}
+	out, _ := ask(t, change, "make an app", "/nowhere", dir, "1", "Our results", "", "", "no", "back", "leave")
+	says(t, out, "There is no such folder.", "What is it?", "What is it called?", "Wrote ", "Our results.")
+	text, err := os.ReadFile(filepath.Join(dir, "Singularity"))
+	if err != nil || !strings.Contains(string(text), "Our results") {
+		t.Errorf("wrote %q, %v", text, err)
+	}
+}
+
+// A reader that has gone away ends it.
+func TestGone(t *testing.T) {
+	e, c := tuitest.World(time.Now)
+	gone := errors.New("gone")
+	if err := Run(context.Background(), Options{Engine: e, Catalog: c, In: strings.NewReader("1\n"), Out: failing{gone}}); !errors.Is(err, gone) {
+		t.Errorf("got %v, want %v", err, gone)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }
