@@ -4,7 +4,7 @@ import "testing"
 
 func TestParse(t *testing.T) {
 	for text, want := range map[string]result{
-		"ok  \tcarrel/engine/card\t0.012s\tcoverage: 91.2% of statements":            {"carrel/engine/card", 91.2, false},
+		"ok  \tcarrel/engine/card\t0.012s\tcoverage: 91.2% of statements":             {"carrel/engine/card", 91.2, false},
 		"ok  \tcarrel/engine/tree\t(cached)\tcoverage: 0.0% of statements [no tests]": {"carrel/engine/tree", 0, false},
 		"\tcarrel/engine/progress\t\tcoverage: 0.0% of statements":                    {"carrel/engine/progress", 0, false},
 		"FAIL\tcarrel/engine/oci\t1.5s":                                               {"carrel/engine/oci", -1, true},
