@@ -445,9 +445,7 @@ func TestNewProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.expect("exec", "old", "true")
-	if got := l.expect("logs", "old"); !strings.Contains(got, "here") {
-		t.Errorf("the log: %q", got)
-	}
+	l.logged("old", "here")
 	l.expect("stop", "--time", "1s", "old")
 	if got := l.expect("exec", filepath.Join(l.target, "kept.sif"), "cat", "/kept"); got != "kept" {
 		t.Errorf("kept: %q", got)

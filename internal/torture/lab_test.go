@@ -294,6 +294,18 @@ func (l *lab) expect(args ...string) string {
 	return strings.TrimSpace(r.out)
 }
 
+// logged is an error of the test unless an app comes to write something.
+func (l *lab) logged(app, text string) {
+	l.t.Helper()
+	got := ""
+	if !e2e.Until(30*time.Second, func() bool {
+		got = l.expect("logs", app)
+		return strings.Contains(got, text)
+	}) {
+		l.t.Errorf("the log: %q", got)
+	}
+}
+
 func digest(path string) string {
 	data, err := os.ReadFile(path)
 	if err != nil {
