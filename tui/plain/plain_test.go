@@ -71,8 +71,8 @@ func TestJourneys(t *testing.T) {
 				"is starting", "Jupyter notebook, called jupyter, is serving at http://127.0.0.1:8888/"}, calls: []string{"start jupyter"}},
 		{name: "build first", change: func(_ *Options, e *tuitest.Engine) { e.Taken[8787] = "python3 (pid 4711)" },
 			answers: []string{"1", "rstudio", "1", "~/carrel-rstudio", "8787", "8788", "", "yes", "", "back", "leave"},
-			want: []string{"Port 8787 is taken by python3 (pid 4711).", "[8788]", "Port 8787 is taken", "Building it takes a moment", "Building RStudio.", "Step 1 of 4: Read definition.", "Step 2 of 4: Fetch base. Debian bookworm.", "Note: 61 packages", "Fetch base is done after", "RStudio is built, 38 MB.", "RStudio is starting.", "RStudio, called rstudio, is serving at http://127.0.0.1:8788/"},
-			calls: []string{"build rstudio", "start /home/ada/.local/share/carrel/images/rstudio.sif"}},
+			want:    []string{"Port 8787 is taken by python3 (pid 4711).", "[8788]", "Port 8787 is taken", "Building it takes a moment", "Building RStudio.", "Step 1 of 4: Read definition.", "Step 2 of 4: Fetch base. Debian bookworm.", "Note: 61 packages", "Fetch base is done after", "RStudio is built, 38 MB.", "RStudio is starting.", "RStudio, called rstudio, is serving at http://127.0.0.1:8788/"},
+			calls:   []string{"build rstudio", "start /home/ada/.local/share/carrel/images/rstudio.sif"}},
 		{name: "a build that fails", change: func(_ *Options, e *tuitest.Engine) {
 			e.BuildErr = &tuitest.ErrBuild{Text: "run %post: line 14: apt-get ended with code 100", What: "correct the name"}
 		}, answers: []string{"1", "rstudio", "1", "~/carrel-rstudio", "", "", "", "leave"},
