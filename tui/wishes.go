@@ -3,6 +3,7 @@ package tui
 import (
 	"errors"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -14,6 +15,7 @@ import (
 	"carrel/tui/screen/inspect"
 	"carrel/tui/screen/launch"
 	"carrel/tui/screen/share"
+	"carrel/tui/screen/sources"
 	"carrel/tui/screen/space"
 	"carrel/tui/screen/welcome"
 	"carrel/tui/screen/wizard"
@@ -44,6 +46,10 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 		return m.push(share.New(m.d, w)), true
 	case screen.OpenDoctor:
 		return m.push(doctor.New(m.d)), true
+	case screen.OpenSources:
+		return m.push(sources.New(m.d)), true
+	case screen.Choose:
+		return m.chooseOne(w), true
 	case screen.OpenSpace:
 		return m.push(space.New(m.d)), true
 	case screen.OpenWelcome:
@@ -241,6 +247,24 @@ func (m *model) failure(f screen.Failed) screen.Confirm {
 			return nil
 		},
 	}
+}
+
+// chooseOne lets the person choose in the palette.
+func (m *model) chooseOne(w screen.Choose) tea.Cmd {
+	cmds := make([]widget.Command, len(w.Options))
+	for i, o := range w.Options {
+		cmds[i] = widget.Command{ID: strconv.Itoa(i), Name: o}
+	}
+	p := widget.NewPalette(cmds)
+	p.Title = w.Title
+	m.over = overlay{palette: p, choose: func(id string) tea.Cmd {
+		i, err := strconv.Atoi(id)
+		if err != nil || w.Answer == nil {
+			return nil
+		}
+		return w.Answer(i)
+	}}
+	return nil
 }
 
 // itself marks a dialog that no key opened.

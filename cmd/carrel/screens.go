@@ -27,6 +27,7 @@ func (a *app) openScreens(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.quiet = true // nothing is written over the screen
 	welcomed := filepath.Join(s.dirs.State, "welcomed")
 	start := tui.StartDesk
 	if _, err := os.Stat(welcomed); errors.Is(err, fs.ErrNotExist) {

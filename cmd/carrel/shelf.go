@@ -28,7 +28,7 @@ func (a *app) shelf(s settings) *shelf.Shelf {
 
 // library is the catalog as the screens use it, with the person's consents.
 func (a *app) library(s settings) task.Library {
-	return task.Library{Load: a.readCatalog, Consents: remember.At(filepath.Join(s.dirs.State, "consents.json"))}
+	return task.Library{Load: a.readCatalog, Consents: remember.At(filepath.Join(s.dirs.State, "consents.json")), Shelf: a.shelf(s)}
 }
 
 // consent asks before something that somebody else wrote is built for the first time.

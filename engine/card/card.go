@@ -46,6 +46,8 @@ type Card struct {
 	Binds []Bind
 	// Args are ordered by N.
 	Args []Arg
+	// Choices says what choices of arguments are, by choice; nil when nothing was told.
+	Choices map[string]string
 	// Env is ordered by name.
 	Env   []Env
 	Ready *Ready

@@ -9,6 +9,7 @@
 //	carrel.port.N       PROTO [PATH] [TEXT…]          http /tree Notebook        (PROTO: http https tcp)
 //	carrel.bind.DEST    MODE [required] [TEXT…]       rw required Your folder    (MODE: rw ro)
 //	carrel.arg.N        NAME [CHOICE|CHOICE…] [TEXT…]
+//	carrel.choice.CHOICE TEXT…                        what a choice of an argument is
 //	carrel.env.NAME     [=DEFAULT] [TEXT…]            a default with spaces stands in double quotes
 //	carrel.ready        PORT PATH [TIMEOUT]           8888 /api 60s
 //	carrel.writable     keep | discard | ask

@@ -146,6 +146,8 @@ func (p *parser) carrel(fact, value string) {
 		p.bind(rest, value)
 	case "arg":
 		p.arg(rest, value)
+	case "choice":
+		p.choice(rest, value)
 	case "env":
 		p.env(rest, value)
 	case "ready":
@@ -285,6 +287,17 @@ func (p *parser) arg(number, value string) {
 		p.args[n] = p.display
 		p.card.Args = append(p.card.Args, a)
 	}
+}
+
+// TEXT…
+func (p *parser) choice(name, value string) {
+	if name = Clean(name); name == "" || value == "" || !p.room(len(p.card.Choices)) {
+		return
+	}
+	if p.card.Choices == nil {
+		p.card.Choices = map[string]string{}
+	}
+	p.card.Choices[name] = value
 }
 
 // [=DEFAULT] [TEXT…]

@@ -29,6 +29,8 @@ type (
 	OpenShare struct{ Name, Title string }
 	// OpenDoctor shows what this computer can do.
 	OpenDoctor struct{}
+	// OpenSources shows where the apps of the catalog come from.
+	OpenSources struct{}
 	// OpenSpace shows what takes room and can be deleted.
 	OpenSpace struct{}
 	// OpenWelcome begins the three screens for newcomers.
@@ -70,6 +72,12 @@ type (
 		Title, Help, Hint, Value string
 		Files                    bool
 		Answer                   func(text string) tea.Cmd
+	}
+	// Choose lets the person choose one of several, with a filter. Answer gets its index; it is not called after Esc.
+	Choose struct {
+		Title   string
+		Options []string
+		Answer  func(i int) tea.Cmd
 	}
 	// PickFolder lets the person walk to a folder. Answer gets its path; it is not called after Esc.
 	PickFolder struct {

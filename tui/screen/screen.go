@@ -165,3 +165,6 @@ type Instances struct {
 
 // ImagesChanged tells every screen that an image came or went.
 type ImagesChanged struct{}
+
+// CatalogChanged tells every screen that sources of the catalog came, went or were brought up to date.
+type CatalogChanged struct{}

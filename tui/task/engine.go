@@ -63,6 +63,8 @@ type Entry struct {
 	Raw    string // its definition file
 	Source string // where it comes from, for a person: "built in"
 	Err    error  // why it cannot be used
+	// Versions are those to choose from, the newest first, where it stands for several: NAME:VERSION.
+	Versions []string
 
 	// Ask is what the person should know and agree to before it is built, a sentence each; empty when there is nothing to ask.
 	Ask     []string
@@ -74,4 +76,24 @@ type Catalog interface {
 	Entries(ctx context.Context) ([]Entry, error)
 	// Allow remembers that the person has agreed to what an entry's Ask says.
 	Allow(ctx context.Context, e Entry) error
+
+	// Sources are where the apps come from.
+	Sources(ctx context.Context) ([]Source, error)
+	// AddSource fetches a catalog from an address, UpdateSource its newest state and says what changed; RemoveSource forgets
+	// it, with its copy. Images built from it stay.
+	AddSource(ctx context.Context, address string) (Source, error)
+	UpdateSource(ctx context.Context, name string) (string, error)
+	RemoveSource(ctx context.Context, name string) error
+}
+
+// Source is where apps come from.
+type Source struct {
+	Name    string
+	Kind    string // "built-in", "folder", "git" …
+	Address string // empty for what is built in
+	Commit  string
+	Apps    int
+	Updated time.Time // zero for what is read as it is
+	Added   bool      // it can be updated and removed
+	Problem string
 }

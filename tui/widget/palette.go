@@ -19,6 +19,7 @@ type Command struct {
 
 // Palette finds a command by its name.
 type Palette struct {
+	Title string // empty: "All actions"
 	all   []Command
 	found []int
 	text  Text
@@ -107,15 +108,22 @@ func (p *Palette) View(t *theme.Theme, w, h int) string {
 		return Marker(t, selected) + Spread(name, right+" ", max(0, w-2))
 	})
 	if len(p.found) == 0 {
-		body = Box("  "+t.Muted.Render("No action has these words in its name."), inner, rows)
+		body = Box("  "+t.Muted.Render("Nothing has these words in its name."), inner, rows)
 	}
 	ghost := ""
 	if p.text.Value() == "" {
 		ghost = "what do you want to do?"
 	}
+	title, does := "All actions", "enter does it"
+	if p.Title != "" {
+		title, does = p.Title, "enter chooses"
+		if ghost != "" {
+			ghost = "type to filter"
+		}
+	}
 	head := "  " + p.text.View(t, max(0, inner-2), true, ghost)
 	content := Stack(head, RuleLine(t, inner, ""), body)
-	return Panel(t, min(w, inner+4), min(h, rows+4), t.Title.Render("All actions"), t.Muted.Render("enter does it"), content, true)
+	return Panel(t, min(w, inner+4), min(h, rows+4), t.Title.Render(title), t.Muted.Render(does), content, true)
 }
 
 // Click takes a click at (x, y) of a view of w by h cells.

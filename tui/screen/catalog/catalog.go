@@ -22,7 +22,7 @@ type Screen struct {
 	id task.ID
 
 	entries []task.Entry
-	hay     []string // what the filter looks through, one for each entry
+	hay     []hay // what the filter looks through, one for each entry
 	built   map[string]engine.ImageInfo
 	known   bool
 	err     error
@@ -30,6 +30,10 @@ type Screen struct {
 	list    widget.List
 	filter  widget.Text
 	typing  bool
+	only    string   // the category that is shown; empty: all
+	cats    []string // those there are entries of, in their order; "" first
+	counts  map[string]int
+	order   []match // of the filter, best first
 	now     time.Time
 	w, h    int
 }
@@ -82,10 +86,12 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		s.now = s.d.Now()
 	case screen.ImagesChanged:
 		return s.readImages()
+	case screen.CatalogChanged:
+		return s.read()
 	case tea.PasteMsg:
 		if s.typing {
 			s.filter.Update(msg)
-			s.build()
+			s.look()
 		}
 	case entriesMsg:
 		if msg.id != s.id {
@@ -99,11 +105,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 			}
 			return strings.ToLower(title(a)) < strings.ToLower(title(b))
 		})
-		s.hay = make([]string, len(s.entries))
-		for i := range s.entries {
-			e := &s.entries[i]
-			s.hay[i] = strings.ToLower(strings.Join(append([]string{e.Name, title(e), e.Card.Description, e.Card.Category, e.Source}, e.Card.Keywords...), " "))
-		}
+		s.index()
 		s.build()
 	case imagesMsg:
 		if msg.id != s.id {
@@ -147,33 +149,37 @@ func title(e *task.Entry) string {
 	return widget.Clean(e.Name)
 }
 
-// build makes the rows that pass the filter.
+// build makes the rows that pass the filter: by categories, or, while something is looked for, the best match first.
 func (s *Screen) build() {
-	words := strings.Fields(strings.ToLower(s.filter.Value()))
+	s.order = s.find(s.filter.Value())
 	s.rows = s.rows[:0]
 	var items []widget.Item
-	last := ""
-	for i := range s.entries {
-		ok := true
-		for _, w := range words {
-			ok = ok && strings.Contains(s.hay[i], w)
-		}
-		if !ok {
+	last, headed := "", false
+	looking := strings.TrimSpace(s.filter.Value()) != ""
+	for _, m := range s.order {
+		e := &s.entries[m.entry]
+		if s.only != "" && categoryOf(e) != s.only {
 			continue
 		}
-		if h := heading(s.entries[i].Card.Category); h != last {
-			if last != "" {
+		if h := heading(e.Card.Category); !looking && s.only == "" && (!headed || h != last) {
+			if headed {
 				s.rows = append(s.rows, row{entry: -1})
 				items = append(items, widget.Item{Fixed: true})
 			}
 			s.rows = append(s.rows, row{heading: h, entry: -1})
 			items = append(items, widget.Item{Fixed: true})
-			last = h
+			last, headed = h, true
 		}
-		s.rows = append(s.rows, row{entry: i})
-		items = append(items, widget.Item{ID: s.entries[i].Name + "\x00" + s.entries[i].Source})
+		s.rows = append(s.rows, row{entry: m.entry})
+		items = append(items, widget.Item{ID: e.Name + "\x00" + e.Source})
 	}
 	s.list.SetItems(items)
+}
+
+// look is build after what is looked for has changed: the best match is selected.
+func (s *Screen) look() {
+	s.build()
+	s.list.Top()
 }
 
 func (s *Screen) selected() *task.Entry {
@@ -221,13 +227,26 @@ func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 		was := s.filter.Value()
 		used := s.filter.Update(k)
 		if s.filter.Value() != was {
-			s.build()
+			s.look()
 		}
 		return nil, used || k.Text != ""
 	}
-	if name == "esc" && s.filter.Value() != "" {
-		s.filter.Set("")
-		s.build()
+	switch name {
+	case "esc":
+		if s.filter.Value() != "" {
+			s.filter.Set("")
+			s.build()
+			return nil, true
+		}
+		if s.only != "" {
+			s.turn(0)
+			return nil, true
+		}
+	case "left", "h":
+		s.turn(-1)
+		return nil, true
+	case "right", "l":
+		s.turn(1)
 		return nil, true
 	}
 	return nil, s.list.Key(name)
@@ -235,12 +254,18 @@ func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 
 // Mouse chooses an entry; a click on the chosen one opens it.
 func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
-	lw, _, lh, _ := layout(m.W, m.H)
+	p := layout(m.W, m.H)
+	lh := p.listH
 	if m.Wheel != 0 {
 		s.list.Move(m.Wheel)
 		return nil
 	}
-	if m.X >= lw {
+	if i := m.Y - top; m.X < p.catW && i >= 0 && i < len(s.cats) {
+		s.only = s.cats[i]
+		s.look()
+		return nil
+	}
+	if m.X < p.catW || m.X >= p.catW+p.listW {
 		return nil
 	}
 	if m.Y < top {
@@ -304,8 +329,12 @@ func (s *Screen) agreed(e task.Entry, next func() tea.Cmd) tea.Cmd {
 func (s *Screen) Actions() []screen.Action {
 	e := s.selected()
 	none, name := "nothing is selected", ""
+	noVersions := "it comes in one version"
 	if e != nil {
 		none, name = "", title(e)
+		if len(e.Versions) > 1 {
+			noVersions = ""
+		}
 	}
 	find := screen.Do(screen.On("/"), "filter", "Filter the catalog", func() tea.Cmd { s.typing = true; return nil })
 	if s.typing {
@@ -317,6 +346,9 @@ func (s *Screen) Actions() []screen.Action {
 		screen.Do(screen.On("v", "i"), "view definition", "View the definition of "+name, func() tea.Cmd {
 			return screen.Ask(screen.OpenInspect{Name: e.Name, Title: name, Tab: "definition"})
 		}).Unless(none),
+		screen.Tell("←→", "kinds"),
+		screen.Do(screen.On("S"), "sources", "Show where the apps come from, add and update sources", func() tea.Cmd { return screen.Ask(screen.OpenSources{}) }),
+		screen.Do(screen.On("V"), "version", "Choose a version of "+name, s.version).Unless(noVersions).Quietly(),
 		screen.Do(screen.On("b"), "build only", "Build "+name+" without starting it", func() tea.Cmd {
 			return s.agreed(*e, func() tea.Cmd {
 				return screen.Ask(screen.StartBuild{Title: name, Spec: engine.BuildSpec{Definition: e.Name, Force: true}})

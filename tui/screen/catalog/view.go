@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"cmp"
+	"fmt"
 	"strings"
 
 	"carrel/tui/screen"
@@ -15,48 +17,83 @@ const top = 3
 // wide is the width from which the details stand beside the list; below it they stand under it.
 const wide = 100
 
-func layout(w, h int) (listW, detailW, listH, underH int) {
-	listH = max(0, h-top)
+// wider is the width from which the categories stand at the left of the list.
+const wider = 110
+
+// categoriesW is how wide they are.
+const categoriesW = 20
+
+// parts says how the screen is divided.
+type parts struct {
+	catW, listW, detailW int
+	listH, underH        int
+}
+
+func layout(w, h int) parts {
+	p := parts{listW: w, listH: max(0, h-top)}
 	if w >= wide {
-		listW, detailW = screen.Split(w, 54, 1, 40)
-		return listW, detailW, listH, 0
+		if w >= wider {
+			p.catW = categoriesW
+		}
+		p.listW, p.detailW = screen.Split(w-p.catW, 50, 1, 40)
+		return p
 	}
 	if h >= 17 {
-		underH = 5
-		listH -= underH
+		p.underH = 5
+		p.listH -= p.underH
 	}
-	return w, 0, listH, underH
+	return p
 }
 
 // Resize tells the list its height.
 func (s *Screen) Resize(w, h int) {
 	s.w, s.h = w, h
-	_, _, lh, _ := layout(w, h)
-	s.list.Resize(lh)
+	s.list.Resize(layout(w, h).listH)
 }
 
 // View draws the catalog.
 func (s *Screen) View(w, h int) string {
 	t := s.d.Theme
-	lw, dw, lh, uh := layout(w, h)
-	head := widget.Rows([]string{"", s.filterLine(lw), ""}, lw, min(top, h))
+	p := layout(w, h)
+	head := widget.Rows([]string{"", s.filterLine(p.listW), ""}, p.listW, min(top, h))
 	body := head
-	if lh > 0 {
-		list := s.list.View(t, lw, lh, s.line)
+	if p.listH > 0 {
+		list := s.list.View(t, p.listW, p.listH, s.line)
 		if len(s.rows) == 0 && s.known {
-			list = widget.Rows(widget.Indent(s.nothing(), 4), lw, lh)
+			list = widget.Rows(widget.Indent(s.nothing(), 4), p.listW, p.listH)
 		}
 		body = widget.Stack(head, list)
 	}
+	if p.catW > 0 {
+		body = widget.Beside(widget.Rows(s.categories(), p.catW, h), body)
+	}
 	switch {
-	case dw > 0:
+	case p.detailW > 0:
 		wall := widget.Box(strings.TrimSuffix(strings.Repeat(t.Faint.Render(theme.Wall)+"\n", h), "\n"), 1, h)
-		body = widget.Beside(body, wall, widget.Rows(widget.Indent(s.detail(dw-4, h), 2), dw, h))
-	case uh > 0:
+		body = widget.Beside(body, wall, widget.Rows(widget.Indent(s.detail(p.detailW-4, h), 2), p.detailW, h))
+	case p.underH > 0:
 		lines := append([]string{"  " + widget.RuleLine(t, max(0, w-4), "")}, widget.Indent(s.brief(max(0, w-4)), 2)...)
-		body = widget.Stack(body, widget.Rows(lines, w, uh))
+		body = widget.Stack(body, widget.Rows(lines, w, p.underH))
 	}
 	return widget.Box(body, w, h)
+}
+
+// categories are the lines at the left: each with how many there are of it.
+func (s *Screen) categories() []string {
+	t := s.d.Theme
+	out := make([]string, top)
+	for _, c := range s.cats {
+		n := s.counts[c]
+		if c == "" {
+			n = len(s.entries)
+		}
+		name, sign := t.Muted.Render(categoryWords(c)), " "
+		if c == s.only {
+			name, sign = t.Title.Render(categoryWords(c)), t.Accent.Render(theme.Folded)
+		}
+		out = append(out, " "+sign+" "+widget.Spread(name, t.Muted.Render(fmt.Sprint(n)), categoriesW-4))
+	}
+	return out
 }
 
 func (s *Screen) filterLine(w int) string {
@@ -67,7 +104,11 @@ func (s *Screen) filterLine(w int) string {
 			n++
 		}
 	}
-	count := t.Muted.Render(widget.Count(n, "app", "apps") + " ")
+	what := widget.Count(n, "app", "apps")
+	if s.only != "" {
+		what = strings.ToLower(categoryWords(s.only)) + " " + theme.Sep + " " + what
+	}
+	count := t.Muted.Render(what + " ")
 	if !s.known {
 		count = ""
 	}
@@ -96,7 +137,7 @@ func (s *Screen) nothing() []string {
 }
 
 var table = widget.Table{Gap: 2, Columns: []widget.Column{
-	{Min: 18, Max: 28, Flex: 2}, {Min: 16, Flex: 3, Drop: 1}, {Min: 9},
+	{Min: 18, Max: 30, Flex: 2}, {Min: 24, Flex: 5, Drop: 1}, {Min: 9, Right: true},
 }}
 
 func (s *Screen) line(i int, selected bool, w int) string {
@@ -110,8 +151,8 @@ func (s *Screen) line(i int, selected bool, w int) string {
 		name = t.Strong.Render(title(e))
 	}
 	state := ""
-	if _, ok := s.built[e.Name]; ok {
-		state = t.OK.Render(theme.Check) + t.Muted.Render(" built")
+	if m, ok := s.built[e.Name]; ok {
+		state = t.OK.Render(theme.Check) + t.Muted.Render(" "+widget.Bytes(m.Size))
 	}
 	about := t.Muted.Render(widget.Clean(e.Card.Description))
 	if e.Err != nil {
@@ -183,7 +224,7 @@ func (s *Screen) detail(w, h int) []string {
 		[2]string{"about", widget.Clean(strings.Join(e.Card.Keywords, ", "))},
 		[2]string{"cite", widget.Clean(e.Card.Cite)},
 		[2]string{"by", widget.Clean(e.Card.Authors)},
-		[2]string{"version", widget.Clean(e.Card.Version)},
+		[2]string{"version", widget.Clean(cmp.Or(versions(e), e.Card.Version))},
 		[2]string{"from", widget.Clean(e.Source)},
 		[2]string{"name", widget.Clean(e.Name)},
 	)...)
@@ -201,4 +242,15 @@ func (s *Screen) detail(w, h int) []string {
 		}
 	}
 	return out
+}
+
+// versions names the versions to choose from.
+func versions(e *task.Entry) string {
+	switch n := len(e.Versions); {
+	case n < 2:
+		return strings.Join(e.Versions, "")
+	case n > 4:
+		return strings.Join(e.Versions[:3], ", ") + " and " + fmt.Sprint(n-3) + " more (V chooses)"
+	}
+	return strings.Join(e.Versions, ", ") + " (V chooses)"
 }

@@ -67,7 +67,7 @@ func (s *Screen) fill(memory map[string]string) tea.Cmd {
 		}
 	}
 	for _, a := range c.Args {
-		add(argField(a))
+		add(argField(a, c.Choices))
 	}
 	for i, p := range c.Ports {
 		label, lead := "Address in your browser", "http://127.0.0.1:"
@@ -171,7 +171,7 @@ const short = 36
 // without is how the text of an argument says what happens when it is left out.
 var without = pattern.New(`\s*\(none: ([^)]+)\)`)
 
-func argField(a task.CardArg) *widget.Field {
+func argField(a task.CardArg, about map[string]string) *widget.Field {
 	label := widget.Clean(a.Text)
 	if label == "" {
 		label = widget.Clean(a.Name)
@@ -184,8 +184,9 @@ func argField(a task.CardArg) *widget.Field {
 		n = widget.Width(m[1]) + 5
 	}
 	for _, c := range a.Choices {
+		help := widget.Clean(about[c])
 		c = widget.Clean(c)
-		f.Options = append(f.Options, widget.Option{Value: c, Label: c})
+		f.Options = append(f.Options, widget.Option{Value: c, Label: c, Help: help})
 		n += widget.Width(c) + 5
 	}
 	if len(a.Choices) > 0 {

@@ -42,6 +42,9 @@ type Screen struct {
 	command string
 	sees    string // what of the person's files the app can see
 
+	picking *widget.Field // the argument that is chosen from a list before the form; nil: the form is shown
+	picks   widget.List
+
 	starting bool
 	from     time.Time
 	now      time.Time
@@ -154,6 +157,9 @@ func (s *Screen) Pace() time.Duration {
 
 // Typing tells whether letters belong to a field.
 func (s *Screen) Typing() bool {
+	if s.picking != nil {
+		return false
+	}
 	f := s.form.Focused()
 	return f != nil && f.Typed()
 }
@@ -178,7 +184,9 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 			return tea.Sequence(screen.Ask(screen.Back{}), screen.Ask(screen.Failed{What: "Opening " + s.name, Err: msg.err}))
 		}
 		s.last, s.presets, s.guarded, s.others = msg.memory, msg.named, msg.guarded, msg.others
-		return s.fill(msg.memory)
+		cmd := s.fill(msg.memory)
+		s.pick()
+		return cmd
 	case screen.FolderDue:
 		if f := s.form.Field(msg.Field); msg.Form == s.id && f != nil && f.Text.Value() == msg.Text {
 			return s.d.FolderNow(msg)
@@ -278,6 +286,9 @@ func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 	if s.starting {
 		return nil, k.String() != "esc" && k.String() != "ctrl+c"
 	}
+	if s.picking != nil {
+		return nil, s.picks.Key(k.String())
+	}
 	f := s.form.Focused()
 	switch name := k.String(); {
 	case name == "enter" && s.form.OnFold(), name == "space" && s.form.OnFold():
@@ -352,6 +363,9 @@ func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 	if !s.known || s.starting {
 		return nil
 	}
+	if s.picking != nil {
+		return s.pickMouse(m)
+	}
 	p := s.layout(m.W, m.H)
 	if m.Wheel != 0 {
 		s.form.Move(m.Wheel)
@@ -375,6 +389,9 @@ func (s *Screen) Actions() []screen.Action {
 		wait = "the app is being read"
 	case s.starting:
 		wait = "it is being started"
+	}
+	if s.picking != nil {
+		return s.pickActions()
 	}
 	next := "next field"
 	if f := s.form.Focused(); f != nil && f.Ghost != "" {

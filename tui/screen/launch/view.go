@@ -21,12 +21,20 @@ func (s *Screen) layout(w, h int) parts {
 }
 
 // Resize remembers the size.
-func (s *Screen) Resize(w, h int) { s.w, s.h = w, h }
+func (s *Screen) Resize(w, h int) {
+	s.w, s.h = w, h
+	if s.picking != nil {
+		s.picks.Resize(max(1, h-len(s.pickHead(w, h))))
+	}
+}
 
 // View draws the form.
 func (s *Screen) View(w, h int) string {
 	if !s.known || s.err != nil {
 		return widget.Box("", w, h)
+	}
+	if s.picking != nil {
+		return s.pickView(w, h)
 	}
 	p := s.layout(w, h)
 	out := widget.Rows(widget.Indent(p.head, 2), w, p.formY)
