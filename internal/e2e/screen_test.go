@@ -198,7 +198,7 @@ func TestDumbTerminal(t *testing.T) {
 		x.Wait(question)
 		x.Press("Enter")
 	}
-	x.Wait("is serving at")
+	x.Wait("is serving", "Address: ")
 	url := x.address(deadline)
 	Get(t, url)
 	x.Command("stop")

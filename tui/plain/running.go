@@ -24,12 +24,6 @@ func (p *program) status(a *engine.Instance) string {
 	case engine.StateLost:
 		s = strings.Replace(s, " is lost", " was lost", 1)
 	}
-	if ad := screen.AppAddress(a); ad != nil && ad.Ready && a.State.Live() {
-		s += " at " + widget.Clean(ad.URL)
-		if ad.Guarded {
-			s += " (the link is yours alone and good once)"
-		}
-	}
 	if a.State.Live() && a.State != engine.StateStarting {
 		s += ", up for " + spoken(p.Now().Sub(a.Started))
 	}
@@ -39,6 +33,12 @@ func (p *program) status(a *engine.Instance) string {
 	}
 	if a.Hint != "" {
 		s += " " + widget.Sentence(widget.Clean(a.Hint))
+	}
+	if ad := screen.AppAddress(a); ad != nil && ad.Ready && a.State.Live() { // last: a full stop behind it would be copied along
+		if ad.Guarded {
+			s += " The link is yours alone and good once."
+		}
+		s += " Address: " + widget.Clean(ad.URL)
 	}
 	return s
 }
