@@ -18,7 +18,7 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 	if !cmd.HasParent() {
 		fmt.Fprintf(&b, "%s %s\n", t.paint(accent, t.text("◗ ")+t.paint(strong, "carrel")), cmd.Short)
 		head("Usage")
-		b.WriteString("  carrel                 open the screens\n  carrel VERB …          do one thing\n  carrel help TOPIC      read about something\n")
+		b.WriteString("  carrel                 open the screens\n  carrel --accessible    the same as questions and answers, for screen readers\n  carrel VERB …          do one thing\n  carrel help TOPIC      read about something\n")
 	} else {
 		b.WriteString(cmd.Short + ".\n")
 		if cmd.Long != "" {
