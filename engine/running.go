@@ -37,6 +37,8 @@ type Stdio struct {
 type RunCallbacks struct {
 	// Note takes a sentence a person should read.
 	Note func(string)
+	// Saved takes the sentence about what was saved in the image in the end; nil gives it to Note.
+	Saved func(string)
 	// Started is called when the process runs; signal sends it a signal.
 	Started func(signal func(unix.Signal) error)
 	// Address is called when a published port answers, or will not.
@@ -344,7 +346,15 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	}
 	cancel()
 	probing.Wait()
-	return status, errors.Join(err, p.saved(cb.Note))
+	return status, errors.Join(err, p.saved(cb.saved()))
+}
+
+// saved is who takes the sentence about what was saved.
+func (cb RunCallbacks) saved() func(string) {
+	if cb.Saved != nil {
+		return cb.Saved
+	}
+	return cb.Note
 }
 
 // saved saves what a container with Writable has changed, and remarks on it. The run may have been cancelled: that ends

@@ -44,11 +44,14 @@ func baseEnv(o Options, u user) []string {
 			prefix+"CONTAINER="+o.ImagePath,
 			prefix+"NAME="+o.ImageName,
 			prefix+"ENVIRONMENT=/.singularity.d/env/91-environment.sh",
-			prefix+"APPNAME="+o.App,
 			prefix+"BIND="+bindText(o.Binds),
-			prefix+"COMMAND="+o.Action,
 		)
+		// Apptainer has these only under the old prefix when there is something to say.
+		if prefix == "APPTAINER_" || o.App != "" {
+			env = append(env, prefix+"APPNAME="+o.App)
+		}
 	}
+	env = append(env, "APPTAINER_COMMAND="+o.Action)
 	if path := value(o.Host.Env, "PATH"); path != "" && !o.clean() {
 		env = append(env, "USER_PATH="+path)
 	}

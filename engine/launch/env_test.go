@@ -42,7 +42,7 @@ func TestEnvironment(t *testing.T) {
 		{name: "the caller's shell may not be there", show: "x$SHELL", want: "x"},
 		{name: "TMPDIR that is visible", host: []string{"TMPDIR=/tmp/job.7"}, show: "$TMPDIR", want: "/tmp/job.7"},
 		{name: "TMPDIR that is not", host: []string{"TMPDIR=/scratch/job.7"}, show: "x$TMPDIR", want: "x"},
-		{name: "names of the image", show: "$SINGULARITY_CONTAINER $APPTAINER_NAME $SINGULARITY_COMMAND $APPTAINER_COMMAND", want: "/images/test.sif test.sif exec exec"},
+		{name: "names of the image", show: "$SINGULARITY_CONTAINER $APPTAINER_NAME x$SINGULARITY_COMMAND $APPTAINER_COMMAND", want: "/images/test.sif test.sif x exec"},
 		{name: "binds", change: binds(Bind{Source: "/etc", Dest: "/x", ReadOnly: true}, Bind{Source: "/etc", Dest: "/y"}), show: "$SINGULARITY_BIND", want: "/etc:/x:ro,/etc:/y"},
 		{name: "lines and quotes survive", host: []string{"ODD=a b 'c' \"d\" $e `f` \\g"}, show: "$ODD", want: "a b 'c' \"d\" $e `f` \\g"},
 	} {

@@ -47,7 +47,8 @@ func (m *mounts) list() []plan.Op {
 	m.dev()
 	m.gpus()
 	if !o.without("bind-paths", "/etc/localtime") {
-		m.optional("/etc/localtime", "/etc/localtime")
+		// Images have a link there: what it leads to is the zone of that name, and stays so.
+		m.add(plan.Op{Kind: plan.OpBind, Source: "/etc/localtime", Dest: "/etc/localtime", OnLink: true, Optional: true, Quiet: true})
 	}
 	m.hosts()
 	if !o.without("proc") {

@@ -379,13 +379,17 @@ const sizeofMountAttr = 32
 const sizeofOpenHow = 24
 
 // dest opens the place of an operation inside the root.
-func (b *compiler) dest(name string) forked.Slot {
-	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+func (b *compiler) dest(name string, flags uint64) forked.Slot {
+	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | flags, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	return b.Get(unix.SYS_OPENAT2, forked.In(b.root), b.Text(name), forked.Struct(&b.Program, how), forked.Int(sizeofOpenHow))
 }
 
 func (b *compiler) bind(op *plan.Op, fd forked.Slot) {
-	dest := b.dest(op.Dest)
+	flags := uint64(0)
+	if op.OnLink {
+		flags = unix.O_NOFOLLOW
+	}
+	dest := b.dest(op.Dest, flags)
 	recurse := unix.AT_RECURSIVE
 	if op.NoRecurse {
 		recurse = 0
@@ -405,7 +409,7 @@ func (b *compiler) move(tree, dest forked.Slot) {
 
 // newFS mounts a new file system (fsopen(2)).
 func (b *compiler) newFS(op *plan.Op, fstype string, opts [][2]string) {
-	dest := b.dest(op.Dest)
+	dest := b.dest(op.Dest, 0)
 	fs := b.Get(unix.SYS_FSOPEN, b.Text(fstype), forked.Int(unix.FSOPEN_CLOEXEC))
 	for _, o := range opts {
 		b.Do(unix.SYS_FSCONFIG, forked.In(fs), forked.Int(unix.FSCONFIG_SET_STRING), b.Text(o[0]), b.Text(o[1]), forked.Int(0))

@@ -153,7 +153,7 @@ func TestForkedKnowsThePlan(t *testing.T) {
 		reflect.TypeFor[plan.Plan]():    "UserNS PIDNS WaitMapped UID GID Groups Hostname Net Layers Upper Ops Process KeepAlive",
 		reflect.TypeFor[plan.Layer]():   "Folder FUSE Device FSType Aside",
 		reflect.TypeFor[plan.Upper]():   "Kind Dir Size Seal",
-		reflect.TypeFor[plan.Op]():      "Kind Source Layer Dest ReadOnly Optional Quiet NoExec Dev Mode Size Content MergeField OnlyIfMissing NoMake NoRecurse",
+		reflect.TypeFor[plan.Op]():      "Kind Source Layer Dest ReadOnly Optional Quiet NoExec Dev Mode Size Content MergeField OnlyIfMissing NoMake OnLink NoRecurse",
 		reflect.TypeFor[plan.Process](): "Args Env Dir DirFallback Action Umask KeepCaps AddCaps DropCaps Limits CPUs FakeRoot NoSync DenyList Filter Groups CloseFDs NewSession Terminal",
 		reflect.TypeFor[plan.Action]():  "Name App Args Host Force Shell AppendPath PrependPath Prompt",
 	}

@@ -62,6 +62,7 @@ func (p *program) act(ctx context.Context, l *launch, action engine.Action, args
 	defer func() { restore() }()
 	status, err := e.Run(ctx, s, std, engine.RunCallbacks{
 		Note:     func(text string) { p.warn("%s", text) },
+		Saved:    func(text string) { p.info("%s", text) },
 		Building: p.building(),
 		Started: func(send func(unix.Signal) error) {
 			restore = p.c.Signals(term.IsTerminal(int(p.c.In.Fd())), func(sig os.Signal) {

@@ -238,7 +238,7 @@ func TestTableIsComplete(t *testing.T) {
 }
 
 func TestAbsentFlagsSayWhy(t *testing.T) {
-	for _, args := range [][]string{{"exec", "--nvccli", "x", "y"}, {"exec", "--pem-path", "f", "x", "y"}, {"build", "-e", "x", "y"}, {"sign", "x"}, {"key", "list"}, {"exec", "--security=uid:0", "x", "y"}} {
+	for _, args := range [][]string{{"exec", "--nvccli", "x", "y"}, {"exec", "--pem-path", "f", "x", "y"}, {"build", "-e", "x", "y"}, {"sign", "x"}, {"key", "list"}, {"exec", "--oom-kill-disable", "x", "y"}} {
 		status, _, errs := call(t, nil, args...)
 		if status != exitUsage || !strings.Contains(errs, "is not there: ") {
 			t.Errorf("%q: %d, %q", args, status, errs)

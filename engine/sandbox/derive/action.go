@@ -69,8 +69,19 @@ func (r Root) Process(p *plan.Process, note func(string)) (args, env []string, e
 	if a.Prompt != "" && vars["PS1"] == "" {
 		set("PS1", a.Prompt)
 	}
+	// An interactive bash sets its own prompt at the start, but looks here before it shows it.
+	if ps1 := vars["PS1"]; ps1 != "" && vars["PROMPT_COMMAND"] == "" && harmless(ps1) {
+		set("PROMPT_COMMAND", `PS1="`+ps1+`"; unset PROMPT_COMMAND`)
+	}
 	args, err = r.command(a, note)
 	return args, environ(vars), err
+}
+
+// harmless tells whether a text means itself between quotes of a shell.
+func harmless(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool {
+		return r < ' ' || strings.ContainsRune("\"'`$\\!", r)
+	}) < 0
 }
 
 // envFiles lists the image's environment scripts in the order in which they are sourced; images of before 2017 have one.

@@ -83,7 +83,14 @@ func (r *rootMaker) bind(op *plan.Op, source int) error {
 	if op.NoMake {
 		m = failMissing
 	}
-	dest, err := r.tree.open(op.Dest, m, mode)
+	dest := -1
+	var err error
+	if op.OnLink {
+		dest, err = r.tree.openLink(op.Dest)
+	}
+	if dest < 0 {
+		dest, err = r.tree.open(op.Dest, m, mode)
+	}
 	if err != nil {
 		return err
 	}

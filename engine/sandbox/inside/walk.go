@@ -168,6 +168,29 @@ func (t tree) parent(p string) (int, string, error) {
 	return fd, path.Base(p), err
 }
 
+// openLink is open for a path whose last element is a symbolic link that is not to be followed; an error where it is none.
+func (t tree) openLink(p string) (int, error) {
+	p = path.Clean("/" + p)
+	dir, err := t.open(path.Dir(p), failMissing, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat(dir, path.Base(p), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		err = unix.EINVAL
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
 func create(dir int, name string, file bool, mode uint32, last bool) (int, error) {
 	if !last || mode == 0 {
 		mode = 0o755

@@ -118,6 +118,8 @@ type Op struct {
 	OnlyIfMissing bool `json:"only_if_missing,omitempty"`
 	// NoMake makes a missing Dest an error (ENOENT) for binds.
 	NoMake bool `json:"no_make,omitempty"`
+	// OnLink binds a file over the symbolic link that Dest may be, rather than over what that leads to.
+	OnLink bool `json:"on_link,omitempty"`
 	// NoRecurse binds Source without what is mounted below it.
 	NoRecurse bool `json:"no_recurse,omitempty"`
 }
