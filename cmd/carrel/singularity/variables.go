@@ -41,7 +41,7 @@ var (
 )
 
 // envFileTime bounds the evaluation of an environment file, which may hold loops.
-const envFileTime = 5 * time.Second
+const envFileTime = 2 * time.Second
 
 // readEnvFile reads assignments as a shell does, as Apptainer documents them ("Environment and Metadata", --env-file): with
 // quotes and the caller's variables, but without starting programs and opening files: such a file may come from others.
