@@ -64,7 +64,7 @@ func (o *overlay) complete(c task.Completion) {
 
 func (o *overlay) pickFolder(m *model, p screen.PickFolder) tea.Cmd {
 	*o = overlay{browser: widget.NewBrowser(p.Title, p.From), pick: p.Answer}
-	return o.readFolder(m)
+	return tea.Batch(o.readFolder(m), m.readPlaces(func(placesKept) {}))
 }
 
 // readFolder reads the folder the browser wants to show; one that is not there leads to the one above it.
@@ -91,7 +91,7 @@ func (o *overlay) walked(m *model, moved, done bool, chosen string) tea.Cmd {
 		f := o.pick
 		*o = overlay{}
 		if chosen != "" && f != nil {
-			return f(chosen)
+			return tea.Batch(f(chosen), m.readPlaces(func(k placesKept) { k.lately(chosen) }))
 		}
 	case moved:
 		return o.readFolder(m)
@@ -123,6 +123,16 @@ func (o *overlay) take(m *model, msg tea.Msg) tea.Cmd {
 			return o.lookUp(m)
 		}
 	case o.browser != nil:
+		if o.browser.Naming() {
+			if path := o.browser.Type(msg); path != "" {
+				return m.makeFolder(path)
+			}
+			return nil
+		}
+		if isKey && k.String() == "m" {
+			dir := o.browser.Marked()
+			return m.readPlaces(func(k placesKept) { k.mark(dir) })
+		}
 		if isKey {
 			moved, done, chosen := o.browser.Key(k.String())
 			return o.walked(m, moved, done, chosen)

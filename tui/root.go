@@ -242,6 +242,24 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 			b.Fill(msg.dir, msg.shown, msg.names, msg.files, msg.why)
 		}
 		return nil
+	case placesMsg:
+		if b := m.over.browser; b != nil {
+			b.SetPlaces(msg.places)
+		}
+		if msg.said != "" {
+			return m.say(widget.Good, msg.said)
+		}
+		return nil
+	case madeFolderMsg:
+		b := m.over.browser
+		switch {
+		case msg.err != nil:
+			return m.say(widget.Error, widget.Sentence(msg.err.Error()))
+		case b != nil:
+			b.Enter(msg.path)
+			return m.over.readFolder(m)
+		}
+		return nil
 	case insideMsg:
 		if msg.err != nil {
 			return m.wish(screen.Failed{What: "Opening " + msg.what, Err: msg.err})

@@ -2,6 +2,8 @@ package tui
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -171,5 +173,40 @@ func TestFailureIsMended(t *testing.T) {
 		d.sees("IMAGES, THE LARGEST FIRST")
 		d.press("d")
 		d.sees("cannot be undone")
+	})
+}
+
+// The browser of folders shows hidden ones, makes new ones, and remembers marked ones and those chosen lately.
+func TestFolderBrowser(t *testing.T) {
+	home, change := folderOf(t, "site", page)
+	mem := &tuitest.Memory{}
+	open := toWizard("ctrl+o")
+	with := func(o *Options, e *tuitest.Engine) { change(o, e); o.Memory = mem }
+	drive(t, 80, 24, with, func(d *driver) {
+		d.press(open...)
+		d.sees("~/site")
+		d.press("left", "n", ":new one", "enter")
+		d.sees("~/new one")
+		if st, err := os.Stat(filepath.Join(home, "new one")); err != nil || !st.IsDir() {
+			t.Errorf("no folder was made: %v", err)
+		}
+		d.press("m")
+		d.press("left", "n", ":new one", "enter") // it exists
+		d.sees("exists")
+		d.press("p")
+		d.sees("marked")
+		d.press("esc", "end", "space")
+		d.sees("Which folder holds your files?")
+		fits(t, "browser", d.m.draw(50, 14), 50, 14)
+	})
+	drive(t, 80, 24, with, func(d *driver) {
+		d.press(open...)
+		d.press("p")
+		d.sees("~/new one")
+		d.sees("lately")
+		d.press("enter")
+		d.sees("~/new one")
+		d.press("m", "p")
+		d.misses("marked ")
 	})
 }
