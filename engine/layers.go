@@ -23,7 +23,7 @@ import (
 // block. What was read as a whole is in the kernel's cache. While a program starts it comes back to blocks that many small
 // files share.
 const (
-	startCache = 6 << 20
+	startCache = 4 << 20
 	imageCache = 2 << 20 // from settleTime on
 )
 
