@@ -57,11 +57,11 @@ func reference() string {
 	}
 	var verb func(c *cobra.Command)
 	verb = func(c *cobra.Command) {
-		if !c.IsAvailableCommand() {
+		if c.HasParent() && !c.IsAvailableCommand() {
 			return
 		}
 		fmt.Fprintf(&b, "\n### %s\n\n%s.\n", c.CommandPath(), c.Short)
-		if c.Runnable() {
+		if c.Runnable() && c.HasParent() {
 			fmt.Fprintf(&b, "\n```\n%s\n```\n", c.UseLine())
 		}
 		if c.Long != "" {
@@ -96,9 +96,7 @@ func reference() string {
 			verb(sub)
 		}
 	}
-	for _, c := range root.Commands() {
-		verb(c)
-	}
+	verb(root)
 	for _, name := range []string{"files", "labels", "environment", "settings", "exit-status"} {
 		topic, _ := topics.Find(name)
 		fmt.Fprintf(&b, "\n## %s\n\n```\n%s```\n", topic.Title, topic.Text)
