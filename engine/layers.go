@@ -28,7 +28,7 @@ const (
 )
 
 // layers finds the trees that a container's root is made of: the folder, or the SquashFS partitions of the file.
-func (e *Engine) layers(_ context.Context, p *prepared, o *launch.Options) error {
+func (e *Engine) layers(ctx context.Context, p *prepared, o *launch.Options) error {
 	img := p.image
 	if img.Kind == image.Sandbox {
 		o.Layers = []launch.Layer{{Folder: img.Path}}
@@ -43,6 +43,9 @@ func (e *Engine) layers(_ context.Context, p *prepared, o *launch.Options) error
 	}
 	if e.useHot(p, o) {
 		return nil
+	}
+	if e.c.User.UID != 0 && len(o.IDs.UID) == 1 && !fuseUsable() {
+		return e.unpacked(ctx, p, o)
 	}
 	for _, part := range append([]image.Partition{system}, img.Overlays()...) {
 		l, err := e.layer(p, o, part)

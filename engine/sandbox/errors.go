@@ -30,7 +30,20 @@ func (e *Error) Error() string {
 		}
 		b.WriteString(" " + e.Target)
 	}
-	return b.String() + ": " + e.Err.Error()
+	return b.String() + ": " + e.cause()
+}
+
+// cause is the kernel's answer, in words where its own mislead: it has no answer that means user namespaces.
+func (e *Error) cause() string {
+	if e.Op == "new namespaces" {
+		switch {
+		case errors.Is(e.Err, unix.ENOSPC), errors.Is(e.Err, unix.EUSERS):
+			return "this computer lets nobody make (more) user namespaces"
+		case errors.Is(e.Err, unix.EPERM), errors.Is(e.Err, unix.EACCES), errors.Is(e.Err, unix.ENOSYS), errors.Is(e.Err, unix.EINVAL):
+			return "user namespaces are forbidden here"
+		}
+	}
+	return e.Err.Error()
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -48,7 +61,7 @@ func (e *Error) Hint() string {
 	switch {
 	case e.Op == "new namespaces" && is(unix.ENOSPC, unix.EUSERS):
 		return "this computer's limit of user namespaces is used up or 0; an administrator can raise it: sysctl -w user.max_user_namespaces=65536"
-	case e.Op == "new namespaces" && is(unix.EPERM, unix.EACCES):
+	case e.Op == "new namespaces" && is(unix.EPERM, unix.EACCES, unix.ENOSYS, unix.EINVAL):
 		return "ordinary users may not make user namespaces here; `carrel doctor` shows the line an administrator would run"
 	case e.Op == "open /dev/fuse" && is(unix.EACCES, unix.EPERM):
 		return "ordinary users may not open /dev/fuse here; an administrator can allow it: chmod 666 /dev/fuse"
