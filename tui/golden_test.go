@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -64,6 +65,15 @@ var views = []struct {
 	{name: "welcome-2", keys: []string{"enter"}, change: func(o *Options, _ *tuitest.Engine) { o.Start = StartWelcome }},
 	{name: "welcome-3", keys: []string{"enter", "enter"}, change: func(o *Options, _ *tuitest.Engine) { o.Start = StartWelcome }},
 	{name: "welcome-3-kind", keys: []string{"enter", "2"}, change: func(o *Options, _ *tuitest.Engine) { o.Start = StartWelcome }},
+	{name: "sources", keys: []string{"2", "S"}},
+	{name: "space", keys: []string{"ctrl+p", ":free disk", "enter"}, change: func(_ *Options, e *tuitest.Engine) {
+		e.Cached = []engine.CacheUse{{Kind: "downloads", Size: 812_000_000, Items: make([]engine.CacheItem, 4)}, {Kind: "oci"}, {Kind: "hot", Size: 96_000_000, Items: make([]engine.CacheItem, 1)}}
+	}},
+	{name: "launch-choices", keys: []string{"2", "/", ":behav", "enter"}},
+	{name: "wizard", keys: toWizard()},
+	{name: "failure", keys: []string{"down", "down", "enter", "enter"}, change: func(_ *Options, e *tuitest.Engine) {
+		e.StartErr = errors.New("write overlay: no space left on device")
+	}},
 	{name: "help", keys: []string{"?"}},
 	{name: "palette", keys: []string{"ctrl+p", ":stop"}},
 	{name: "confirm", keys: []string{"s"}},

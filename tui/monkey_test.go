@@ -16,7 +16,7 @@ import (
 // but q or ctrl+c. A failure names its seed.
 func TestMonkey(t *testing.T) {
 	keys := []string{"up", "down", "left", "right", "enter", "enter", "esc", "tab", "shift+tab", "pgup", "pgdown", "home", "end", "space", "backspace",
-		"1", "2", "3", "/", "?", "ctrl+p", "ctrl+u", "ctrl+n", "ctrl+y", "y", "n", "s", "r", "d", "i", "t", "v", "b", "w", "f", "z", "T", "g", "G", "j", "k", "宽", "e", "~", "x", "ctrl+o", "c", "Q", "l", "h", "W"}
+		"1", "2", "3", "/", "?", "ctrl+p", "ctrl+u", "ctrl+n", "ctrl+y", "y", "n", "s", "r", "d", "i", "t", "v", "b", "w", "f", "z", "T", "g", "G", "j", "k", "宽", "e", "~", "x", "ctrl+o", "c", "Q", "l", "h", "W", "S", "V", "F", "R", "m", "p", "u", "a", "ctrl+s", "ctrl+x", "ctrl+t", "ctrl+e", "ctrl+r"}
 	sizes := [][2]int{{0, 0}, {1, 1}, {20, 5}, {50, 14}, {61, 17}, {80, 24}, {100, 30}, {200, 60}}
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

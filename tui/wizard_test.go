@@ -1,12 +1,14 @@
 package tui
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"carrel/engine"
+	"carrel/tui/theme"
 	"carrel/tui/tuitest"
 )
 
@@ -182,4 +184,35 @@ func TestWizardEditedByHand(t *testing.T) {
 			t.Errorf("started with %+v", in.Spec.Binds)
 		}
 	})
+}
+
+// The wizard's pages in all sizes, and the one with the definition in all themes.
+func TestGoldenWizard(t *testing.T) {
+	_, change := folderOf(t, "site", page)
+	for _, v := range []struct {
+		name string
+		keys []string
+	}{{"wizard-folder", toWizard()}, {"wizard-kinds", toWizard("enter")}, {"wizard-values", toWizard("enter", "enter")}, {"wizard-changed", toWizard("enter", "enter", "tab", "tab", "backspace", ":1")}} {
+		for _, s := range sizes {
+			name := fmt.Sprintf("%s-%dx%d", v.name, s[0], s[1])
+			t.Run(name, func(t *testing.T) {
+				drive(t, s[0], s[1], change, func(d *driver) {
+					d.press(v.keys...)
+					fits(t, name, d.m.draw(s[0], s[1]), s[0], s[1])
+					tuitest.Golden(t, name, d.screen())
+				})
+			})
+		}
+	}
+	for name, o := range map[string]theme.Options{
+		"dark": {Background: theme.Dark}, "light": {Background: theme.Light}, "none": {NoColor: true},
+		"basic-dark": {Basic: true, Background: theme.Dark}, "ascii": {NoColor: true, ASCII: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			drive(t, 100, 30, func(op *Options, e *tuitest.Engine) { change(op, e); op.Theme = o }, func(d *driver) {
+				d.press(toWizard("enter", "enter")...)
+				tuitest.Golden(t, "wizard-theme-"+name, visible(d.m.draw(100, 30)))
+			})
+		})
+	}
 }

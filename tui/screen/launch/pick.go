@@ -61,7 +61,11 @@ func (s *Screen) pickHead(w, h int) []string {
 			}
 		}
 	}
-	return append(out, "", t.Title.Render(widget.Cut(s.picking.Label, inner)))
+	out = append(out, "", t.Title.Render(widget.Cut(s.picking.Label, inner)))
+	if h >= 18 {
+		out = append(out, "")
+	}
+	return out
 }
 
 func (s *Screen) pickView(w, h int) string {
@@ -83,7 +87,7 @@ func (s *Screen) pickView(w, h int) string {
 			}
 			line += t.Muted.Render(o.Help)
 		}
-		return widget.Line(line, w)
+		return widget.Line(widget.Cut(line, max(0, w-2)), w)
 	})
 	if h-n <= 0 {
 		return widget.Rows(head, w, h)
