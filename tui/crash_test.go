@@ -51,8 +51,8 @@ func TestCrashIsReported(t *testing.T) {
 				})
 				ended <- err
 			}()
-			for _, k := range test.keys {
-				term.Until("Desk")
+			for i, k := range test.keys {
+				term.Until([]string{"Desk", "RESULT PAGES"}[i]) // what has to be there for the key
 				term.Type(k)
 			}
 			select {
