@@ -8,7 +8,7 @@ DATE     := $(shell git log -1 --format=%cI 2>/dev/null)
 LDFLAGS  := -s -w -X main.buildVersion=$(VERSION) -X main.buildCommit=$(COMMIT) -X main.buildDate=$(DATE)
 SHARE     = $(DESTDIR)$(PREFIX)/share
 
-.PHONY: run build test torture fuzz bench lint install clean catalog FORCE
+.PHONY: run build test torture fuzz bench lint install clean catalog screenshots FORCE
 
 run: build
 	@bin/carrel
@@ -73,3 +73,7 @@ clean:
 
 catalog:
 	@$(GO) run ./scripts/catalog
+
+# The pictures of docs/tutorial.md, from the program itself; IMAGE=FILE: an image of nginx-jupyter that is there.
+screenshots: build
+	@$(GO) run ./scripts/screenshots $(if $(IMAGE),-image $(IMAGE))
