@@ -136,7 +136,12 @@ function choose(id, from = new URLSearchParams()) {
   draw();
 }
 
+const stampNow = async () => (await (await fetch("/api/stamp")).json()).stamp;
+
+let stamp = "";
 async function load(from) {
+  // Asked for before the models, so that what changes in between is seen.
+  stamp = await stampNow();
   ({ models, folder } = await (await fetch("/api/models")).json());
   by("which").hidden = models.length < 2;
   by("models").replaceChildren(...models.map((m) => node("option", { value: m.id }, m.title)));
@@ -144,12 +149,9 @@ async function load(from) {
 }
 
 // Looks whether a file has changed.
-let stamp = null;
 async function watch() {
   try {
-    const now = (await (await fetch("/api/stamp")).json()).stamp;
-    if (stamp !== null && now !== stamp) await load(new URLSearchParams(location.search));
-    stamp = now;
+    if ((await stampNow()) !== stamp) await load(new URLSearchParams(location.search));
   } catch {
     // The next time, perhaps: what is asked for meanwhile says that the server does not answer.
   }
