@@ -263,7 +263,7 @@ func copyTree(to string) error {
 		}
 		dest := filepath.Join(to, path)
 		switch {
-		case d.IsDir() && (path == ".git" || path == "bin"):
+		case d.IsDir() && (path == ".git" || path == "bin" || path == "dist"):
 			return filepath.SkipDir
 		case d.IsDir():
 			return os.MkdirAll(dest, 0o755)
