@@ -296,17 +296,24 @@ func (p *program) loginListVerb() verb {
 }
 
 func (p *program) registryVerb() verb {
-	return verb{name: "registry", short: "Passwords for registries", below: []verb{
+	return verb{name: "registry", short: "Passwords for registries", options: []option{noConfigFile}, below: []verb{
 		p.loginVerb("[OPTION …] REGISTRY", "Store a password for a registry, when it takes it", ""), p.logoutVerb("REGISTRY"), p.loginListVerb(),
 	}}
 }
 
+// noConfigFile is the flag of Apptainer that names the file of its services.
+var noConfigFile = option{long: "config", short: "c", value: &noText, absent: "--authfile names the file that passwords are stored in"}
+
 func (p *program) remoteVerb() verb {
+	login := p.loginVerb("[OPTION …] docker://REGISTRY", "Store a password for a registry, as registry login", "there are no services other than registries")
+	login.options = append(login.options,
+		option{long: "insecure", short: "i", value: &noSwitch, absent: "registries without TLS stand in the settings: insecure_registries = HOST"},
+		option{long: "tokenfile", value: &noText, absent: "tokens are of services; a registry's is given with --password-stdin"})
 	return verb{
-		name: "remote", short: "The older name of registry", differs: "only login, logout and list, and of registries: there is no service beside them",
+		options: []option{noConfigFile},
+		name:    "remote", short: "The older name of registry", differs: "only login, logout and list, and of registries: there is no service beside them",
 		below: []verb{
-			p.loginVerb("[OPTION …] docker://REGISTRY", "Store a password for a registry, as registry login", "there are no services other than registries"),
-			p.logoutVerb("docker://REGISTRY"), p.loginListVerb(),
+			login, p.logoutVerb("docker://REGISTRY"), p.loginListVerb(),
 		},
 	}
 }

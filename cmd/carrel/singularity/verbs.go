@@ -21,6 +21,9 @@ type verb struct {
 	below        []verb
 }
 
+// noServices is why there are no remote endpoints.
+const noServices = "there are no services with accounts beside registries; another library is named in the settings: library = https://…"
+
 // absentVerbs are those of Apptainer that are not there, by their full names.
 var absentVerbs = map[string]string{
 	"capability": "a container's capabilities count in its own user namespace only, so there is nothing to grant",
@@ -32,8 +35,14 @@ var absentVerbs = map[string]string{
 	"keyserver":  "signatures are not made or examined",
 	"oci":        "it runs OCI bundles as root by runc; docker:// and oci: images are run by run, exec and shell",
 	"plugin":     "there are no plugins",
-	"search":     "it searches a library service; `carrel catalog` searches definition files",
-	"sign":       "signatures are not made; an image carries digests of its parts",
+
+	"remote add":    noServices,
+	"remote remove": noServices,
+	"remote status": noServices,
+	"remote use":    noServices,
+
+	"search": "it searches a library service; `carrel catalog` searches definition files",
+	"sign":   "signatures are not made; an image carries digests of its parts",
 }
 
 // verbs are all commands in the order in which help lists them.
