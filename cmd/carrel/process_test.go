@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 		os.Exit(awaitSignals(os.Args[2:]))
 	case len(os.Args) > 1 && os.Args[1] == wantCalls:
 		os.Exit(tryCalls())
+	case len(os.Args) > 1 && os.Args[1] == wantTerminal:
+		os.Exit(openTerminal())
 	case len(os.Args) > 1 && os.Args[1] == engine.SupervisorVerb:
 		os.Exit(supervise())
 	case name == "carrel", name == "carrel-worker", singularity.Is(name):

@@ -126,7 +126,8 @@ func (m *mounts) dev() {
 		m.device("/dev/" + d)
 	}
 	if !m.o.without("devpts") {
-		m.add(plan.Op{Kind: plan.OpDevpts, Dest: "/dev/pts", NoExec: true, Optional: true})
+		// Its files are devices: with nodev, which mounts have unless they say otherwise, nobody could open a terminal.
+		m.add(plan.Op{Kind: plan.OpDevpts, Dest: "/dev/pts", NoExec: true, Dev: true, Optional: true})
 	}
 	m.add(plan.Op{Kind: plan.OpTmpfs, Dest: "/dev/shm", Mode: 0o1777})
 	m.add(plan.Op{Kind: plan.OpMqueue, Dest: "/dev/mqueue", Optional: true, Quiet: true})
