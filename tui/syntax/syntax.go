@@ -233,9 +233,9 @@ next:
 			}
 			p.to(at, end, Name)
 			at = max(end, at+1)
-		case unicode.IsDigit(r) && (at == 0 || !isWord(rune(line[at-1]))):
+		case r >= '0' && r <= '9' && (at == 0 || !isWord(rune(line[at-1]))):
 			end := at
-			for end < len(line) && (isWord(rune(line[end])) || line[end] == '.') {
+			for end < len(line) && (line[end] < utf8.RuneSelf && isWord(rune(line[end])) || line[end] == '.') {
 				end++
 			}
 			p.to(at, end, Number)
@@ -244,7 +244,7 @@ next:
 			end := at + max(size, wordLen(rest))
 			if !isWord(r) {
 				end = at + size
-				for end < len(line) && (isWord(rune(line[end])) || rune(line[end]) == r) {
+				for end < len(line) && line[end] < utf8.RuneSelf && (isWord(rune(line[end])) || rune(line[end]) == r) {
 					end++
 				}
 			}
