@@ -102,7 +102,7 @@ func runHeater(ctx context.Context, order heatOrder) error {
 		return err
 	}
 	defer in.Close()
-	worker, err := sandbox.StartWorker(ctx, sandbox.SingleID(0, 0), []string{workHeat}, in, nil, nil)
+	worker, err := sandbox.StartWorkerHere(ctx, sandbox.SingleID(0, 0), []string{workHeat}, in, nil, nil)
 	if err != nil {
 		return err
 	}

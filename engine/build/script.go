@@ -18,6 +18,7 @@ import (
 	"carrel/engine/sandbox"
 	"carrel/engine/sandbox/plan"
 	"carrel/engine/source/debian"
+	"carrel/internal/spawn"
 )
 
 const (
@@ -57,7 +58,10 @@ func (b *builder) onHost(ctx context.Context, s *stage, name string) error {
 		return b.fail(progress.StepSetup, err)
 	}
 	cmd.Stdout, cmd.Stderr = out, out
-	err = cmd.Run()
+	spawn.Do(func() { err = cmd.Start() })
+	if err == nil {
+		err = cmd.Wait()
+	}
 	out.Close()
 	wait()
 	if ctx.Err() != nil {

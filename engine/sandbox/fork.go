@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/sandbox/forked"
+	"carrel/internal/spawn"
 )
 
 // process is the first process of a container.
@@ -40,7 +41,8 @@ func fork(ctx context.Context, c Config) *Container {
 		return nil
 	}
 	defer unix.Close(fds[0])
-	pid, err := prog.Start(cloneFlags(&c), fds[1])
+	var pid int
+	spawn.Do(func() { pid, err = prog.Start(cloneFlags(&c), fds[1]) })
 	unix.Close(fds[1])
 	if err != nil {
 		return nil

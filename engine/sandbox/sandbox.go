@@ -17,6 +17,7 @@ import (
 
 	_ "carrel/engine/sandbox/inside" // so that this binary can be an init
 	"carrel/engine/sandbox/plan"
+	"carrel/internal/spawn"
 )
 
 // Config is a container to be started.
@@ -124,10 +125,13 @@ func Start(ctx context.Context, c Config) (*Container, error) {
 	if self == "" {
 		self = "/proc/self/exe"
 	}
-	proc, err := os.StartProcess(self, []string{plan.Arg0}, &os.ProcAttr{
-		Env:   initEnv,
-		Files: append(files, child, order),
-		Sys:   sys,
+	var proc *os.Process
+	spawn.Do(func() {
+		proc, err = os.StartProcess(self, []string{plan.Arg0}, &os.ProcAttr{
+			Env:   initEnv,
+			Files: append(files, child, order),
+			Sys:   sys,
+		})
 	})
 	if err != nil {
 		parent.Close()

@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"carrel/internal/spawn"
 )
 
 // A worker is this program started again as root of a user namespace of its own (or as real root), in a mount namespace
@@ -38,6 +40,16 @@ type Worker struct {
 // StartWorker starts a worker with the arguments that EnterWorker then returns there. When ctx ends it is asked to stop
 // by SIGTERM, as it is when this process dies. The caller calls Wait.
 func StartWorker(ctx context.Context, ids IDMap, args []string, stdin, stdout, stderr *os.File) (*Worker, error) {
+	return startWorker(ctx, spawn.Do, ids, args, stdin, stdout, stderr)
+}
+
+// StartWorkerHere is StartWorker, for a caller that is locked to its thread: the worker inherits what the thread has, such
+// as its priority, and is asked to stop when the thread ends. The caller stays locked until Wait returns.
+func StartWorkerHere(ctx context.Context, ids IDMap, args []string, stdin, stdout, stderr *os.File) (*Worker, error) {
+	return startWorker(ctx, func(f func()) { f() }, ids, args, stdin, stdout, stderr)
+}
+
+func startWorker(ctx context.Context, run func(func()), ids IDMap, args []string, stdin, stdout, stderr *os.File) (*Worker, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, &Error{Op: "start worker", Err: err}
@@ -52,7 +64,10 @@ func StartWorker(ctx context.Context, ids IDMap, args []string, stdin, stdout, s
 	// A process group of its own: Ctrl+C reaches the caller, who decides.
 	sys := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	ids.attr(sys)
-	proc, err := os.StartProcess("/proc/self/exe", append([]string{WorkerArg0}, args...), &os.ProcAttr{Files: append(files, r), Sys: sys, Env: os.Environ()})
+	var proc *os.Process
+	run(func() {
+		proc, err = os.StartProcess("/proc/self/exe", append([]string{WorkerArg0}, args...), &os.ProcAttr{Files: append(files, r), Sys: sys, Env: os.Environ()})
+	})
 	if err != nil {
 		return nil, &Error{Op: "new namespaces", Err: errors.Unwrap(err)}
 	}
