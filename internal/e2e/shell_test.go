@@ -72,9 +72,14 @@ func TestNginxBasic(t *testing.T) {
 	}
 
 	t.Run("again", func(t *testing.T) {
-		r := h.Run("build", "nginx-basic.img", "Singularity")
-		if r.Status != 255 || !strings.Contains(r.Err, "exists") || !strings.Contains(r.Err, "--force") {
-			t.Errorf("an image that exists: status %d\n%s", r.Status, r.Err)
+		if r := h.Run("build", "nginx-basic.img", "Singularity"); r.Status != 0 || !strings.Contains(r.Err, "up to date") {
+			t.Errorf("an image of the same definition: status %d\n%s", r.Status, r.Err)
+		}
+		if err := os.WriteFile(filepath.Join(h.Dir, "other.img"), []byte("not an image"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if r := h.Run("build", "other.img", "Singularity"); r.Status != 255 || !strings.Contains(r.Err, "exists") || !strings.Contains(r.Err, "--force") {
+			t.Errorf("a file of somebody else's: status %d\n%s", r.Status, r.Err)
 		}
 	})
 	t.Run("exec", func(t *testing.T) {
@@ -235,7 +240,7 @@ func TestBackground(t *testing.T) {
 	if r := h.Must("ps"); strings.Contains(r.Out, "hello") {
 		t.Errorf("ps after stop:\n%s", r.Out)
 	}
-	if r := h.Must("ps", "--all"); !strings.Contains(r.Out, "exited") {
+	if r := h.Must("ps", "--all"); !strings.Contains(r.Out, "stopped") {
 		t.Errorf("ps --all after stop:\n%s", r.Out)
 	}
 	r = h.Must("restart", "hello")
@@ -250,6 +255,7 @@ func TestBackground(t *testing.T) {
 	}
 	h.Must("stop", "--all")
 	h.Must("rm", "hello")
+	h.Must("rm", "--ended") // the run before the restart is in the history, too
 	if r := h.Must("ps", "--all"); strings.Contains(r.Out, "hello") {
 		t.Errorf("ps --all after rm:\n%s", r.Out)
 	}
