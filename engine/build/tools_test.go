@@ -136,8 +136,8 @@ func TestRPM(t *testing.T) {
 				t.Errorf("the base was made again:\n%s", ev.log(progress.StepFetch))
 			}
 			k.rpmRepository("2")
-			if img, _ = k.build(text, engine.BuildSpec{Target: "3.sif"}); read(t, img, "/seen") != "Lab Linux 2\n" {
-				t.Error("the base is that of the repository as it was")
+			if img, ev = k.build(text, engine.BuildSpec{Target: "3.sif"}); read(t, img, "/seen") != "Lab Linux 2\n" {
+				t.Errorf("the base is that of the repository as it was\n%s", ev.log(""))
 			}
 			k.workEmpty()
 		})

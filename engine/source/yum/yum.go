@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -100,6 +101,9 @@ func Install(ctx context.Context, s Spec, p *source.Place) error {
 		}
 	}
 	args := []string{tool, "--noplugins", "-c", source.ToolTemp + "/yum.conf", "--installroot", source.ToolRoot, "-y"}
+	if strings.HasPrefix(path.Base(tool), "dnf") {
+		args = append(args, "--refresh") // metadata_expire takes lists of the same second for good; yum has no such option
+	}
 	if s.OSVersion != "" {
 		args = append(args, "--releasever="+s.OSVersion)
 	}
