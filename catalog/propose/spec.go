@@ -248,11 +248,11 @@ func (s Spec) post() []string {
 			lines = append(lines, "python3 -m venv --system-site-packages /opt/env", "/opt/env/bin/pip install"+s.pipArguments())
 		}
 	}
-	if len(s.R) > 0 {
-		lines = append(lines, `Rscript --vanilla -e 'p <- c("`+strings.Join(s.R, `", "`)+`"); install.packages(p, repos = "https://cloud.r-project.org"); stopifnot(p %in% rownames(installed.packages()))'`)
+	if len(s.R) > 0 { // where packages come from stands in Debian's /etc/R/Rprofile.site
+		lines = append(lines, `Rscript --no-save -e 'p <- c("`+strings.Join(s.R, `", "`)+`"); install.packages(p); stopifnot(p %in% rownames(installed.packages()))'`)
 	}
 	if s.Install != "" {
-		lines = append(lines, "cd "+s.setup(), "Rscript --vanilla -e 'options(repos = \"https://cloud.r-project.org\"); source(\""+s.Install+"\")'")
+		lines = append(lines, "cd "+s.setup(), "Rscript --no-save -e 'source(\""+s.Install+"\")'")
 	}
 	if s.Npm {
 		lines = append(lines, "cd "+s.Folder, "if [ -f package-lock.json ]; then npm ci; else npm install; fi")

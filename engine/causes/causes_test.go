@@ -42,7 +42,7 @@ func TestFind(t *testing.T) {
 		{name: "quota", f: Failure{Lines: []string{"cp: error writing 'b': Disk quota exceeded"}}, id: DiskFull, fix: FixSpace, want: "quota", hint: "CARREL_HOME"},
 		{name: "the disk of a folder", f: Failure{Folders: data, Lines: []string{"dd: error writing '/out/big': No space left on device"}}, id: DiskFull, fix: FixSpace, want: "/home/ada/out", path: "/out/big"},
 		{name: "curl, no name", f: Failure{Lines: []string{"curl: (6) Could not resolve host: pypi.org"}}, id: NoName, fix: FixRetry, want: "pypi.org"},
-		{name: "apt, no name", f: Failure{Lines: []string{"Err:1 http://deb.debian.org/debian bookworm InRelease", "  Temporary failure resolving 'deb.debian.org'"}}, id: NoName, fix: FixRetry, want: "deb.debian.org"},
+		{name: "apt, no name", f: Failure{Lines: []string{"Err:1 http://mirror.example.org/debian bookworm InRelease", "  Temporary failure resolving 'mirror.example.org'"}}, id: NoName, fix: FixRetry, want: "mirror.example.org"},
 		{name: "go, no name", f: Failure{Lines: []string{"dial tcp: lookup ghcr.io on 10.0.0.2:53: no such host"}}, id: NoName, fix: FixRetry, want: "ghcr.io"},
 		{name: "no route", f: Failure{Lines: []string{"connect: Network is unreachable"}}, id: NoRoute, fix: FixRetry, want: "reach another computer"},
 		{name: "limit of a registry", f: Failure{Lines: []string{"TOOMANYREQUESTS: You have reached your pull rate limit."}}, id: RateLimit, fix: FixRetry, want: "too many requests", hint: "carrel login"},

@@ -161,7 +161,7 @@ func TestChooseSources(t *testing.T) {
 			t.Errorf("%s: %s", test.name, diff)
 		}
 	}
-	if !IsArchive("http://archive.debian.org/debian/") || IsArchive("http://deb.debian.org/debian") || IsArchive("http://archive.debian.org.example.org/") {
+	if !IsArchive("http://archive.debian.org/debian/") || IsArchive("http://mirror.example.org/debian") || IsArchive("http://archive.debian.org.example.org/") {
 		t.Error("the wrong mirrors are archives")
 	}
 }
