@@ -41,7 +41,7 @@ func TestFind(t *testing.T) {
 		{name: "disk", f: Failure{Lines: []string{"OSError: [Errno 28] No space left on device: '/var/lib/x'", "exiting"}}, id: DiskFull, fix: FixSpace, want: "disk is full", path: "/var/lib/x"},
 		{name: "quota", f: Failure{Lines: []string{"cp: error writing 'b': Disk quota exceeded"}}, id: DiskFull, fix: FixSpace, want: "quota", hint: "CARREL_HOME"},
 		{name: "the disk of a folder", f: Failure{Folders: data, Lines: []string{"dd: error writing '/out/big': No space left on device"}}, id: DiskFull, fix: FixSpace, want: "/home/ada/out", path: "/out/big"},
-		{name: "curl, no name", f: Failure{Lines: []string{"curl: (6) Could not resolve host: pypi.org"}}, id: NoName, fix: FixRetry, want: "pypi.org"},
+		{name: "curl, no name", f: Failure{Lines: []string{"curl: (6) Could not resolve host: packages.example.org"}}, id: NoName, fix: FixRetry, want: "packages.example.org"},
 		{name: "apt, no name", f: Failure{Lines: []string{"Err:1 http://mirror.example.org/debian bookworm InRelease", "  Temporary failure resolving 'mirror.example.org'"}}, id: NoName, fix: FixRetry, want: "mirror.example.org"},
 		{name: "go, no name", f: Failure{Lines: []string{"dial tcp: lookup ghcr.io on 10.0.0.2:53: no such host"}}, id: NoName, fix: FixRetry, want: "ghcr.io"},
 		{name: "no route", f: Failure{Lines: []string{"connect: Network is unreachable"}}, id: NoRoute, fix: FixRetry, want: "reach another computer"},

@@ -53,7 +53,7 @@ func (s *Screen) begin(p propose.Spec) {
 		add(&widget.Field{ID: idApt, Kind: widget.TextKind, Label: "Debian packages", Hint: "none", Help: "Names, with spaces between; packages.debian.org lists them."}, strings.Join(p.Apt, " "))
 		switch p.Kind {
 		case propose.Notebook, propose.Python, propose.PythonApp, propose.Server:
-			f := add(&widget.Field{ID: idPip, Kind: widget.TextKind, Label: "Python packages", Hint: "none", Help: "From pypi.org; a version can be named: dash==2.17"}, strings.Join(p.Pip, " "))
+			f := add(&widget.Field{ID: idPip, Kind: widget.TextKind, Label: "Python packages", Hint: "none", Help: "From the Python Package Index; a version can be named: dash==2.17"}, strings.Join(p.Pip, " "))
 			if p.Requirements != "" {
 				f.Help = "Besides those of " + widget.Clean(p.Requirements) + "."
 			}
