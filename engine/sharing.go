@@ -38,10 +38,14 @@ type ShareSpec struct {
 // FolderImageError is an image that is a folder where a file is needed.
 type FolderImageError struct{ Path string }
 
-func (e *FolderImageError) Error() string { return e.Path + " is a folder, and only a file can be sent" }
+func (e *FolderImageError) Error() string {
+	return e.Path + " is a folder, and only a file can be sent"
+}
 
 // Hint says how to make a file of it.
-func (e *FolderImageError) Hint() string { return "make a file of it: carrel build image.sif " + e.Path }
+func (e *FolderImageError) Hint() string {
+	return "make a file of it: carrel build image.sif " + e.Path
+}
 
 // NotBuiltError is a catalog entry without an image.
 type NotBuiltError struct{ Name string }
