@@ -32,7 +32,6 @@ type driver struct {
 	quit  bool
 	copy  string
 	edits []func() tea.Msg // what follows when the editor is left
-	views int
 }
 
 // drive runs f with the program in a terminal of w by h cells. change may alter the options first.

@@ -186,7 +186,7 @@ func TestSelectionStays(t *testing.T) {
 		d.idle()
 		d.sees("aaa")
 		d.sees("▌ ● stroop")
-		if err := d.e.Forget(nil, "jupyter"); err != nil {
+		if err := d.e.Forget(t.Context(), "jupyter"); err != nil {
 			t.Fatal(err)
 		}
 		d.idle()

@@ -124,7 +124,7 @@ only. All of definition files: docs/definition-files.md`,
 		if a.json {
 			return a.printJSON(info)
 		}
-		name := info.Path
+		var name string
 		if len(names) == 1 {
 			name = strings.TrimSuffix(info.Name, filepath.Ext(info.Name))
 		} else {

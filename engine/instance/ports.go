@@ -227,7 +227,6 @@ func (p *ports) poke() {
 // starting, seldom afterwards.
 func (p *ports) watch(ctx context.Context, init int) {
 	defer p.probes.Wait()
-	const later = 250 * time.Millisecond
 	idle := 5 * time.Second
 	if p.s.spec.HostNetwork {
 		idle *= 2 // everybody's sockets are in one table there

@@ -262,7 +262,7 @@ func classifyEntry(h *tar.Header) (entryName, error) {
 		if hasDotDot(h.Linkname) || strings.Trim(h.Linkname, "/") == "" {
 			return bad(fmt.Sprintf("hard link to %q leads out of the root", h.Linkname))
 		}
-	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse, tar.TypeCont, tar.TypeChar, tar.TypeBlock, tar.TypeFifo: //nolint:staticcheck // TypeRegA occurs in old files
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont, tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
 	default:
 		return bad(fmt.Sprintf("unknown type %q", h.Typeflag))
 	}

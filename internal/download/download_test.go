@@ -152,7 +152,7 @@ func TestFile(t *testing.T) {
 			<-r.Context().Done()
 		}, size, digest, 0, ErrStalled},
 		{"says nothing", func(n int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, size, digest, 0, ErrStalled},
-		{"sends itself in a circle", func(_ int, w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, 302) }, size, digest, 0, errOther},
+		{"sends itself in a circle", func(_ int, w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) }, size, digest, 0, errOther},
 		{"a megabyte of header", func(_ int, w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X", strings.Repeat("x", 1<<20))
 		}, size, digest, 1, errOther},

@@ -48,7 +48,7 @@ type making struct {
 	access                      access
 	noHTTPS, fakeroot, fixPerms bool
 	noCleanup, disableCache     bool
-	userns, json, writableTmpfs bool
+	userns, writableTmpfs       bool
 	warnUnused                  bool
 }
 

@@ -59,12 +59,11 @@ type Config struct {
 
 // program is one call.
 type program struct {
-	c                      *Config
-	name                   string
-	debug, quiet, silent   bool
-	verbose, noColor, help bool
-	version                bool
-	config                 string
+	c                    *Config
+	name                 string
+	debug, quiet, silent bool
+	verbose, noColor     bool
+	version              bool
 }
 
 // Main carries out a command line and returns the exit status.

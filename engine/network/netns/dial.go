@@ -54,7 +54,7 @@ next:
 // DialAddr connects over TCP to one address, from the current network namespace. The descriptor is as Dial's. The error
 // wraps the connection's errno, or unix.ETIMEDOUT.
 func DialAddr(addr netip.AddrPort, timeout time.Duration) (fd int, err error) {
-	family, sockaddr := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(addr.Port()), Addr: [4]byte{}})
+	family, sockaddr := unix.AF_INET, unix.Sockaddr(nil)
 	if ip := addr.Addr().Unmap(); ip.Is4() {
 		sockaddr = &unix.SockaddrInet4{Port: int(addr.Port()), Addr: ip.As4()}
 	} else {

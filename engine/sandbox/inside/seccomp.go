@@ -67,8 +67,8 @@ func fakeRootFilter() []unix.SockFilter {
 				stmt(and, unix.S_IFMT),
 				jump(jeq, unix.S_IFCHR, 1, 0),
 				jump(jeq, unix.S_IFBLK, 0, 1),
-				stmt(ret, retErrno|0),
-				stmt(ld, dataNr), // so that the comparisons that follow see the number again
+				stmt(ret, retErrno), // with errno 0: success
+				stmt(ld, dataNr),    // so that the comparisons that follow see the number again
 				stmt(unix.BPF_JMP|unix.BPF_JA, 0),
 			)
 		}

@@ -73,7 +73,7 @@ func Install(ctx context.Context, s Spec, p *source.Place) error {
 		return missing
 	}
 	if runtime.GOARCH != "amd64" && s.ConfURL == "" && s.MirrorURL == "" {
-		return fmt.Errorf("Arch Linux has no packages for this computer's processor (%s)", runtime.GOARCH)
+		return fmt.Errorf("packages of Arch Linux are not made for this computer's processor (%s)", runtime.GOARCH)
 	}
 	conf := s.Config()
 	if s.ConfURL != "" {

@@ -44,7 +44,7 @@ func (e *SignatureError) Hint() string {
 	case errors.Is(e.Reason, ErrNoKey):
 		return "install the archive's keys on this computer (Ubuntu's, on Debian: the package ubuntu-keyring or ubuntu-archive-keyring; Debian's, elsewhere: debian-archive-keyring), or put them as a file into /etc/apt/trusted.gpg.d"
 	case errors.Is(e.Reason, ErrKeyExpired), errors.Is(e.Reason, ErrSignatureExpired):
-		return "check this computer's clock; releases out of support stay signed by expired keys, and are taken from http://archive.debian.org/debian, http://snapshot.debian.org or http://old-releases.ubuntu.com/ubuntu"
+		return "check this computer's clock; releases out of support stay signed by expired keys, and are taken from the distribution's own archive of old releases, which MirrorURL names"
 	case errors.Is(e.Reason, ErrUnsigned):
 		return "use a mirror that is signed"
 	}
@@ -63,7 +63,7 @@ func (e *ExpiredError) Error() string {
 
 // Hint says what to do about it.
 func (e *ExpiredError) Hint() string {
-	return "the mirror is not kept up to date, or this computer's clock is wrong; what a day had is at http://snapshot.debian.org/archive/debian/YYYYMMDDT000000Z"
+	return "the mirror is not kept up to date, or this computer's clock is wrong; what a certain day had is in the distribution's snapshots, which MirrorURL can name"
 }
 
 // SuiteError tells that a mirror does not have the suite.
@@ -84,9 +84,9 @@ func (e *SuiteError) Hint() string {
 		return "check that the mirror can be reached from this machine"
 	}
 	if distributionOf(e.Suite) == "ubuntu" {
-		return e.Suite + " is a suite of Ubuntu: leave MirrorURL out or give a mirror of Ubuntu; releases out of support are at http://old-releases.ubuntu.com/ubuntu"
+		return e.Suite + " is a suite of Ubuntu: leave MirrorURL out or give a mirror of Ubuntu; releases out of support are in Ubuntu's own archive of old releases"
 	}
-	return "check the suite's name (OSVersion); releases out of support are at http://archive.debian.org/debian, which MirrorURL can name"
+	return "check the suite's name (OSVersion); releases out of support are in Debian's own archive, which MirrorURL can name"
 }
 
 // HashError tells that a file is not the one the signed index describes.

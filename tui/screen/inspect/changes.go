@@ -22,7 +22,6 @@ type changes struct {
 	with  string // the image it is compared with
 	diff  engine.Difference
 	known bool
-	err   error
 	asked time.Time
 	shown []change
 }
