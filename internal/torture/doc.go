@@ -2,6 +2,6 @@
 // writes something, and takes away what it needs (disk, locks, devices, descriptors, …). After each time every image is
 // valid, nothing is left behind, and the next command works.
 //
-// `make test` does a few of the kills and faults, others each time; `make torture` all faults and as many kills as KILLS says
-// (200 without). SEED is where its random numbers begin.
+// `make test` does all faults and a few of the kills, other ones each time; `make torture` as many kills as KILLS says (200
+// without). SEED is where its random numbers begin.
 package torture

@@ -96,7 +96,6 @@ func TestFullDisk(t *testing.T) {
 	needRoot(t)
 	for _, where := range []string{"home", "cache", "target", "tmp"} {
 		t.Run(where, func(t *testing.T) {
-			sometimes(t)
 			l := newLab(t)
 			l.definition() // and its base
 			l.furnish()
@@ -160,7 +159,6 @@ func TestFullDisk(t *testing.T) {
 
 // TestReadOnlyHome is a home folder in which nothing can be written.
 func TestReadOnlyHome(t *testing.T) {
-	sometimes(t)
 	l := newLab(t)
 	l.base()
 	if os.Getuid() == 0 {
@@ -202,7 +200,6 @@ func TestDenied(t *testing.T) {
 		"no reserving of space": {{Call: unix.SYS_FALLOCATE, Error: unix.EOPNOTSUPP}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sometimes(t)
 			l := newLab(t)
 			l.furnish()
 			l.useful(stage{Deny: deny, Umask: -1}.on(t))
@@ -213,7 +210,6 @@ func TestDenied(t *testing.T) {
 
 // TestWritingFails: the writing of an image fails in the middle, as over a quota or on a disk that breaks.
 func TestWritingFails(t *testing.T) {
-	sometimes(t)
 	l := newLab(t)
 	l.definition()
 	l.furnish()
@@ -271,7 +267,6 @@ func TestSurroundings(t *testing.T) {
 		"no /sys":               {Hide: []string{"/sys"}, Umask: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sometimes(t)
 			if len(s.Hide) > 0 {
 				needRoot(t)
 			}
@@ -299,7 +294,6 @@ func TestEnvironment(t *testing.T) {
 		"odd names":     {"HOME=/nonexistent", "USER=../..", "LANG=tlh_KL", "TERM=", "TMPDIR=/nonexistent"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sometimes(t)
 			l := newLab(t)
 			l.furnish()
 			l.useful(func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, env...) })
@@ -310,7 +304,6 @@ func TestEnvironment(t *testing.T) {
 
 // TestNothingExecutable has a home folder and a folder for temporary files from which no program can be started.
 func TestNothingExecutable(t *testing.T) {
-	sometimes(t)
 	needRoot(t)
 	l := newLab(t)
 	l.furnish()
@@ -323,7 +316,6 @@ func TestNothingExecutable(t *testing.T) {
 func TestClock(t *testing.T) {
 	for name, at := range map[string]time.Time{"future": time.Now().AddDate(20, 0, 0), "past": time.Unix(0, 0)} {
 		t.Run(name, func(t *testing.T) {
-			sometimes(t)
 			l := newLab(t)
 			l.furnish()
 			l.useful(nil)
@@ -353,7 +345,6 @@ func TestClock(t *testing.T) {
 
 // TestManyAtOnce starts the same image many times at once.
 func TestManyAtOnce(t *testing.T) {
-	sometimes(t)
 	const many = 50
 	l := newLab(t)
 	base := l.base()
@@ -390,7 +381,6 @@ func TestManyAtOnce(t *testing.T) {
 
 // TestSeveralUsers use one image at once.
 func TestSeveralUsers(t *testing.T) {
-	sometimes(t)
 	needRoot(t)
 	l := newLab(t)
 	base := l.base()
@@ -429,7 +419,6 @@ func TestSeveralUsers(t *testing.T) {
 
 // TestNewProgram puts another file in the place of the program while apps run that it started.
 func TestNewProgram(t *testing.T) {
-	sometimes(t)
 	l := newLab(t)
 	base := l.base()
 	l.expect("run", "-d", "--no-wait", "--name", "old", "--writable", func() string {

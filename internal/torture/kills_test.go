@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -23,27 +22,8 @@ const (
 	seedVariable  = "CARREL_TORTURE_SEED"
 )
 
-// fewKills and oneIn are how much of the campaign a usual test is: so many kills, and one in so many of the faults, others
-// each time.
-const (
-	fewKills = 12
-	oneIn    = 6
-)
-
-// sometimes leaves most faults to a campaign.
-func sometimes(t *testing.T) {
-	t.Helper()
-	if os.Getenv(killsVariable) != "" {
-		return
-	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(t.Name())) // never fails
-	seed := number(t, seedVariable, uint64(time.Now().UnixNano()))
-	if rand.New(rand.NewPCG(seed, h.Sum64())).IntN(oneIn) > 0 {
-		t.Skip("missing: time (make torture)")
-	}
-	t.Logf("seed %d", seed)
-}
+// fewKills is how many kills a usual test makes, other ones each time.
+const fewKills = 12
 
 // A way is how a call comes to its end.
 type way struct {
