@@ -85,3 +85,33 @@ func TestStrip(t *testing.T) {
 		}
 	})
 }
+
+// Why an app ended is said, and where something else would have helped, a key starts it like that, under the same name.
+func TestMendEnded(t *testing.T) {
+	change := func(_ *Options, e *tuitest.Engine) {
+		e.Change("jupyter", func(in *engine.Instance) {
+			in.State, in.ExitCode, in.Reason = engine.StateExited, 137, engine.ReasonMemory
+			in.Spec.Image, in.Spec.Details.Limits.Memory = in.Image, 1<<30
+		})
+	}
+	for _, size := range [][2]int{{120, 36}, {50, 14}} {
+		drive(t, size[0], size[1], change, func(d *driver) {
+			d.press("3")
+			for range 3 {
+				if strings.HasPrefix(d.m.running.Title(), "Jupyter") {
+					break
+				}
+				d.press("right")
+			}
+			d.sees("memory")
+			d.sees("F  Allow it 2")
+			d.press("F")
+			d.idle()
+			d.sees("was started again")
+			if in, err := d.e.Instance(t.Context(), "jupyter"); err != nil || !in.State.Live() || in.Spec.Details.Limits.Memory != 2<<30 {
+				t.Errorf("started: %+v, %v", in, err)
+			}
+			d.misses("F  Allow it")
+		})
+	}
+}

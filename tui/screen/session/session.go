@@ -4,6 +4,7 @@ package session
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -364,6 +365,29 @@ func (s *Screen) restart() tea.Cmd {
 	})
 }
 
+// lastLines is how much of the end of a log is searched for why an app ended.
+const lastLines = 40
+
+// mend is what a key does about why the app ended; do is nil for nothing.
+func (s *Screen) mend(a *engine.Instance) (label string, do func() tea.Cmd) {
+	if a.State.Live() || s.busy[a.Name] != "" {
+		return "", nil
+	}
+	c, ok := a.Cause(s.log.Log.Last(lastLines))
+	if !ok {
+		return "", nil
+	}
+	name, eng := a.Name, s.d.Engine
+	spec := a.Spec
+	spec.Name = name
+	return s.d.Mend(c, &spec, func(next engine.RunSpec) tea.Cmd {
+		return s.act(name, "Starting", name+" was started again.", func(ctx context.Context) error {
+			_, err := eng.Start(ctx, next)
+			return err
+		})
+	})
+}
+
 // unkept asks what to do when an app could not be started again because of what it changed the last time.
 func (s *Screen) unkept(name string, err error) tea.Cmd {
 	return s.d.Again(name, err, func(f func(context.Context) error) tea.Cmd {
@@ -452,6 +476,9 @@ func (s *Screen) Actions() []screen.Action {
 	if a.State.Live() {
 		acts = append(reach, stop, restart)
 	} else {
+		if label, do := s.mend(a); do != nil {
+			acts = append(acts, screen.Do(screen.On("F"), strings.ToLower(label[:1])+label[1:], label, do))
+		}
 		acts = append(acts, restart, forget)
 	}
 	acts = append(acts,

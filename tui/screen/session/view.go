@@ -257,7 +257,7 @@ const guardWords = "This link is yours alone and good once; then a new one stand
 // ended says how it ended and what usually causes that.
 func (s *Screen) ended(a *engine.Instance, w int, small bool) []string {
 	t := s.d.Theme
-	why, hint := Cause(a, s.log.Log.Last(40))
+	why, hint := Cause(a, s.log.Log.Last(lastLines))
 	style := t.Text
 	if screen.Fell(a) {
 		style = t.Bad
@@ -269,8 +269,12 @@ func (s *Screen) ended(a *engine.Instance, w int, small bool) []string {
 	for _, l := range widget.Wrap(hint, w) {
 		out = append(out, t.Muted.Render(l))
 	}
+	label, _ := s.mend(a)
 	if small && len(out) > 3 {
 		out = out[:3]
+	}
+	if label != "" {
+		out = append(out, widget.Cut(t.Accent.Render("F")+"  "+t.Text.Render(label), w))
 	}
 	return out
 }
