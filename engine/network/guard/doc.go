@@ -12,5 +12,6 @@
 // whose it is, netns.Owner), and requests that a page of another origin has made are refused as well.
 //
 // What is not HTTP in the clear cannot be asked for a cookie. There only the first of these is looked at: the owner of the
-// client's socket.
+// client's socket. A connection from this machine whose owner the kernel does not tell, because its client has closed it
+// already, is refused.
 package guard

@@ -3,7 +3,9 @@ package guard
 import (
 	"encoding/binary"
 	"io/fs"
+	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
@@ -29,14 +31,44 @@ func TestDecide(t *testing.T) {
 		{system, "", 0x16, passed},
 		{other, "", 0x16, refused},
 		{unknown, "", 0x16, refused},
+		{far, "", 0x16, refused},
 		{own, "https", 0, passed},
 		{other, "https", 0, refused},
 		{other, "tcp", 'G', refused},
-		{unknown, "tcp", 'G', passed},
+		{unknown, "tcp", 'G', refused},
+		{unknown, "https", 0x16, refused},
+		{far, "tcp", 'G', passed},
+		{far, "https", 0x16, passed},
+		{far, "", 'P', asked},
 		{own, "tcp", 0, passed},
 	} {
 		if got := decide(test.who, test.proto, test.begin); got != test.want {
 			t.Errorf("decide(%v, %q, %q) = %v, want %v", test.who, test.proto, test.begin, got, test.want)
+		}
+	}
+}
+
+func TestOnHost(t *testing.T) {
+	at := netip.MustParseAddr
+	type test struct {
+		from, to netip.Addr
+		want     bool
+	}
+	tests := []test{
+		{at("127.0.0.1"), at("127.0.0.1"), true}, {at("127.3.4.5"), at("127.0.0.1"), true}, {at("::1"), at("::1"), true},
+		{at("192.0.2.7"), at("192.0.2.7"), true}, // whatever it is called, it spoke to itself
+		{at("192.0.2.7"), at("198.51.100.1"), false}, {at("2001:db8::7"), at("2001:db8::8"), false},
+	}
+	mine, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range mine {
+		tests = append(tests, test{netip.MustParsePrefix(a.String()).Addr(), at("198.51.100.1"), true})
+	}
+	for _, test := range tests {
+		if got := onHost(test.from, test.to); got != test.want {
+			t.Errorf("onHost(%v, %v) = %v, want %v", test.from, test.to, got, test.want)
 		}
 	}
 }

@@ -451,6 +451,91 @@ func TestAnotherPerson(t *testing.T) {
 	}
 }
 
+// TestClosedAtOnce is about clients that close their end before anybody asks the kernel whose they are: what they sent would
+// still be read by the app.
+func TestClosedAtOnce(t *testing.T) {
+	app, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer app.Close()
+	got := make(chan string, 4)
+	go func() {
+		for {
+			c, err := app.Accept()
+			if err != nil {
+				return
+			}
+			begin := make([]byte, 6)
+			n, _ := io.ReadAtLeast(c, begin, 1) // of one that was reset: what came before
+			got <- string(begin[:n])
+			_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+			c.Close()
+		}
+	}()
+	config := guard.Config{UID: uint32(os.Getuid()) + 1} // so that this process is another person's
+	if os.Getuid() == 0 {
+		config.UID = 0 // but root may enter everywhere: asPerson
+	}
+	config.Lasting = true
+	for _, proto := range []string{"tcp", "https", "http"} {
+		s := protect(t, app.Addr().String(), proto, config)
+		cookie := ""
+		if proto == "http" { // asked by a stolen cookie
+			c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+			if os.Getuid() == 0 { // nobody else can be both
+				r, err := c.Get(s.guard.Link(s.url))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Body.Close()
+				cookie, _, _ = strings.Cut(r.Header.Get("Set-Cookie"), ";")
+			}
+		}
+		gate := hold{gate: s.gate, let: make(chan struct{}), done: make(chan struct{})}
+		pub, err := network.PublishWith(context.Background(), network.Mapping{ContainerPort: 80}, network.Options{Gate: gate}, func(ctx context.Context) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", app.Addr().String())
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, linger := range []int{-1, 0} { // closed in good order, and with a reset
+			conn, err := asPerson(pub.Addr.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.(*net.TCPConn).SetLinger(linger)
+			if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\nCookie: "+cookie+"\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			conn.Close()
+			gate.let <- struct{}{}
+			<-gate.done
+		}
+		pub.Close()
+		select {
+		case data := <-got:
+			t.Errorf("%s: %q of a client that had gone came through", proto, data)
+		default:
+		}
+	}
+}
+
+// hold is a gate that looks at each connection only when it is told to.
+type hold struct {
+	gate      network.Gate
+	let, done chan struct{}
+}
+
+func (h hold) Handle(ctx context.Context, client *net.TCPConn, connect func(context.Context) (net.Conn, error), pass func()) {
+	<-h.let
+	h.gate.Handle(ctx, client, connect, pass)
+	h.done <- struct{}{}
+}
+
+func (h hold) Close() {}
+
 // TestWaits holds a browser that comes before the app listens.
 func TestWaits(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")

@@ -107,19 +107,25 @@ func (p *Port) Close() {
 type person int
 
 const (
-	unknown person = iota // another machine's, or nobody's any more
+	unknown person = iota // somebody's on this machine; the kernel does not say whose
+	far                   // another machine's
 	own
 	system // root, or an account of the system, such as a proxy's
 	other
 )
 
-// who asks the kernel whose process has made a connection.
+// who asks the kernel whose process has made a connection. A client that has closed its end already is nobody's any more,
+// though what it sent is still to be read: on this machine that could be anybody, and counts as another.
 func (g *Guard) who(client *net.TCPConn) person {
-	from, to := client.RemoteAddr().(*net.TCPAddr).AddrPort(), client.LocalAddr().(*net.TCPAddr).AddrPort()
-	uid, ok, err := netns.Owner(plain(from), plain(to))
+	from, to := plain(client.RemoteAddr().(*net.TCPAddr).AddrPort()), plain(client.LocalAddr().(*net.TCPAddr).AddrPort())
+	uid, ok, err := netns.Owner(from, to)
 	switch {
-	case err != nil || !ok:
+	case (err != nil || !ok) && !onHost(from.Addr(), to.Addr()):
+		return far
+	case err != nil || !ok && !kernelTells():
 		return unknown
+	case !ok:
+		return other
 	case uid == g.config.UID:
 		return own
 	case uid < firstPerson:
@@ -129,6 +135,40 @@ func (g *Guard) who(client *net.TCPConn) person {
 }
 
 func plain(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// kernelTells finds out whether the kernel tells at all whose a connection is: it can be made without that (INET_DIAG).
+var kernelTells = sync.OnceValue(func() bool {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	_, ok, err := netns.Owner(c.LocalAddr().(*net.TCPAddr).AddrPort(), c.RemoteAddr().(*net.TCPAddr).AddrPort())
+	return ok && err == nil
+})
+
+// onHost tells whether a connection from an address to one of this machine was made on this machine. Where that cannot be
+// found out it counts as such.
+func onHost(from, to netip.Addr) bool {
+	if from.IsLoopback() || from == to {
+		return true
+	}
+	mine, err := net.InterfaceAddrs()
+	if err != nil {
+		return true
+	}
+	for _, a := range mine {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Unmap().WithZone("") == from.WithZone("") {
+			return true
+		}
+	}
+	return false
+}
 
 // way is what becomes of a connection.
 type way int
@@ -148,10 +188,10 @@ func decide(who person, proto string, begin byte) way {
 		return asked // another person is told there why not
 	case who == own || who == system:
 		return passed
-	case who == other || proto == "":
-		return refused
+	case who == far && proto != "":
+		return passed // the port was opened to other machines on purpose
 	}
-	return passed // from another machine, to which the port was opened on purpose
+	return refused
 }
 
 // Handle is what network.Gate says.
