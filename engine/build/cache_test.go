@@ -69,10 +69,24 @@ func TestUnreadFilesAreKnown(t *testing.T) {
 	k.write("settings.txt", "one")
 	img, _ := k.build(stamped, engine.BuildSpec{Force: true})
 	stamp := read(t, img, "/stamp")
-	k.write("program.py", "print(2), longer")
+	k.write("program.py", "print(2)")
 	img, ev := k.build(stamped, engine.BuildSpec{Force: true})
-	if read(t, img, "/stamp") != stamp || read(t, img, "/app/program.py") != "print(2), longer" || read(t, img, "/used") != "one" {
+	if read(t, img, "/stamp") != stamp || read(t, img, "/app/program.py") != "print(2)" || read(t, img, "/used") != "one" {
 		t.Errorf("%%post ran again for a file that it had not read, or the file is old\n%s", ev.log(""))
+	}
+}
+
+// TestSizesAreRead: a section may ask how large a file is without opening it.
+func TestSizesAreRead(t *testing.T) {
+	k := newKit(t)
+	k.write("extra.txt", "")
+	text := header + "%files\n    extra.txt /\n%post\n    if [ -s /extra.txt ]; then echo full; else echo empty; fi > /said\n"
+	for _, tt := range []struct{ content, want string }{{"", "empty\n"}, {"filled", "full\n"}, {"", "empty\n"}} {
+		k.write("extra.txt", tt.content)
+		img, ev := k.build(text, engine.BuildSpec{Force: true})
+		if got := read(t, img, "/said"); got != tt.want || read(t, img, "/extra.txt") != tt.content {
+			t.Errorf("with %q the image says %q\n%s", tt.content, got, ev.log(""))
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ func digest(texts ...string) string {
 
 // treeDigest names the contents of a folder without its times.
 type treeDigest struct {
-	shape string            // of everything but the bytes of regular files
+	shape string            // of everything but the bytes of regular files: their number is part of it, as stat(2) tells it
 	files map[string]string // digest of each regular file by path
 }
 
@@ -58,15 +58,20 @@ type digestSink struct {
 func (s *digestSink) Add(e tree.Entry, body io.Reader) error {
 	fmt.Fprintf(s.shape, "%q %o %d %d %q %q %d %d\n", e.Path, e.Mode, e.UID, e.GID, e.Link, e.HardLink, e.Major, e.Minor)
 	for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
+		value := e.Xattrs[name]
 		// "origin" and its like tell inodes of this disk (Documentation/filesystems/overlayfs.rst)
 		if strings.Contains(name, ".overlay.") && !strings.HasSuffix(name, ".opaque") {
 			continue
 		}
-		fmt.Fprintf(s.shape, " %q %x\n", name, e.Xattrs[name])
+		if i := strings.Index(name, "overlay."); i >= 0 { // "trusted." or "user.", by who mounted it
+			name = name[i:]
+		}
+		fmt.Fprintf(s.shape, " %q %x\n", name, value)
 	}
 	if !e.IsRegular() {
 		return nil
 	}
+	fmt.Fprintf(s.shape, " %d\n", e.Size)
 	h := sha256.New()
 	if _, err := io.Copy(h, body); err != nil {
 		return err
