@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +16,6 @@ import (
 	"carrel/engine/build"
 	"carrel/engine/image"
 	"carrel/engine/sandbox"
-	"path/filepath"
 )
 
 // DebugSpec asks for a shell in the container of a build that failed.
@@ -34,7 +34,7 @@ const exitDebug = 255
 // its environment, its caches. What is changed there stays, and BuildSpec.Resume goes on with it. When the standard input
 // is a terminal, the shell has it as its own until it ends. It returns the exit status of the shell.
 func (e *Engine) Debug(ctx context.Context, s DebugSpec, std Stdio) (int, error) {
-	d := build.DebugSpec{Cache: e.c.CacheDir, Work: e.workDir(), Target: e.debugTarget(s.Target), Args: s.Args, Term: s.Term}
+	d := build.DebugSpec{Cache: e.c.CacheDir, Work: e.workDir(), Target: e.debugTarget(s.Target), Args: s.Args, Term: s.Term, Proxies: proxies(e.c.User.Env)}
 	order, err := json.Marshal(d)
 	if err != nil {
 		return 0, err
@@ -51,7 +51,12 @@ func (e *Engine) Debug(ctx context.Context, s DebugSpec, std Stdio) (int, error)
 		return 0, err
 	}
 	defer answer.Close()
-	k, err := sandbox.StartWorker(ctx, ids, []string{workDebug, string(order), answer.Name()}, std.In, std.Out, std.Err)
+	// The arguments of a process are for everybody to read: its order, which may hold the password of a proxy, is in a file.
+	orders := filepath.Join(dir, "order")
+	if err := os.WriteFile(orders, order, 0o600); err != nil {
+		return 0, err
+	}
+	k, err := sandbox.StartWorker(ctx, ids, []string{workDebug, orders, answer.Name()}, std.In, std.Out, std.Err)
 	if err != nil {
 		return 0, err
 	}
@@ -90,8 +95,16 @@ func (e *Engine) debugTarget(name string) string {
 // debugWorker is the worker's side.
 func debugWorker(ctx context.Context, args []string, trouble io.Writer) int {
 	var d build.DebugSpec
-	if len(args) != 2 || json.Unmarshal([]byte(args[0]), &d) != nil {
-		fmt.Fprintln(trouble, "the order cannot be read")
+	if len(args) != 2 {
+		fmt.Fprintln(trouble, "the order is missing")
+		return exitDebug
+	}
+	order, err := os.ReadFile(args[0])
+	if err == nil {
+		err = json.Unmarshal(order, &d)
+	}
+	if err != nil {
+		fmt.Fprintln(trouble, "the order cannot be read:", err)
 		return exitDebug
 	}
 	answer, err := os.OpenFile(args[1], os.O_WRONLY, 0)

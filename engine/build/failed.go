@@ -23,7 +23,7 @@ type failedInfo struct {
 	// Lowers are the folders of the cache that the tree lies on, lowest first.
 	Lowers []string `json:"lowers"`
 	Base   string   `json:"base"` // its key
-	// Spec is the order of the build, without its text.
+	// Spec is what containers are made by, see containerSpec.
 	Spec   Spec   `json:"spec"`
 	Script string `json:"script"` // what was run
 	// Force are the variables that the section was given besides those of every section.
@@ -89,13 +89,11 @@ func (b *builder) keep(s *stage, se *StepError) error {
 			return err
 		}
 	}
-	spec := b.spec
-	spec.Text = ""
 	info := entryInfo{
 		Key: b.spec.Target, Describe: fmt.Sprintf("%s of %s", se.Section, b.layerName(s)), Made: time.Now(), Size: diskUsage(part),
 		Failed: &failedInfo{
 			Target: b.spec.Target, Stage: s.index, Section: se.Section, Line: se.Line, Status: se.Status,
-			Lowers: s.lowers, Base: s.base.key, Spec: spec, Script: b.scriptOf(s, se.Section), Force: b.force,
+			Lowers: s.lowers, Base: s.base.key, Spec: b.spec.containerSpec(), Script: b.scriptOf(s, se.Section), Force: b.force,
 		},
 	}
 	dir := failedFolder(b.spec.Cache, b.spec.Target)
@@ -108,6 +106,15 @@ func (b *builder) keep(s *stage, se *StepError) error {
 	}
 	e.close()
 	return nil
+}
+
+// containerSpec is the part of an order that says what a container sees of its host. It stays on disk, so logins, values of
+// build arguments, and proxies, which may have passwords in their addresses, are no part of it.
+func (s *Spec) containerSpec() Spec {
+	return Spec{
+		Cache: s.Cache, SingleID: s.SingleID, UserNS: s.UserNS, IDKind: s.IDKind, Binds: s.Binds, GPUs: s.GPUs,
+		Resolv: s.Resolv, Hosts: s.Hosts, Reproducible: s.Reproducible, Time: s.Time,
+	}
 }
 
 // forget removes the tree of a build of this target that failed before.
@@ -175,6 +182,8 @@ type DebugSpec struct {
 	Target string   `json:"target"`         // of the build that failed
 	Args   []string `json:"args,omitempty"` // empty: a shell
 	Term   string   `json:"term,omitempty"` // kind of terminal, for the variable TERM
+	// Proxies are variables that are passed to the process, as those of a build are.
+	Proxies []string `json:"proxies,omitempty"`
 }
 
 // Debug runs a process in the container of a failed build exactly as it was when its section ended: its tree, environment
@@ -190,6 +199,7 @@ func Debug(ctx context.Context, d DebugSpec, in, out, errs *os.File, note func(s
 			note(e.Text)
 		}
 	}}
+	b.spec.Proxies = d.Proxies
 	dir, release, err := workFolder(d.Work)
 	if err != nil {
 		kept.close()

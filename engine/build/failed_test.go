@@ -98,6 +98,33 @@ func TestFailedBuildIsKept(t *testing.T) {
 	k.workEmpty()
 }
 
+// TestFailedBuildKeepsNoSecrets: what stays on disk of a build that failed has none of the passwords that it was given.
+func TestFailedBuildKeepsNoSecrets(t *testing.T) {
+	k := newKit(t)
+	k.config.Login = &engine.RegistryLogin{User: "me", Password: "hunter2-login"}
+	k.config.User.Env = append(k.config.User.Env, "http_proxy=http://me:hunter2-proxy@proxy.invalid:3128")
+	k.start()
+	_, _, err := k.try(header+"%post\n    echo $http_proxy; false # {{ WHAT }}\n", engine.BuildSpec{BuildArgs: map[string]string{"WHAT": "x", "OTHER": "hunter2-arg"}})
+	if err == nil {
+		t.Fatal("the build succeeded")
+	}
+	infos, _ := filepath.Glob(filepath.Join(k.config.CacheDir, "failed", "*", "info.json"))
+	if len(infos) != 1 {
+		t.Fatalf("kept: %q", infos)
+	}
+	data, err := os.ReadFile(infos[0])
+	if err != nil || bytes.Contains(data, []byte("hunter2")) {
+		t.Errorf("%s, %v", data, err)
+	}
+	if st, err := os.Stat(infos[0]); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", st.Mode(), err)
+	}
+	// The shell has the proxy all the same.
+	if out, status := k.debug("/bin/sh", "-c", "echo $http_proxy"); out != "http://me:hunter2-proxy@proxy.invalid:3128\n" || status != 0 {
+		t.Errorf("%q, %d", out, status)
+	}
+}
+
 func TestResumeWithoutFailure(t *testing.T) {
 	k := newKit(t)
 	if _, _, err := k.try(header, engine.BuildSpec{Resume: true}); err == nil || engine.Hint(err) == "" {

@@ -108,7 +108,7 @@ func putEntry(part, dir string, info entryInfo) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(part, "info.json"), data, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(part, "info.json"), data, 0o600); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
