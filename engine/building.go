@@ -248,6 +248,9 @@ func (e *Engine) catalogSpec(spec build.Spec, name string) (build.Spec, *Catalog
 		}
 		return spec, nil, func() {}, err
 	}
+	if entry.Refused != nil {
+		return spec, nil, func() {}, entry.Refused
+	}
 	dir, cleanup, err := e.scratch("entry-")
 	if err != nil {
 		return spec, nil, func() {}, err

@@ -75,6 +75,9 @@ type CatalogEntry struct {
 	Source string // where it comes from, for a person
 	Text   string
 	Files  fs.FS // the entry's folder; nil for none
+	// Refused says why it must not be built, as long as nobody has agreed to what somebody else wrote; nil: it may be. It can
+	// be looked at all the same, and an image made of it earlier can be used.
+	Refused error
 }
 
 // Engine is the facade. Its methods may be called from several goroutines.

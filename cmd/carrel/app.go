@@ -118,7 +118,7 @@ func (a *app) newEngine() (*engine.Engine, error) {
 		User: s.user, Self: s.self, Version: version(),
 		Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: append(a.insecure, s.config.Insecure...),
 		Mirrors: s.config.Mirrors, Library: s.config.Library, Credentials: s.credentials, Login: s.login,
-		CacheLimit: s.config.CacheLimit, HotLimit: s.config.HotLimit, Guard: s.config.Guard, Catalog: entries{a.find},
+		CacheLimit: s.config.CacheLimit, HotLimit: s.config.HotLimit, Guard: s.config.Guard, Catalog: entries{a},
 		HistoryNumber: s.config.History, HistoryAge: time.Duration(s.config.HistoryDays) * 24 * time.Hour,
 	})
 }
@@ -135,11 +135,9 @@ func absolute(path string, s settings) string {
 }
 
 // entries gives the engine the catalog's definition files.
-type entries struct {
-	find func(name string) (*catalog.Entry, error)
-}
+type entries struct{ *app }
 
-// Lookup finds an entry; engine.ErrNotFound when there is none.
+// Lookup finds an entry; engine.ErrNotFound when there is none. Whichever way a build is asked for, it comes through here.
 func (c entries) Lookup(name string) (engine.CatalogEntry, error) {
 	e, err := c.find(name)
 	if errors.Is(err, catalog.ErrNotFound) {
@@ -151,7 +149,15 @@ func (c entries) Lookup(name string) (engine.CatalogEntry, error) {
 	if e.Raw == "" && e.Err != nil {
 		return engine.CatalogEntry{}, e.Err
 	}
-	return engine.CatalogEntry{Name: e.ID(), Source: e.Source.Name, Text: e.Raw, Files: e.Dir}, nil
+	s, err := c.settings()
+	if err != nil {
+		return engine.CatalogEntry{}, err
+	}
+	out := engine.CatalogEntry{Name: e.ID(), Source: e.Source.Name, Text: e.Raw, Files: e.Dir}
+	if !c.library(s).Allowed(e) {
+		out.Refused = unseen(e)
+	}
+	return out, nil
 }
 
 // say writes a remark to standard error, unless --quiet.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -37,20 +38,34 @@ func TestConsent(t *testing.T) {
 	if status, _, errs := call(t, "catalog", "add", "--name", "lab", server.URL+"/index.json"); status != 0 {
 		t.Fatal(errs)
 	}
-	refused := func(when string) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := filepath.Join(t.TempDir(), "image.sif")
+	ways := [][]string{{"carrel", "build", "lab/app"}, {"carrel", "run", "lab/app"}, {"carrel", "run", "-d", "lab/app"}, {"carrel", "exec", "lab/app", "true"},
+		{"singularity", "build", image, "lab/app"}, {"apptainer", "exec", "lab/app", "true"}, {"singularity", "run", "lab/app"},
+		{"apptainer", "shell", "lab/app"}, {"singularity", "bootstrap", image, "lab/app"}, {"apptainer", "instance", "start", "lab/app", "name"},
+		{"run-singularity", "lab/app"}}
+	refused := func(when string, ways ...[]string) {
 		t.Helper()
-		status, out, errs := call(t, "build", "lab/app")
-		if status != exitFailure || !strings.Contains(errs, "nobody has looked at it yet") || !strings.Contains(errs, "outside of the container, and can do all that you can") {
-			t.Errorf("%s: status %d\n%s", when, status, errs)
-		}
-		if strings.Contains(out+errs, "\x1b") {
-			t.Errorf("%s: it writes to the terminal: %q", when, out+errs)
-		}
-		if _, err := os.Lstat(made); !os.IsNotExist(err) {
-			t.Fatalf("%s: it ran", when)
+		for _, args := range ways {
+			c := exec.CommandContext(t.Context(), self)
+			c.Args = args
+			out, err := c.CombinedOutput()
+			if c.ProcessState == nil || c.ProcessState.ExitCode() != exitFailure || !strings.Contains(string(out), "nobody has looked at it yet") ||
+				!strings.Contains(string(out), "outside of the container, and can do all that you can") || !strings.Contains(string(out), "carrel catalog allow app") {
+				t.Errorf("%s: %q: %v\n%s", when, args, err, out)
+			}
+			if strings.Contains(string(out), "\x1b") {
+				t.Errorf("%s: %q writes to the terminal: %q", when, args, out)
+			}
+			if _, err := os.Lstat(made); !os.IsNotExist(err) {
+				t.Fatalf("%s: %q: it ran", when, args)
+			}
 		}
 	}
-	refused("new")
+	refused("new", ways...)
 	for _, args := range [][]string{{"catalog"}, {"catalog", "search", "app"}, {"catalog", "show", "lab/app"}, {"catalog", "sources"}} {
 		if _, out, errs := call(t, args...); strings.Contains(out+errs, "\x1b") {
 			t.Errorf("%q writes to the terminal: %q", args, out+errs)
@@ -62,9 +77,17 @@ func TestConsent(t *testing.T) {
 	if _, _, errs := call(t, "catalog", "show", "lab/app"); strings.Contains(errs, "nobody has looked") {
 		t.Errorf("allowed: %s", errs)
 	}
+	c := exec.CommandContext(t.Context(), self)
+	c.Args = []string{"singularity", "build", image, "lab/app"}
+	if out, err := c.CombinedOutput(); err == nil || strings.Contains(string(out), "nobody has looked") {
+		t.Errorf("allowed, as singularity: %v\n%s", err, out)
+	}
+	if err := os.Remove(made); err != nil {
+		t.Errorf("allowed, it did not run: %v", err)
+	}
 	write(recipe + made + "\n # changed\n false\n")
 	if status, _, errs := call(t, "catalog", "update", "lab"); status != 0 {
 		t.Fatal(errs)
 	}
-	refused("changed")
+	refused("changed", ways[0], ways[4], ways[5])
 }

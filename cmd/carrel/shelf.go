@@ -31,14 +31,28 @@ func (a *app) library(s settings) task.Library {
 	return task.Library{Load: a.readCatalog, Consents: remember.At(filepath.Join(s.dirs.State, "consents.json")), Shelf: a.shelf(s)}
 }
 
-// consent asks before something that somebody else wrote is built for the first time.
+// unseen is the error of building what somebody else wrote and nobody has agreed to.
+func unseen(e *catalog.Entry) error {
+	lines := e.Explain()
+	if len(lines) == 0 && e.Err != nil {
+		return e.Err
+	}
+	for i, line := range lines {
+		lines[i] = clean(line)
+	}
+	return hinted(fmt.Errorf("build %s: nobody has looked at it yet\n%s", clean(e.ID()), strings.Join(lines, "\n")),
+		"look at it: carrel catalog show --deffile "+quote(e.ID())+"; and let it be built: carrel catalog allow "+quote(e.ID()))
+}
+
+// consent asks a person at a terminal before something that somebody else wrote is built for the first time. Without one it
+// is left to the build, which refuses (entries).
 func (a *app) consent(ctx context.Context, name string) error {
 	e, err := a.engine()
 	if err != nil {
 		return err
 	}
 	t, err := e.Resolve(ctx, name)
-	if err != nil || t.Kind != engine.TargetCatalog || t.Built {
+	if err != nil || t.Kind != engine.TargetCatalog {
 		return nil // the build itself says what is wrong
 	}
 	entry, err := a.find(t.Name)
@@ -54,15 +68,11 @@ func (a *app) consent(ctx context.Context, name string) error {
 	if len(lines) == 0 || l.Allowed(entry) {
 		return nil
 	}
-	for i, line := range lines {
-		lines[i] = clean(line)
-	}
 	if !isTerminal(a.in) || !isTerminal(a.err) {
-		return hinted(fmt.Errorf("build %s: nobody has looked at it yet\n%s", clean(entry.ID()), strings.Join(lines, "\n")),
-			"look at it: carrel catalog show --deffile "+quote(entry.ID())+"; and let it be built: carrel catalog allow "+quote(entry.ID()))
+		return unseen(entry)
 	}
 	for _, line := range lines {
-		a.say("%s", line)
+		a.say("%s", clean(line))
 	}
 	for {
 		switch a.choose("build it (y), show its definition (v), or leave it (Enter)?") {

@@ -316,8 +316,8 @@ func (s *Screen) agreed(e task.Entry, next func() tea.Cmd) tea.Cmd {
 				}
 			}
 			remember := task.Call(func() (struct{}, error) { return struct{}{}, cat.Allow(life, e) },
-				func(struct{}, error) tea.Msg { return nil }) // what is not remembered is asked again
-			return tea.Batch(remember, next())
+				func(struct{}, error) tea.Msg { return nil })
+			return tea.Sequence(remember, next()) // what is not remembered is not built
 		case "look":
 			return screen.Ask(screen.OpenInspect{Name: e.Name, Title: title(&e), Tab: "definition"})
 		}
