@@ -81,6 +81,12 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 	} else if err == nil && !spec.Force && !spec.Update {
 		return ImageInfo{}, fmt.Errorf("build %s: %w", spec.Target, ErrExists)
 	}
+	// Before the work, not after it.
+	if !spec.Update {
+		if err := image.CheckReplace(spec.Target); err != nil {
+			return ImageInfo{}, err
+		}
+	}
 	if isFile(s) {
 		info, _, err := e.download(ctx, s, spec.Target, sink)
 		return info, err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +51,9 @@ func (e *Engine) Convert(ctx context.Context, s BuildSpec, format Format, sink S
 	target := e.expand(s.Target)
 	if _, err := os.Lstat(target); err == nil && !s.Force {
 		return ImageInfo{}, fmt.Errorf("build %s: %w", target, ErrExists)
+	}
+	if err := image.CheckReplace(target); err != nil {
+		return ImageInfo{}, err
 	}
 	img, cleanup, err := e.convertible(ctx, s, sink)
 	if err != nil {
@@ -148,15 +150,10 @@ func (c *conversion) write(ctx context.Context, format Format) error {
 	if err != nil {
 		return err
 	}
-	// A folder cannot be replaced in one step: the old one goes out of the way, and with the rest.
-	if st, err := os.Lstat(c.target); err == nil && (st.IsDir() || format == FormatOCI) {
-		if err := os.Rename(c.target, filepath.Join(part, "old")); err != nil {
-			return err
-		}
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := image.CheckReplace(c.target); err != nil {
 		return err
 	}
-	return os.Rename(made, c.target)
+	return scratch.Replace(made, c.target)
 }
 
 func (c *conversion) squashfs(ctx context.Context, made string) error {
@@ -188,7 +185,7 @@ func (c *conversion) squashfs(ctx context.Context, made string) error {
 	if _, err := w.Close(); err != nil {
 		return err
 	}
-	return f.Close()
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func (c *conversion) oci(ctx context.Context, made string, format Format) error {
@@ -209,7 +206,7 @@ func (c *conversion) oci(ctx context.Context, made string, format Format) error 
 	if format == FormatOCIArchive {
 		write = oci.WriteArchive
 	}
-	return errors.Join(write(ctx, f, counted, o), f.Close())
+	return errors.Join(write(ctx, f, counted, o), f.Sync(), f.Close())
 }
 
 // imageName is a name that registries take, made of a path's last part.

@@ -262,3 +262,46 @@ func TestConvertRefuses(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+// TestForceSparesFolders: a folder that is no image stays, whatever is to take its place; one that is an image does not.
+func TestForceSparesFolders(t *testing.T) {
+	e := newEngine(t, nil)
+	dir := box(t, e)
+	def := filepath.Join(e.c.User.Cwd, "empty.def")
+	if err := os.WriteFile(def, []byte("Bootstrap: scratch\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	precious := filepath.Join(e.c.User.Cwd, "precious")
+	for _, name := range []string{"bin/tool", "results/thesis", "oci-layout", "index.json"} {
+		p := filepath.Join(precious, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, []byte("years"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range Formats {
+		for _, from := range []string{dir, def} {
+			_, err := e.Convert(t.Context(), BuildSpec{Definition: from, Target: precious, Force: true, Sandbox: f == FormatSandbox}, f, nil)
+			if !errors.As(err, new(*image.NotImageError)) || Hint(err) == "" {
+				t.Errorf("%s: got %v", f, err)
+			}
+		}
+	}
+	if _, err := e.Pull(t.Context(), PullSpec{Ref: "oci-archive:" + dir, Target: precious, Force: true, Sandbox: true}, nil); !errors.As(err, new(*image.NotImageError)) {
+		t.Errorf("pull: got %v", err)
+	}
+	if b, err := os.ReadFile(filepath.Join(precious, "results/thesis")); err != nil || string(b) != "years" {
+		t.Fatalf("%q, %v", b, err)
+	}
+	target := filepath.Join(e.c.User.Cwd, "image")
+	if err := os.Mkdir(target, 0o755); err != nil { // an empty folder is nothing to lose
+		t.Fatal(err)
+	}
+	for _, f := range append(slices.Clone(Formats), FormatSandbox, FormatOCI, FormatSquashFS) {
+		if _, err := e.Convert(t.Context(), BuildSpec{Definition: dir, Target: target, Force: true}, f, nil); err != nil {
+			t.Errorf("%s: %v", f, err)
+		}
+		if got := image.Detect(target); got != image.Kind(f) {
+			t.Errorf("%s: it is %q", f, got)
+		}
+	}
+}

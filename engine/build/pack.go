@@ -10,8 +10,7 @@ import (
 	"runtime"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"carrel/engine/image"
 	"carrel/engine/progress"
 	"carrel/engine/sif"
 	"carrel/engine/squashfs"
@@ -84,10 +83,10 @@ func (b *builder) write(ctx context.Context, s *stage) (int64, error) {
 	return st.Size(), nil
 }
 
-// overFolder writes the image in the place of a sandbox folder.
+// overFolder writes the image in the place of a folder that is one.
 func (b *builder) overFolder(ctx context.Context, c sif.Contents) error {
-	if k, _, err := sif.Detect(b.spec.Target); err != nil || k != sif.KindSandbox {
-		return fmt.Errorf("replace %s: it is a folder, but no image", b.spec.Target)
+	if err := image.CheckReplace(b.spec.Target); err != nil {
+		return err
 	}
 	dir, release, err := scratch.Folder(filepath.Dir(b.spec.Target), scratch.Beside)
 	if err != nil {
@@ -98,11 +97,16 @@ func (b *builder) overFolder(ctx context.Context, c sif.Contents) error {
 	if err := sif.Create(ctx, part, c); err != nil {
 		return err
 	}
-	return replace(part, b.spec.Target)
+	return scratch.Replace(part, b.spec.Target)
 }
 
 // writeFolder makes the target a folder: beside its place first, then in one step.
 func (b *builder) writeFolder(ctx context.Context, src tree.Source) (int64, error) {
+	if !b.spec.Update { // then what was there is in the new tree
+		if err := image.CheckReplace(b.spec.Target); err != nil {
+			return 0, err
+		}
+	}
 	if err := os.MkdirAll(filepath.Dir(b.spec.Target), 0o755); err != nil {
 		return 0, err
 	}
@@ -124,32 +128,7 @@ func (b *builder) writeFolder(ctx context.Context, src tree.Source) (int64, erro
 	if err := errors.Join(err, cerr); err != nil {
 		return 0, err
 	}
-	return count.bytes, replace(part, b.spec.Target)
-}
-
-// replace gives something complete the name of what is there, which takes its name (renameat2(2)): at no moment is there
-// nothing.
-func replace(part, target string) error {
-	if _, err := os.Lstat(target); errors.Is(err, os.ErrNotExist) {
-		return os.Rename(part, target)
-	}
-	err := unix.Renameat2(unix.AT_FDCWD, part, unix.AT_FDCWD, target, unix.RENAME_EXCHANGE)
-	if err == nil {
-		return nil
-	}
-	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
-		return &os.LinkError{Op: "replace", Old: part, New: target, Err: err}
-	}
-	// A file system that cannot: one after the other.
-	old, release, err := scratch.Folder(filepath.Dir(target), scratch.Beside)
-	if err != nil {
-		return err
-	}
-	defer release()
-	if err := os.Rename(target, filepath.Join(old, "old")); err != nil {
-		return err
-	}
-	return os.Rename(part, target)
+	return count.bytes, scratch.Replace(part, b.spec.Target)
 }
 
 // counter tells how far the packing is.

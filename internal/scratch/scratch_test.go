@@ -3,6 +3,7 @@ package scratch
 import (
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"testing"
 )
@@ -10,7 +11,7 @@ import (
 // TestMain also is the process that holds a folder and is killed.
 func TestMain(m *testing.M) {
 	if in := os.Getenv("SCRATCH_TEST_IN"); in != "" {
-		dir, _, err := Folder(in, Beside)
+		dir, release, err := Folder(in, Beside)
 		if err != nil {
 			os.Exit(1)
 		}
@@ -18,7 +19,11 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Stdout.WriteString(dir + "\n")
-		select {}
+		// Not select{}: without a signal to come, Go ends a process in which everything waits.
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, os.Interrupt)
+		<-hangup
+		release()
 	}
 	os.Exit(m.Run())
 }
