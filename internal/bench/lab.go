@@ -164,17 +164,32 @@ func (l *lab) name(kind string) string {
 	return filepath.Join(l.scratch, kind+"-"+strconv.Itoa(l.number))
 }
 
-// home makes a new home folder for a person. A new one means that Carrel has no caches.
+// home makes a new home folder for a person. A new one means that Carrel has no caches; and it keeps no unpacked copies of
+// images, which it otherwise makes after the second start within a day (hotHome).
 func (l *lab) home(p person) (string, error) {
 	dir := l.name("home")
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	folders := []string{dir, filepath.Join(dir, ".config"), filepath.Join(dir, ".config/carrel")}
+	for _, d := range folders {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return "", err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, configFile), []byte("hot_limit = 0\n"), 0o644); err != nil {
 		return "", err
 	}
 	if p.uid == os.Getuid() {
 		return dir, nil
 	}
-	return dir, os.Chown(dir, p.uid, p.gid)
+	for _, d := range folders {
+		if err := os.Chown(d, p.uid, p.gid); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
 }
+
+// configFile is Carrel's configuration in a home.
+const configFile = ".config/carrel/config"
 
 // call is a call of a program by a person, with a small environment.
 func (l *lab) call(p person, args ...string) call {

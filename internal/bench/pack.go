@@ -31,7 +31,7 @@ func packQuestions(ctx context.Context, l *lab) ([]question, error) {
 		return l.writes(name, p, writesImage(file, args))
 	}
 	return []question{{
-		title: "Folder to image, as " + p.name, unit: seconds, runs: 5,
+		title: "Folder to image, as " + p.name, unit: seconds, runs: 10,
 		about: "From " + t.name + ", read from memory, to a file system that is new each time.",
 		contenders: []contender{
 			withOurs(image("Carrel, SIF (zstd 3)", "x.sif", func(out string) []string { return []string{l.carrel, "build", "--quiet", out, t.dir} })),
@@ -123,7 +123,7 @@ func unpackQuestions(ctx context.Context, l *lab) ([]question, error) {
 	}
 	apptainer := withLess(folderAs(who, "Apptainer", func(dir string) []string { return []string{l.apptain, "build", "--sandbox", dir, sif} }), less)
 	return []question{{
-		title: "Image to folder, as " + p.name, unit: seconds, runs: 5,
+		title: "Image to folder, as " + p.name, unit: seconds, runs: 10,
 		about: "The SIF with zstd of " + t.name + ", to a file system that is new each time.",
 		contenders: []contender{
 			withOurs(folder("Carrel", func(dir string) []string { return []string{l.carrel, "build", "--quiet", "--sandbox", dir, sif} })),

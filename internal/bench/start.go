@@ -215,6 +215,9 @@ func (l *lab) hotHome(ctx context.Context, p person, sif string) (person, error)
 		return p, err
 	}
 	p.home = dir
+	if err := os.Remove(filepath.Join(dir, configFile)); err != nil {
+		return p, err
+	}
 	l.say("waiting until Carrel has unpacked " + filepath.Base(sif) + " in its cache")
 	name := "bench" + strconv.Itoa(os.Getpid())
 	if o := l.call(p, l.carrel, "run", "-d", "--no-wait", "--name", name, sif, "sleep", "600").run(ctx); o.Error != "" {
