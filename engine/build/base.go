@@ -310,13 +310,19 @@ func (b *builder) fetchLocal(ctx context.Context, def *definition.Stage) (base, 
 		from = filepath.Join(b.spec.Folders[0], from)
 	}
 	from = filepath.Clean(from)
-	state, err := statDigest(from)
+	content, err := b.contentDigest(ctx, from)
 	if err != nil {
 		return base{}, err
 	}
+	state := content // the same for the same contents wherever they lie
+	if !b.spec.Reproducible {
+		if state, err = statDigest(from); err != nil {
+			return base{}, err
+		}
+	}
 	out, err := b.imageBase(from, "local "+state)
 	if err == nil && out.digest == "" {
-		out.digest, err = b.contentDigest(ctx, from)
+		out.digest = content
 	}
 	return out, err
 }

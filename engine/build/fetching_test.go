@@ -114,3 +114,45 @@ func TestReproducibleLeavesOut(t *testing.T) {
 		t.Error("an image that is not to be reproducible was changed")
 	}
 }
+
+// TestReproducibleElsewhere builds the same in two folders and, where that can be tried, as two kinds of root.
+func TestReproducibleElsewhere(t *testing.T) {
+	first := newKit(t)
+	first.write("note.txt", "noted")
+	first.build(header+"%post\n    mkdir /made; echo base > /made/base\n", engine.BuildSpec{Target: "base.sif"})
+	base, err := os.ReadFile(filepath.Join(first.cwd, "base.sif"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kits []*kit
+	for i := range 3 {
+		k := newKit(t)
+		if i == 2 && os.Getuid() == 0 {
+			k.config.User.UID = 1 // one that is root of a user namespace only
+			k.start()
+		}
+		k.write("base.sif", string(base))
+		k.write("note.txt", "noted")
+		kits = append(kits, k)
+	}
+	for name, text := range map[string]string{
+		"built":    "Bootstrap: localimage\nFrom: base.sif\n%files\n    note.txt /made/\n%post\n    cat /made/* > /made/all; rm /made/base; mkdir -p /a/b /made/base\n%labels\n    A b\n",
+		"streamed": "Bootstrap: localimage\nFrom: base.sif\n%labels\n    A b\n",
+	} {
+		var sums [][]byte
+		for i, k := range kits {
+			img, _ := k.build(text, engine.BuildSpec{Target: name + ".sif", Reproducible: true})
+			data, err := os.ReadFile(img.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := k.Provenance(t.Context(), img.Path)
+			if err != nil || bytes.Contains(p, []byte(k.dir)) || !bytes.Contains(p, []byte("base.sif")) {
+				t.Errorf("%s %d: provenance %s, %v", name, i, p, err)
+			}
+			if sums = append(sums, data); !bytes.Equal(sums[0], data) {
+				t.Errorf("%s %d: the image is not the same as the first (%d and %d bytes)", name, i, len(data), len(sums[0]))
+			}
+		}
+	}
+}

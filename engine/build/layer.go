@@ -33,10 +33,10 @@ type layerFile struct {
 	Unread bool   `json:"unread,omitempty"`
 }
 
-// layerKey names what %post and %appinstall of a stage are run upon and with: all but the contents of files, which are
-// compared one by one.
-func (b *builder) layerKey(s *stage, d *treeDigest) string {
-	texts := []string{layerFormat, b.spec.IDKind, s.base.key, d.shape}
+// layerKey names what %post and %appinstall of a stage are run upon and with, and by whom: all but the contents of files,
+// which are compared one by one.
+func (b *builder) layerKey(s *stage, d *treeDigest, idKind string) string {
+	texts := []string{layerFormat, idKind, s.base.key, d.shape}
 	for _, sec := range b.executed(s.def) {
 		texts = append(texts, sec.name, sec.Args, sec.Body)
 	}
@@ -47,13 +47,12 @@ func (b *builder) layerKey(s *stage, d *treeDigest) string {
 }
 
 // layerID tells a layer from others, also from those that were or will be at its place in the cache. A reproducible image
-// does not tell of the latter: they are meant to be the same.
-func (b *builder) layerID(e *entry) string {
-	id := e.info.Key
-	if !b.spec.Reproducible {
-		id += fmt.Sprint(" ", e.info.Made.UnixNano())
+// does not tell of the latter, nor of who made it: they are meant to be the same.
+func (b *builder) layerID(s *stage, e *entry, d *treeDigest) string {
+	if b.spec.Reproducible {
+		return b.layerKey(s, d, "")
 	}
-	return id
+	return e.info.Key + fmt.Sprint(" ", e.info.Made.UnixNano())
 }
 
 // namedSection is a section with the name to call it by.
@@ -97,7 +96,7 @@ func (b *builder) reuse(ctx context.Context, s *stage, key string, d *treeDigest
 			continue
 		}
 		b.hold(e)
-		s.fixed = append(s.fixed, b.layerID(e))
+		s.fixed = append(s.fixed, b.layerID(s, e, d))
 		s.labels = e.info.Layer.Labels
 		return true, b.putUnder(ctx, s, e, changed)
 	}
@@ -206,7 +205,7 @@ func (b *builder) saveLayer(s *stage, key string, d *treeDigest, unread map[stri
 		return err
 	}
 	b.hold(e)
-	s.fixed = append(s.fixed, b.layerID(e))
+	s.fixed = append(s.fixed, b.layerID(s, e, d))
 	s.lowers = append(s.lowers, e.path("upper"))
 	return s.mount(b.spec.UserNS)
 }
@@ -241,7 +240,7 @@ func (b *builder) install(ctx context.Context, s *stage) error {
 	if !runs || len(b.spec.Binds) > 0 || len(b.spec.GPUs) > 0 { // what is bound is not known
 		return b.execute(ctx, s)
 	}
-	key := b.layerKey(s, d)
+	key := b.layerKey(s, d, b.spec.IDKind)
 	switch found, err := b.reuse(ctx, s, key, d); {
 	case err != nil:
 		return b.fail(progress.StepInstall, err)

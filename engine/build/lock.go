@@ -340,9 +340,10 @@ func (b *builder) lock(ctx context.Context) (*Lock, error) {
 	return l, nil
 }
 
-// contentDigest names the contents of an image file or folder on every computer; it is worked out for locks only.
+// contentDigest names the contents of an image file or folder on every computer; it is worked out for locks and
+// reproducible images only.
 func (b *builder) contentDigest(ctx context.Context, path string) (string, error) {
-	if !b.spec.Lock && b.spec.Locked == nil {
+	if !b.spec.Lock && b.spec.Locked == nil && !b.spec.Reproducible {
 		return "", nil
 	}
 	st, err := os.Stat(path)

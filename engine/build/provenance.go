@@ -3,10 +3,13 @@ package build
 import (
 	"encoding/json"
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
 	"carrel/engine/sif"
+	"carrel/engine/source"
 )
 
 // ProvenanceName is the JSON object of a SIF that tells how the image was made, a Provenance.
@@ -34,7 +37,7 @@ func (b *builder) key() string {
 		return ""
 	}
 	texts := append([]string{
-		buildFormat, b.spec.Version, b.spec.IDKind, b.file.Raw, b.spec.Compression, fmt.Sprint(b.spec.Level, b.spec.Reproducible, b.spec.NoTest, b.spec.Convert),
+		buildFormat, b.spec.Version, b.idKind(), b.file.Raw, b.spec.Compression, fmt.Sprint(b.spec.Level, b.spec.Reproducible, b.spec.NoTest, b.spec.Convert),
 		strings.Join(b.spec.Sections, ","),
 	}, b.inputs...)
 	if b.spec.Reproducible {
@@ -45,7 +48,38 @@ func (b *builder) key() string {
 
 func (b *builder) provenance(s *stage) ([]byte, error) {
 	p := Provenance{Format: 1, Version: b.spec.Version, Time: b.spec.Time.UTC(), Key: b.key(), Tree: b.treeKey(s), Inputs: b.allInputs()}
+	if b.spec.Reproducible { // it does not tell in which folder it was made
+		p.Bases = slices.Clone(p.Bases)
+		for i := range p.Bases {
+			p.Bases[i].From = withoutFolders(p.Bases[i].From)
+		}
+	}
 	return json.Marshal(p)
+}
+
+// withoutFolders leaves of the files of this computer that a reference names only their names.
+func withoutFolders(reference string) string {
+	words := strings.Fields(reference)
+	for i, w := range words {
+		agent, at := "", w
+		for _, a := range []string{"oci:", "oci-archive:", "docker-archive:"} {
+			if rest, ok := strings.CutPrefix(w, a); ok {
+				agent, at = a, rest
+			}
+		}
+		if agent != "" || source.Local(at) {
+			words[i] = agent + path.Base(at)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// idKind is who built, as far as an image tells of it: a reproducible one is the same whoever makes it.
+func (b *builder) idKind() string {
+	if b.spec.Reproducible {
+		return ""
+	}
+	return b.spec.IDKind
 }
 
 // unchanged tells whether the target is the image that would be made, as a build before has left it.

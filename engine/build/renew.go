@@ -23,7 +23,7 @@ func (b *builder) treeKey(s *stage) string {
 		return ""
 	}
 	texts := append([]string{
-		buildFormat, b.spec.Version, b.spec.IDKind, b.spec.Compression, fmt.Sprint(b.spec.Level, b.spec.Reproducible),
+		buildFormat, b.spec.Version, b.idKind(), b.spec.Compression, fmt.Sprint(b.spec.Level, b.spec.Reproducible),
 	}, s.fixed...)
 	if b.spec.Reproducible {
 		texts = append(texts, b.spec.Time.UTC().String())
