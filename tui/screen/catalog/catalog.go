@@ -207,7 +207,7 @@ func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 			if s.selected() == nil {
 				return nil, true
 			}
-			return s.open(), true
+			return s.open(s.selected()), true
 		case "tab":
 			s.typing = false
 			return nil, true
@@ -275,14 +275,13 @@ func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 	was, _ := s.list.Selected()
 	if s.list.SelectAt(m.Y-top, lh) {
 		if now, _ := s.list.Selected(); now.ID == was.ID {
-			return s.open()
+			return s.open(s.selected())
 		}
 	}
 	return nil
 }
 
-func (s *Screen) open() tea.Cmd {
-	e := s.selected()
+func (s *Screen) open(e *task.Entry) tea.Cmd {
 	if e == nil {
 		return nil
 	}
@@ -341,14 +340,14 @@ func (s *Screen) Actions() []screen.Action {
 		return []screen.Action{screen.Tell("enter", "start").Unless(none), screen.Tell("↑↓", "choose"), screen.Tell("esc", "clear filter")}
 	}
 	return []screen.Action{
-		screen.Do(screen.On("enter"), "start", "Start "+name, s.open).Unless(none),
+		screen.Do(screen.On("enter"), "start", "Start "+name, func() tea.Cmd { return s.open(e) }).Unless(none),
 		find,
 		screen.Do(screen.On("v", "i"), "view definition", "View the definition of "+name, func() tea.Cmd {
 			return screen.Ask(screen.OpenInspect{Name: e.Name, Title: name, Tab: "definition"})
 		}).Unless(none),
 		screen.Tell("←→", "kinds"),
 		screen.Do(screen.On("S"), "sources", "Show where the apps come from, add and update sources", func() tea.Cmd { return screen.Ask(screen.OpenSources{}) }),
-		screen.Do(screen.On("V"), "version", "Choose a version of "+name, s.version).Unless(noVersions).Quietly(),
+		screen.Do(screen.On("V"), "version", "Choose a version of "+name, func() tea.Cmd { return s.version(e) }).Unless(noVersions).Quietly(),
 		screen.Do(screen.On("b"), "build only", "Build "+name+" without starting it", func() tea.Cmd {
 			return s.agreed(*e, func() tea.Cmd {
 				return screen.Ask(screen.StartBuild{Title: name, Spec: engine.BuildSpec{Definition: e.Name, Force: true}})

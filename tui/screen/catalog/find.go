@@ -146,8 +146,7 @@ func categoryWords(id string) string {
 }
 
 // version lets the person choose one of several versions.
-func (s *Screen) version() tea.Cmd {
-	e := s.selected()
+func (s *Screen) version(e *task.Entry) tea.Cmd {
 	if e == nil || len(e.Versions) == 0 {
 		return nil
 	}

@@ -367,10 +367,14 @@ func (p *files) actions() []screen.Action {
 		return finding()
 	}
 	f := p.selected()
-	none := ""
-	if f == nil {
+	none, file := "", p.prev.file
+	switch {
+	case f == nil:
 		none = "there is nothing here"
+	case !p.open:
+		file = path.Join(p.at, f.Name)
 	}
+	copyOut := func() tea.Cmd { return p.copyOut(file) }
 	top := ""
 	if p.sought == "" && (p.at == "/" || p.at == "") {
 		top = "this is the top"
@@ -378,28 +382,24 @@ func (p *files) actions() []screen.Action {
 	if p.open {
 		return []screen.Action{
 			screen.Tell("↑↓", "scroll"),
-			screen.Do(screen.On("c"), "copy out", "Copy this file to your computer", p.copyOut).Unless(none),
+			screen.Do(screen.On("c"), "copy out", "Copy this file to your computer", copyOut).Unless(none),
 			screen.Tell("esc", "back to the files"),
 		}
 	}
 	return []screen.Action{
 		screen.Do(screen.On("enter"), "open", "", p.into).Unless(none),
 		screen.Do(screen.On("left"), "up", "", p.up).Shown("←").Unless(top),
-		screen.Do(screen.On("c"), "copy out", "Copy what is selected to your computer", p.copyOut).Unless(none),
+		screen.Do(screen.On("c"), "copy out", "Copy what is selected to your computer", copyOut).Unless(none),
 		screen.Do(screen.On("/"), "find", "Find a file in this folder", func() tea.Cmd { p.find.typing = true; return nil }),
 		screen.Do(screen.On("F"), "find anywhere", "Find a file anywhere in the image", p.seek).Quietly(),
 		screen.Do(screen.On("y"), "copy path", "Copy the path inside the image", func() tea.Cmd {
-			return screen.Ask(screen.Copy{Text: path.Join(p.at, p.selected().Name), What: "the path"})
+			return screen.Ask(screen.Copy{Text: file, What: "the path"})
 		}).Unless(none).Quietly(),
 	}
 }
 
 // copyOut asks where to, and copies.
-func (p *files) copyOut() tea.Cmd {
-	file := p.prev.file
-	if f := p.selected(); !p.open && f != nil {
-		file = path.Join(p.at, f.Name)
-	}
+func (p *files) copyOut(file string) tea.Cmd {
 	return screen.Ask(screen.AskText{
 		Title: "Copy " + widget.Clean(path.Base(file)) + " to your computer", Help: "Where to? A folder, or a new name.", Hint: "~/",
 		Value: "~/" + widget.Clean(path.Base(file)), Files: true,

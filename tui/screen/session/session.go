@@ -199,7 +199,7 @@ func (s *Screen) attach() tea.Cmd {
 	if a == nil || !s.visible {
 		return nil
 	}
-	of := a.Name + a.Started.String()
+	of := logOf(a)
 	if of == s.logOf {
 		return nil
 	}
@@ -218,6 +218,9 @@ func (s *Screen) attach() tea.Cmd {
 	})
 	return tea.Batch(s.nextLog(), s.measure())
 }
+
+// logOf names one start of an app: what it wrote is that start's.
+func logOf(a *engine.Instance) string { return a.Name + a.Started.String() }
 
 func (s *Screen) nextLog() tea.Cmd {
 	id := s.streamID
@@ -326,8 +329,7 @@ func (s *Screen) act(name, doing, said string, f func(context.Context) error) te
 // grace is how long an app has to end by itself after it was asked to.
 const grace = 10 * time.Second
 
-func (s *Screen) stop() tea.Cmd {
-	a := s.app()
+func (s *Screen) stop(a *engine.Instance) tea.Cmd {
 	name, eng := a.Name, s.d.Engine
 	return screen.Ask(screen.Confirm{
 		Dialog: widget.Confirm("Stop "+widget.Clean(name)+"?", screen.StopWords(a), "Stop it", "Let it run"),
@@ -340,8 +342,7 @@ func (s *Screen) stop() tea.Cmd {
 	})
 }
 
-func (s *Screen) restart() tea.Cmd {
-	a := s.app()
+func (s *Screen) restart(a *engine.Instance) tea.Cmd {
 	name, eng := a.Name, s.d.Engine
 	again := func() tea.Cmd {
 		return s.act(name, "Restarting", name+" was started again.", func(ctx context.Context) error {
@@ -353,7 +354,7 @@ func (s *Screen) restart() tea.Cmd {
 		return again()
 	}
 	return screen.Ask(screen.Confirm{
-		Dialog: widget.Confirm("Restart "+name+"?", []string{
+		Dialog: widget.Confirm("Restart "+widget.Clean(name)+"?", []string{
 			"The app is stopped and started again with the same folders and ports. Whatever it holds only in memory is lost.",
 		}, "Restart it", "Let it run"),
 		Answer: func(id string) tea.Cmd {
@@ -395,11 +396,10 @@ func (s *Screen) unkept(name string, err error) tea.Cmd {
 	})
 }
 
-func (s *Screen) forget() tea.Cmd {
-	a := s.app()
+func (s *Screen) forget(a *engine.Instance) tea.Cmd {
 	name, eng := a.Name, s.d.Engine
 	return screen.Ask(screen.Confirm{
-		Dialog: widget.Confirm("Remove "+name+" from the list?", []string{
+		Dialog: widget.Confirm("Remove "+widget.Clean(name)+" from the list?", []string{
 			"Its log goes with it. The image and your folders stay.",
 		}, "Remove it", "Keep it"),
 		Answer: func(id string) tea.Cmd {
@@ -467,12 +467,12 @@ func (s *Screen) Actions() []screen.Action {
 			return screen.Ask(screen.Copy{Text: t, What: "the ssh line"})
 		}))
 	}
-	stop := screen.Do(screen.On("s"), "stop", "Stop "+name, s.stop).Unless(notLive)
-	restart := screen.Do(screen.On("r"), "restart", "Restart "+name, s.restart)
+	stop := screen.Do(screen.On("s"), "stop", "Stop "+name, func() tea.Cmd { return s.stop(a) }).Unless(notLive)
+	restart := screen.Do(screen.On("r"), "restart", "Restart "+name, func() tea.Cmd { return s.restart(a) })
 	if b := s.busy[a.Name]; b != "" {
 		restart = restart.Unless(b + " …")
 	}
-	forget := screen.Do(screen.On("d"), "remove from list", "Remove "+name+" from the list", s.forget).Unless(live)
+	forget := screen.Do(screen.On("d"), "remove from list", "Remove "+name+" from the list", func() tea.Cmd { return s.forget(a) }).Unless(live)
 	if a.State.Live() {
 		acts = append(reach, stop, restart)
 	} else {
@@ -484,7 +484,7 @@ func (s *Screen) Actions() []screen.Action {
 	acts = append(acts,
 		screen.Do(screen.On("/"), "search", "Search the log", func() tea.Cmd { s.log.Search(); return nil }),
 		screen.Do(screen.On("t"), "terminal", "Open a terminal inside "+name, func() tea.Cmd {
-			return screen.Ask(screen.RunInside{Args: []string{"shell", name}, What: "the terminal inside " + name})
+			return screen.Ask(screen.RunInside{Args: []string{"shell", a.Name}, What: "the terminal inside " + name})
 		}).Unless(notLive),
 		screen.Do(screen.On("i"), "look inside", "Look inside "+name, func() tea.Cmd {
 			return screen.Ask(screen.OpenInspect{Name: a.Image, Title: screen.AppTitle(a)})
@@ -493,6 +493,9 @@ func (s *Screen) Actions() []screen.Action {
 			return screen.Ask(screen.OpenShare{Name: a.Image, Title: screen.AppTitle(a)})
 		}).Quietly(),
 		screen.Do(screen.On("w"), "save log", "Save the log of "+name+" to a file", func() tea.Cmd {
+			if s.logOf != logOf(a) {
+				return screen.Ask(screen.Flash{Tone: widget.Warning, Text: name + " is no longer the app that is shown; its log was not saved."})
+			}
 			return screen.Ask(screen.SaveText{Name: name + ".log", Text: s.log.Log.Text()})
 		}).Quietly(),
 		screen.Do(screen.On("y"), "copy command", "Copy the command that starts "+name, func() tea.Cmd {

@@ -222,10 +222,9 @@ func (s *Screen) handed(h handed) {
 // shareTime is how long a link holds, unless the screen is left before.
 const shareTime = time.Hour
 
-// handOut begins to send the image over the network, or ends it.
+// handOut begins to send the image over the network.
 func (s *Screen) handOut() tea.Cmd {
 	if s.sharing != nil {
-		s.sharing.Stop()
 		return nil
 	}
 	s.link, s.taken, s.now, s.shareE = handed{}, 0, "", nil
@@ -255,7 +254,6 @@ func (s *Screen) nextHanded() tea.Cmd {
 // askPush asks where to push to.
 func (s *Screen) askPush() tea.Cmd {
 	if s.pushing != nil {
-		s.pushing.Stop()
 		return nil
 	}
 	return screen.Ask(screen.AskText{
@@ -383,25 +381,26 @@ func (s *Screen) Actions() []screen.Action {
 		noSum, noDef, noFile = wait, wait, wait
 	}
 	noLink, net, push := "it is not sent over the network", "send over network", "push to a registry"
-	if s.sharing != nil {
-		net = "stop sending"
+	sendName, pushName, send, pushIt := "Send "+s.title+" to somebody in this network", "Push "+s.title+" to a registry", s.handOut, s.askPush
+	if now := s.sharing; now != nil { // what ends one must not begin another when it has ended meanwhile
+		net, sendName, send = "stop sending", "Stop sending "+s.title, func() tea.Cmd { now.Stop(); return nil }
 		if s.link.page != "" {
 			noLink = ""
 		}
 	}
-	if s.pushing != nil {
-		push = "stop pushing"
+	if now := s.pushing; now != nil {
+		push, pushName, pushIt = "stop pushing", "Stop pushing "+s.title, func() tea.Cmd { now.Stop(); return nil }
 	}
 	copies := func(text, what string) func() tea.Cmd {
 		return func() tea.Cmd { return screen.Ask(screen.Copy{Text: text, What: what}) }
 	}
 	return []screen.Action{
-		screen.Do(screen.On("n"), net, "Send "+s.title+" to somebody in this network", s.handOut).Unless(noFile),
+		screen.Do(screen.On("n"), net, sendName, send).Unless(noFile),
 		screen.Do(screen.On("l"), "copy link", "Copy the link", copies(s.link.page, "the link")).Unless(noLink),
 		screen.Do(screen.On("Q"), "QR code", "Show the link as a QR code", func() tea.Cmd {
 			return screen.Ask(screen.ShowCode{Title: s.title, Text: s.link.page, Note: "for a device in the same network"})
 		}).Unless(noLink),
-		screen.Do(screen.On("p"), push, "Push "+s.title+" to a registry", s.askPush).Unless(wait),
+		screen.Do(screen.On("p"), push, pushName, pushIt).Unless(wait),
 		screen.Do(screen.On("c"), "copy path", "Copy the path of the image", copies(s.target.Path, "the path")).Unless(wait),
 		screen.Do(screen.On("s"), "copy checksum", "Copy the checksum", copies(s.digest+"  "+filepath.Base(s.target.Path), "the checksum")).Unless(noSum),
 		screen.Do(screen.On("y"), "copy command", "Copy the command they run it with", copies("carrel run "+s.file(), "the command")).Unless(noFile),

@@ -224,12 +224,12 @@ func short(commit string) string {
 
 // Actions are what can be done.
 func (s *Screen) Actions() []screen.Action {
-	busy, name, own := "", "", "nothing is selected"
+	busy, id, name, own := "", "", "", "nothing is selected"
 	if s.doing != "" {
 		busy = "something is being fetched"
 	}
 	if a := s.selected(); a != nil {
-		name, own = widget.Clean(a.Name), ""
+		id, name, own = a.Name, widget.Clean(a.Name), ""
 		switch {
 		case a.Kind == "built-in":
 			own = "it is part of Carrel"
@@ -242,12 +242,12 @@ func (s *Screen) Actions() []screen.Action {
 	}
 	acts := []screen.Action{
 		screen.Do(screen.On("a"), "add", "Add a source of apps", s.add).Unless(busy),
-		screen.Do(screen.On("u", "enter"), "update", "Bring "+name+" up to date", func() tea.Cmd { return s.update(s.selected().Name) }).Unless(own),
-		screen.Do(screen.On("d"), "remove", "Remove the source "+name, s.remove).Unless(own),
+		screen.Do(screen.On("u", "enter"), "update", "Bring "+name+" up to date", func() tea.Cmd { return s.update(id) }).Unless(own),
+		screen.Do(screen.On("d"), "remove", "Remove the source "+name, func() tea.Cmd { return s.remove(id) }).Unless(own),
 		screen.Do(screen.On("R"), "read again", "Read the sources again", s.Init).Quietly(),
 	}
 	if s.doing != "" {
-		acts = append([]screen.Action{screen.Do(screen.On("ctrl+x"), "end it", "End what is being fetched", func() tea.Cmd { s.stop(); return nil })}, acts...)
+		acts = append([]screen.Action{screen.Do(screen.On("ctrl+x"), "end it", "End what is being fetched", func() tea.Cmd { s.Close(); return nil })}, acts...)
 	}
 	return acts
 }
@@ -271,8 +271,8 @@ func (s *Screen) update(name string) tea.Cmd {
 	return s.work("Fetching what is new of "+widget.Clean(name), "Updating "+name, func(ctx context.Context) (string, error) { return cat.UpdateSource(ctx, name) })
 }
 
-func (s *Screen) remove() tea.Cmd {
-	name, cat := s.selected().Name, s.d.Catalog
+func (s *Screen) remove(name string) tea.Cmd {
+	cat := s.d.Catalog
 	d := widget.Confirm("Remove the source "+widget.Clean(name)+"?", []string{"Its apps go from the catalog, and the copy of its definition files is deleted. Images built from it stay, and so does a folder of yours."}, "Remove it", "Keep it")
 	return screen.Ask(screen.Confirm{Dialog: d, Answer: func(answer string) tea.Cmd {
 		if answer != "yes" {

@@ -1,0 +1,60 @@
+package tui
+
+import (
+	"testing"
+
+	"carrel/engine"
+	"carrel/tui/tuitest"
+)
+
+// An action does what it said when it was shown, also when what it speaks of has gone meanwhile: it neither falls over nor
+// does it to something else.
+func TestActionsKeepTheirObject(t *testing.T) {
+	tests := []struct{ words, sees string }{
+		{":stop jupyter", "Stop jupyter?"},
+		{":restart jupyter", "Restart jupyter?"},
+		{":save the log", "jupyter is no longer the app that is shown"},
+	}
+	for _, tt := range tests {
+		for _, left := range []bool{true, false} { // another app is left, or none
+			drive(t, 100, 30, nil, func(d *driver) {
+				d.press("3")
+				d.press("right")
+				d.sees("http://127.0.0.1:8888/")
+				d.press("ctrl+p", tt.words)
+				forget(t, d, "jupyter")
+				if !left {
+					forget(t, d, "stroop")
+				}
+				d.press("enter")
+				d.sees(tt.sees)
+			})
+		}
+	}
+}
+
+// Removing an app from the list, and the actions of an app that ended, keep to it.
+func TestForgetKeepsItsObject(t *testing.T) {
+	drive(t, 100, 30, func(_ *Options, e *tuitest.Engine) {
+		e.Put(engine.Instance{Name: "old", State: engine.StateExited, ExitCode: 1, Started: tuitest.Noon.Add(-3e11)})
+	}, func(d *driver) {
+		d.press("3", "left", "ctrl+p", ":remove old")
+		forget(t, d, "old")
+		forget(t, d, "jupyter")
+		forget(t, d, "stroop")
+		d.press("enter")
+		d.sees("Remove old from the list?")
+		d.press("y")
+		if !d.e.Called("forget old") {
+			t.Errorf("calls: %v", d.e.Calls)
+		}
+	})
+}
+
+func forget(t *testing.T, d *driver, name string) {
+	t.Helper()
+	if err := d.e.Forget(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	d.idle()
+}
