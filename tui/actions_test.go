@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"errors"
 	"testing"
 
 	"carrel/engine"
@@ -57,4 +58,27 @@ func forget(t *testing.T, d *driver, name string) {
 		t.Fatal(err)
 	}
 	d.idle()
+}
+
+// One state that cannot be read hides no app that can, and is told of.
+func TestUnreadableStateHidesNothing(t *testing.T) {
+	drive(t, 120, 36, func(_ *Options, e *tuitest.Engine) {
+		e.ListErr = errors.New("read /run/x/state.json: unexpected end of JSON input")
+	}, func(d *driver) {
+		d.sees("Running (2)")
+		d.sees("▌ ● jupyter")
+		d.sees("Not every app can be listed: read /run/x")
+		d.press("3")
+		d.sees("http://127.0.0.1:9684/")
+		d.press("?")
+		d.sees("Keys: Behavioural")
+	})
+	drive(t, 100, 30, func(o *Options, _ *tuitest.Engine) {
+		e := tuitest.NewEngine(o.Now)
+		e.ListErr = errors.New("read /run/x/state.json: permission denied")
+		o.Engine = e
+	}, func(d *driver) {
+		d.press("3")
+		d.sees("Read /run/x/state.json: permission denied.")
+	})
 }

@@ -44,6 +44,7 @@ type model struct {
 	seen    screen.Screen   // was told that it is shown
 
 	apps  []engine.Instance
+	lost  error // why some apps could not be listed
 	watch *task.Stream[screen.Instances]
 
 	over      overlay
@@ -298,9 +299,10 @@ func (m *model) changed(b task.Batch[screen.Instances]) tea.Cmd {
 	var cmd tea.Cmd
 	if n := len(b.Items); n > 0 {
 		last := b.Items[n-1]
-		if last.Err == nil {
-			m.apps = last.List
+		if last.Err != nil && (m.lost == nil || m.lost.Error() != last.Err.Error()) {
+			m.say(widget.Warning, "Not every app can be listed: "+last.Err.Error())
 		}
+		m.apps, m.lost = last.List, last.Err
 		cmd = m.broadcast(last)
 	}
 	if b.Done {
@@ -362,7 +364,7 @@ func (m *model) push(s screen.Screen) tea.Cmd {
 	m.size()
 	var first tea.Cmd
 	if m.apps != nil {
-		first = s.Update(screen.Instances{List: m.apps})
+		first = s.Update(screen.Instances{List: m.apps, Err: m.lost})
 	}
 	return tea.Batch(s.Init(), first)
 }

@@ -129,7 +129,7 @@ func (m *model) know(in engine.Instance) tea.Cmd {
 		}
 	}
 	m.apps = list
-	return m.broadcast(screen.Instances{List: list})
+	return m.broadcast(screen.Instances{List: list, Err: m.lost})
 }
 
 // jobDone shows what a build led to: the app, when the person looks at the build; a remark, when they do something else.

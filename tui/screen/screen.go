@@ -157,7 +157,7 @@ type (
 	Hidden struct{}
 )
 
-// Instances tells every screen what runs; sent whenever it changed.
+// Instances tells every screen what runs; sent whenever it changed. Err says why some are not in the list; the others are.
 type Instances struct {
 	List []engine.Instance
 	Err  error

@@ -32,6 +32,7 @@ type Engine struct {
 	StartErr error                    // how a start ends
 	Unsaved  *engine.Unsaved          // changes that a start with Writable finds
 	KeepErr  error                    // how a start with Writable ends
+	ListErr  error                    // why not all apps are listed
 	Answers  bool                     // apps that are started get an address after Pause
 
 	mu        sync.Mutex
@@ -249,7 +250,7 @@ func (e *Engine) Wait() { e.running.Wait() }
 func (e *Engine) Instances(context.Context) ([]engine.Instance, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return append([]engine.Instance(nil), e.instances...), nil
+	return append([]engine.Instance(nil), e.instances...), e.ListErr
 }
 
 // Instance finds an app.

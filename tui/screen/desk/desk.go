@@ -22,6 +22,7 @@ type Screen struct {
 	id task.ID
 
 	apps      []engine.Instance
+	lost      error // why some apps are not among them
 	images    []engine.ImageInfo
 	imgsKnown bool
 	imgsErr   error
@@ -116,12 +117,10 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		s.now = s.d.Now()
 		return s.look()
 	case screen.Instances:
-		if msg.Err == nil {
-			s.apps = append([]engine.Instance(nil), msg.List...)
-			s.now = s.d.Now()
-			s.build()
-			return tea.Batch(s.read(), s.look()) // when an image was last run, and by whom it is used, have changed
-		}
+		s.apps, s.lost = append([]engine.Instance(nil), msg.List...), msg.Err
+		s.now = s.d.Now()
+		s.build()
+		return tea.Batch(s.read(), s.look()) // when an image was last run, and by whom it is used, have changed
 	case screen.ImagesChanged:
 		return s.read()
 	case imagesMsg:
@@ -180,6 +179,9 @@ func (s *Screen) build() {
 		if len(s.rows) > n {
 			s.rows = append(s.rows, row{})
 		}
+	}
+	if s.lost != nil {
+		s.rows = append(s.rows, row{note: "Not every app can be listed: " + widget.Clean(s.lost.Error())}, row{})
 	}
 	s.rows = append(s.rows, row{heading: "MY CONTAINERS"})
 	for i := range s.images {

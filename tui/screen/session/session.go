@@ -23,6 +23,7 @@ type Screen struct {
 
 	loaded bool
 	apps   []engine.Instance
+	lost   error  // why some are not among them
 	name   string // of the app shown
 	chosen bool   // by the person, or by what they started
 	list   widget.List
@@ -153,10 +154,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 }
 
 func (s *Screen) setApps(msg screen.Instances) tea.Cmd {
-	if msg.Err != nil {
-		return nil
-	}
-	s.loaded = true
+	s.loaded, s.lost = true, msg.Err
 	s.apps = append([]engine.Instance(nil), msg.List...)
 	sortApps(s.apps)
 	items := make([]widget.Item, len(s.apps))

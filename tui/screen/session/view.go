@@ -366,6 +366,12 @@ func (s *Screen) empty(w, h int) string {
 		t.Muted.Render("and goes on running when you leave Carrel."), "",
 		t.Accent.Render("enter") + t.Muted.Render("  choose one from the catalog"),
 	}
+	if s.lost != nil {
+		lines[0] = t.Strong.Render("Nothing is running that can be listed.")
+		for _, l := range widget.Wrap(widget.Sentence(s.lost.Error()), max(1, min(w-4, 76))) {
+			lines = append(lines, t.Warn.Render(l))
+		}
+	}
 	var out []string
 	for range max(0, (h-len(lines))/2-1) {
 		out = append(out, "")
