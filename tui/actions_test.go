@@ -3,8 +3,10 @@ package tui
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"carrel/engine"
+	"carrel/tui/screen"
 	"carrel/tui/tuitest"
 )
 
@@ -80,5 +82,17 @@ func TestUnreadableStateHidesNothing(t *testing.T) {
 	}, func(d *driver) {
 		d.press("3")
 		d.sees("Read /run/x/state.json: permission denied.")
+	})
+}
+
+// A dialog that opened by itself takes a click when there was time to read it.
+func TestFailureTakesClicks(t *testing.T) {
+	drive(t, 80, 24, nil, func(d *driver) {
+		d.send(screen.Failed{What: "Starting jupyter", Err: errors.New("start jupyter: no space left on device")})
+		d.clickOn("Close")
+		d.sees("Starting jupyter did not work")
+		time.Sleep(time.Hour)
+		d.clickOn("Close")
+		d.misses("Starting jupyter did not work")
 	})
 }

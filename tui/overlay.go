@@ -236,7 +236,7 @@ func (o *overlay) click(m *model, x, y, wheel int) tea.Cmd {
 	switch {
 	case o.dialog != nil:
 		if wheel == 0 && !outside {
-			id, done := o.dialog.Click(m.d.Theme, x-bx, y-by, max(0, m.w-2), max(0, m.h-2))
+			id, done := o.dialog.Click(m.d.Theme, x-bx, y-by, max(0, m.w-2), max(0, m.h-2), m.d.Now())
 			return o.answered(id, done)
 		}
 	case o.browser != nil:

@@ -43,13 +43,9 @@ func (d *Dialog) OpenedItself(now time.Time) { d.self, d.last = true, now }
 
 // Key takes a key. When done, answer is the ID of a button, or empty after Esc.
 func (d *Dialog) Key(k string, now time.Time) (answer string, done bool) {
-	if d.self {
-		early := now.Sub(d.last) < quiet
+	if d.early(now) {
 		d.last = now
-		if early {
-			return "", false
-		}
-		d.self = false
+		return "", false
 	}
 	switch k {
 	case "esc", "ctrl+c":
@@ -70,6 +66,12 @@ func (d *Dialog) Key(k string, now time.Time) (answer string, done bool) {
 		}
 	}
 	return "", false
+}
+
+// early tells whether the dialog opened by itself just now, before the person can have read it.
+func (d *Dialog) early(now time.Time) bool {
+	d.self = d.self && now.Sub(d.last) < quiet
+	return d.self
 }
 
 // View draws the dialog, no larger than w by h cells.
@@ -132,11 +134,11 @@ func (b Button) words() string {
 func (b Button) width() int { return Width(b.words()) + 4 }
 
 // Click takes a click at (x, y) of a view of w by h cells.
-func (d *Dialog) Click(t *theme.Theme, x, y, w, h int) (answer string, done bool) {
+func (d *Dialog) Click(t *theme.Theme, x, y, w, h int, now time.Time) (answer string, done bool) {
 	lines := strings.Split(d.View(t, w, h), "\n")
 	rows := len(d.buttons(t, dialogInner(w)))
 	at := y - (len(lines) - 2 - rows)
-	if d.self || at < 0 || at >= rows {
+	if d.early(now) || at < 0 || at >= rows {
 		return "", false
 	}
 	if rows == len(d.Buttons) && rows > 1 {
