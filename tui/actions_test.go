@@ -2,6 +2,7 @@ package tui
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,5 +95,37 @@ func TestFailureTakesClicks(t *testing.T) {
 		time.Sleep(time.Hour)
 		d.clickOn("Close")
 		d.misses("Starting jupyter did not work")
+	})
+}
+
+// Why an app ended is said with the line that says so, on the desk too, with a key for the fix; where there is little room
+// whole sentences stay.
+func TestEndedIsExplained(t *testing.T) {
+	failing := func(_ *Options, e *tuitest.Engine) {
+		e.Put(engine.Instance{Name: "zz", State: engine.StateExited, ExitCode: 1, Started: tuitest.Noon.Add(-time.Hour), Ended: tuitest.Noon.Add(-time.Minute),
+			LastLines: []string{"nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)", "bye"}, Spec: engine.RunSpec{Image: "/x/zz.sif"}})
+		e.Log("zz", "nginx: [emerg] bind() to 0.0.0.0:80 failed (13: Permission denied)", "bye")
+	}
+	drive(t, 120, 36, failing, func(d *driver) {
+		d.press("down", "down")
+		d.sees("It wanted to listen on port 80")
+		d.sees("│ nginx: [emerg] bind()")
+		d.sees("F  Give it a network of its own")
+		d.press("F")
+		if !d.e.Called("start /x/zz.sif") {
+			t.Errorf("calls: %v", d.e.Calls)
+		}
+	})
+	drive(t, 50, 14, failing, func(d *driver) {
+		d.press("down", "down", "enter")
+		d.sees("F  Give it a network of its own")
+		lines := strings.Split(d.screen(), "\n")
+		for i, l := range lines {
+			if strings.Contains(l, "F  Give it") {
+				if before := strings.TrimSpace(lines[i-1]); !strings.HasSuffix(before, ".") && !strings.HasSuffix(before, "…") {
+					t.Errorf("cut within a sentence: %q\n%s", before, d.screen())
+				}
+			}
+		}
 	})
 }

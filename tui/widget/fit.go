@@ -223,3 +223,21 @@ func oneLine(s string) string {
 	}
 	return strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "\t", " ").Replace(s)
 }
+
+// Sentences breaks a text into lines of at most w cells and gives as many whole sentences as take at most h lines; of a
+// first sentence that is longer the beginning, with an ellipsis.
+func Sentences(s string, w, h int) []string {
+	if h <= 0 {
+		return nil
+	}
+	lines := Wrap(s, w)
+	for len(lines) > h {
+		i := strings.LastIndex(strings.TrimRight(s, " ."), ". ")
+		if i < 0 {
+			return append(lines[:h-1:h-1], Cut(lines[h-1]+" "+theme.Ellipsis, w))
+		}
+		s = s[:i+1]
+		lines = Wrap(s, w)
+	}
+	return lines
+}

@@ -135,6 +135,9 @@ func (v *LogView) Clear() {
 	}
 }
 
+// Count is how many lines there were since the log was cleared, those that are no longer held among them.
+func (v *LogView) Count() int { return v.first + len(v.lines) }
+
 // Len is the number of lines held.
 func (v *LogView) Len() int { return len(v.lines) }
 

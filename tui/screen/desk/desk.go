@@ -31,6 +31,8 @@ type Screen struct {
 	rows      []row
 	list      widget.List
 	cards     map[string]about // by image path
+	end       screen.End       // of the selected app, when it has ended
+	endOf     string           // which end that is
 	now       time.Time
 	frame     int
 	w, h      int
@@ -225,8 +227,13 @@ func (s *Screen) row() row {
 	return row{}
 }
 
-// look reads what the selected image says about itself, once.
+// look reads what the selected image says about itself, once, and why the selected app has ended.
 func (s *Screen) look() tea.Cmd {
+	if a := s.row().app; a != nil && !a.State.Live() {
+		if of := screen.EndOf(a); of != s.endOf {
+			s.end, s.endOf = screen.Ended(a, nil), of
+		}
+	}
 	path := ""
 	switch r := s.row(); {
 	case r.image != nil && r.image.Problem == "":
@@ -313,14 +320,17 @@ func (s *Screen) appActions(a *engine.Instance) []screen.Action {
 		if a.ExitCode != 0 && !screen.Stopped(a) || a.State == engine.StateLost {
 			word = "see why"
 		}
-		return []screen.Action{
-			screen.Do(screen.On("enter"), word, "Show "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) }),
+		acts := []screen.Action{screen.Do(screen.On("enter"), word, "Show "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) })}
+		if label, do := s.mend(a); do != nil {
+			acts = append(acts, screen.Do(screen.On("F"), strings.ToLower(label[:1])+label[1:], label, do))
+		}
+		return append(acts,
 			screen.Do(screen.On("r"), "start again", "Start "+show+" again", func() tea.Cmd { return s.again(name) }),
 			screen.Do(screen.On("d"), "remove from list", "Remove "+show+" from the list", func() tea.Cmd { return s.forget(name) }),
 			screen.Do(screen.On("i"), "look inside", "Look inside "+show, func() tea.Cmd {
 				return screen.Ask(screen.OpenInspect{Name: a.Image, Title: a.Title})
 			}),
-		}
+		)
 	}
 	return []screen.Action{
 		screen.Do(screen.On("enter"), "open", "Show "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) }),
@@ -394,6 +404,18 @@ func (s *Screen) stop(a *engine.Instance) tea.Cmd {
 func (s *Screen) again(name string) tea.Cmd {
 	eng := s.d.Engine
 	return s.restart(name, func(ctx context.Context) error { _, err := eng.Restart(ctx, name); return err })
+}
+
+// mend is what a key does about why an app ended; do is nil for nothing.
+func (s *Screen) mend(a *engine.Instance) (label string, do func() tea.Cmd) {
+	if a.State.Live() || !s.end.Known || s.endOf != screen.EndOf(a) {
+		return "", nil
+	}
+	name, eng, spec := a.Name, s.d.Engine, a.Spec
+	spec.Name = name
+	return s.d.Mend(s.end.Cause, &spec, func(next engine.RunSpec) tea.Cmd {
+		return s.restart(name, func(ctx context.Context) error { _, err := eng.Start(ctx, next); return err })
+	})
 }
 
 func (s *Screen) restart(name string, f func(context.Context) error) tea.Cmd {

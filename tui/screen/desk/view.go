@@ -159,6 +159,9 @@ func (s *Screen) sign(a *engine.Instance) string { return screen.AppSign(s.d.The
 func (s *Screen) brief(w int) []string {
 	t := s.d.Theme
 	title, about := s.words()
+	if a := s.row().app; a != nil && screen.Fell(a) && s.endOf == screen.EndOf(a) {
+		about = s.end.Why
+	}
 	out := []string{t.Strong.Render(widget.Cut(title, w))}
 	for i, l := range widget.Wrap(about, w) {
 		if i < 2 {
@@ -249,7 +252,12 @@ func (s *Screen) appDetail(a *engine.Instance, w int) []string {
 		}
 	} else {
 		out = append(out, s.sign(a)+" "+s.where(a))
-		if a.Problem != "" {
+		switch {
+		case !a.State.Live():
+			label, _ := s.mend(a)
+			out = append(out, "")
+			out = append(out, s.end.Lines(t, a, w, 12, label)...)
+		case a.Problem != "":
 			for _, l := range widget.Wrap(widget.Clean(a.Problem), w) {
 				out = append(out, t.Muted.Render(l))
 			}

@@ -4,6 +4,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -33,9 +34,11 @@ type Screen struct {
 	stream    *task.Stream[engine.LogLine]
 	streamID  task.ID
 	logErr    error
-	cpu       []float64 // processors, in parts of one
-	memory    []float64 // bytes
-	flow      []float64 // bytes read and written in a second
+	end       screen.End // of the app shown, when it has ended
+	endOf     string     // the end and the length of the log that it belongs to
+	cpu       []float64  // processors, in parts of one
+	memory    []float64  // bytes
+	flow      []float64  // bytes read and written in a second
 	last      engine.Usage
 	lastAt    time.Time
 	usageOf   string
@@ -80,7 +83,9 @@ func (s *Screen) Show(name string) tea.Cmd {
 		s.name, s.chosen = name, true
 		s.list.Select(name)
 	}
-	return s.attach()
+	cmd := s.attach()
+	s.explain()
+	return cmd
 }
 
 // Title is the screen's name in the line at the top.
@@ -170,7 +175,26 @@ func (s *Screen) setApps(msg screen.Instances) tea.Cmd {
 	}
 	s.list.Select(s.name)
 	s.now = s.d.Now()
-	return s.attach()
+	cmd := s.attach()
+	s.explain()
+	return cmd
+}
+
+// explain finds out why the app that is shown has ended, once for each state of its log.
+func (s *Screen) explain() {
+	a := s.app()
+	if a == nil || a.State.Live() {
+		return
+	}
+	var last []string
+	of := screen.EndOf(a)
+	if s.logOf == logOf(a) {
+		of += fmt.Sprint("\x00", s.log.Log.Count())
+		last = s.log.Log.Last(lastLines)
+	}
+	if of != s.endOf {
+		s.end, s.endOf = screen.Ended(a, last), of
+	}
 }
 
 // sortApps puts what runs first, the newest first.
@@ -234,6 +258,7 @@ func (s *Screen) addLog(b task.Batch[engine.LogLine]) tea.Cmd {
 	}
 	if b.Done {
 		s.logErr = b.Err
+		s.explain()
 		return nil
 	}
 	return s.nextLog()
@@ -372,14 +397,13 @@ func (s *Screen) mend(a *engine.Instance) (label string, do func() tea.Cmd) {
 	if a.State.Live() || s.busy[a.Name] != "" {
 		return "", nil
 	}
-	c, ok := a.Cause(s.log.Log.Last(lastLines))
-	if !ok {
+	if !s.end.Known {
 		return "", nil
 	}
 	name, eng := a.Name, s.d.Engine
 	spec := a.Spec
 	spec.Name = name
-	return s.d.Mend(c, &spec, func(next engine.RunSpec) tea.Cmd {
+	return s.d.Mend(s.end.Cause, &spec, func(next engine.RunSpec) tea.Cmd {
 		return s.act(name, "Starting", name+" was started again.", func(ctx context.Context) error {
 			_, err := eng.Start(ctx, next)
 			return err

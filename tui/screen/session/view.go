@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"carrel/engine"
 	"carrel/tui/screen"
@@ -174,7 +175,7 @@ func (s *Screen) head(w, h int) []string {
 	if doing := s.busy[a.Name]; doing != "" {
 		out = append(out, t.Accent.Render(t.Spinner(s.frame)+" "+doing+" "+theme.Ellipsis))
 	} else {
-		out = append(out, s.hero(a, w, small)...)
+		out = append(out, s.hero(a, w, h*2/3-len(out), small)...)
 	}
 	if tn := s.tunnel(a); tn != "" && a.State.Live() && h >= 10 {
 		out = append(out, widget.Cut(t.Muted.Render("On your own computer:  ")+t.Strong.Render(tn), w))
@@ -208,14 +209,14 @@ func (s *Screen) stateWords(a *engine.Instance) string {
 	return s.sign(a) + " " + style.Render(screen.AppWords(a))
 }
 
-// hero is the address, or what stands in its way.
-func (s *Screen) hero(a *engine.Instance, w int, small bool) []string {
+// hero is the address, or what stands in its way; for an app that ended at most h lines.
+func (s *Screen) hero(a *engine.Instance, w, h int, small bool) []string {
 	t := s.d.Theme
 	ad := screen.AppAddress(a)
 	var line string
 	switch {
 	case !a.State.Live():
-		return s.ended(a, w, small)
+		return s.ended(a, w, h)
 	case a.State == engine.StateUnhealthy:
 		line = t.Warn.Render(theme.Note + " " + orElse(widget.Clean(a.Problem), "It listens, but does not answer as it should."))
 	case ad != nil && ad.Ready:
@@ -254,29 +255,10 @@ func (s *Screen) hero(a *engine.Instance, w int, small bool) []string {
 // guardWords explain the link of an app whose ports are guarded.
 const guardWords = "This link is yours alone and good once; then a new one stands here."
 
-// ended says how it ended and what usually causes that.
-func (s *Screen) ended(a *engine.Instance, w int, small bool) []string {
-	t := s.d.Theme
-	why, hint := Cause(a, s.log.Log.Last(lastLines))
-	style := t.Text
-	if screen.Fell(a) {
-		style = t.Bad
-	}
-	var out []string
-	for _, l := range widget.Wrap(why, w) {
-		out = append(out, style.Render(l))
-	}
-	for _, l := range widget.Wrap(hint, w) {
-		out = append(out, t.Muted.Render(l))
-	}
+// ended says how it ended and what usually causes that, in at most h lines.
+func (s *Screen) ended(a *engine.Instance, w, h int) []string {
 	label, _ := s.mend(a)
-	if small && len(out) > 3 {
-		out = out[:3]
-	}
-	if label != "" {
-		out = append(out, widget.Cut(t.Accent.Render("F")+"  "+t.Text.Render(label), w))
-	}
-	return out
+	return s.end.Lines(s.d.Theme, a, w, h, label)
 }
 
 // vitals is one line: since when, what it uses.
@@ -418,7 +400,7 @@ func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 		if p.strip {
 			line--
 		}
-		if line >= 0 && line < len(p.head) && strings.Contains(plain(p.head[line]), clip(widget.Clean(ad.URL), 20)) {
+		if line >= 0 && line < len(p.head) && strings.Contains(ansi.Strip(p.head[line]), ansi.Truncate(widget.Clean(ad.URL), 20, "")) {
 			return screen.Ask(screen.Browse{URL: ad.URL})
 		}
 	}

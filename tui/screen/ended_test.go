@@ -1,4 +1,4 @@
-package session
+package screen
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 	"carrel/engine"
 )
 
-func TestCause(t *testing.T) {
+func TestEnded(t *testing.T) {
 	tests := []struct {
 		name string
 		app  engine.Instance
@@ -29,7 +29,7 @@ func TestCause(t *testing.T) {
 		{"hostile", engine.Instance{Problem: "\x1b[2Jgone"}, nil, "Gone."},
 	}
 	for _, tt := range tests {
-		why, _ := Cause(&tt.app, tt.last)
+		why := Ended(&tt.app, tt.last).Why
 		if !strings.Contains(why, tt.want) || strings.ContainsRune(why, 0x1b) {
 			t.Errorf("%s: %q, want %q", tt.name, why, tt.want)
 		}
