@@ -56,8 +56,7 @@ func (e *Engine) Rename(ctx context.Context, from, to string) error {
 		return err
 	}
 	spec := e.fromInstance(in).Spec
-	spec.Name = to
-	return told(instance.Rename(ctx, e.instanceDir(), from, to, e.CommandLine(spec)))
+	return told(instance.Rename(ctx, e.instanceDir(), from, to, e.backgroundLine(spec, to)))
 }
 
 // Usages measures what apps use, by name; those that do not run here are missing.

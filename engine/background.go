@@ -52,11 +52,15 @@ type order struct {
 	HotLimit  int64   `json:"hot_limit"`
 	Guarded   bool    `json:"guarded,omitempty"`
 	Exposed   bool    `json:"exposed,omitempty"`
+	HostPorts []int   `json:"host_ports,omitempty"` // for each of the spec's ports the one it had here before; 0: none
 }
 
 // Start starts an app in the background and returns once it runs; when it answers, its state says so (Watch, Instance).
 // The image has to be built (EnsureBuilt).
-func (e *Engine) Start(ctx context.Context, s RunSpec) (Instance, error) {
+func (e *Engine) Start(ctx context.Context, s RunSpec) (Instance, error) { return e.start(ctx, s, nil) }
+
+// start is Start of an app that had these ports here before; see order.
+func (e *Engine) start(ctx context.Context, s RunSpec, hostPorts []int) (Instance, error) {
 	t, err := e.Resolve(ctx, s.Image)
 	if err != nil {
 		return Instance{}, err
@@ -86,10 +90,13 @@ func (e *Engine) Start(ctx context.Context, s RunSpec) (Instance, error) {
 	s.Image = t.Path
 	guarded, exposed := e.guarding(s)
 	data, err := json.Marshal(order{
-		Guarded: guarded, Exposed: exposed,
+		Guarded: guarded, Exposed: exposed, HostPorts: hostPorts,
 		Spec: s, Target: t, Name: taken, Dir: dir, User: e.c.User, DataDir: e.c.DataDir, CacheDir: e.c.CacheDir, StateDir: e.c.StateDir, HotLimit: e.c.HotLimit,
-		Command: e.CommandLine(s),
+		Command: e.backgroundLine(s, taken),
 	})
+	if err == nil {
+		err = origin{User: e.c.User, Guard: e.c.Guard}.write(dir)
+	}
 	if err != nil {
 		return Instance{}, errors.Join(err, instance.Forget(e.instanceDir(), taken))
 	}
@@ -163,7 +170,10 @@ func Supervise(ctx context.Context, in io.Reader) error {
 		},
 	}
 	spec.Binds = o.Spec.Binds
-	for _, port := range o.Spec.Ports {
+	for i, port := range o.Spec.Ports {
+		if before := o.HostPorts; i < len(before) && before[i] != 0 && (port.Host == 0 || !port.Fixed) {
+			port.Host, port.Fixed = before[i], false
+		}
 		ps := instance.PortSpec{HostIP: port.HostIP, Host: port.Host, Container: port.Container, Fixed: port.Fixed}
 		cp := p.cardPort(port.Container)
 		ps.Proto, ps.Path, ps.Text = cp.Proto, cp.Path, cp.Text
@@ -312,7 +322,8 @@ func told(err error) error {
 	return err
 }
 
-// Restart stops an app, if it runs, and starts the same again under its name.
+// Restart stops an app, if it runs, and starts the same again under its name: with the environment, the current folder and
+// the ports that it had, whatever the caller's are.
 func (e *Engine) Restart(ctx context.Context, name string) (Instance, error) {
 	return e.RestartWithin(ctx, name, -1)
 }
@@ -327,13 +338,14 @@ func (e *Engine) RestartWithin(ctx context.Context, name string, grace time.Dura
 	if spec.Image == "" {
 		return Instance{}, fmt.Errorf("restart %s: what it was started with is not known any more", name)
 	}
+	from := e.at(in.Dir)
 	if in.State.Live() {
 		if err := instance.Stop(ctx, in.Dir, grace); err != nil && !errors.Is(err, instance.ErrNotRunning) {
 			return Instance{}, err
 		}
 	}
 	spec.Name, _, _ = strings.Cut(name, "@") // of the history: under the name it had
-	return e.Start(ctx, spec)
+	return from.start(ctx, spec, in.HostPorts)
 }
 
 // Forget removes what is kept of an app that has ended.
@@ -344,8 +356,9 @@ func (e *Engine) Forget(_ context.Context, name string) error {
 	return instance.Forget(e.instanceDir(), name)
 }
 
-// Exec runs a process in an app that runs: s.Action and its Args. With tty it gets a terminal of its own, connected to the
-// caller's. It returns the process's exit status.
+// Exec runs a process in an app that runs: s.Action and its Args, in the environment and the folder of the app, to which
+// s.Env, s.App and s.Cwd add; with s.Details.FromCaller in the caller's. With tty it gets a terminal of its own, connected to
+// the caller's. It returns the process's exit status.
 func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tty bool) (int, error) {
 	in, err := e.find(name)
 	if err != nil {
@@ -354,15 +367,23 @@ func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tt
 	if !in.State.Live() {
 		return 0, fmt.Errorf("enter %s: %w", name, ErrNotRunning)
 	}
-	spec := e.fromInstance(in).Spec
-	spec.Action, spec.Args, spec.App, spec.Cwd = s.Action, s.Args, s.App, s.Cwd
+	spec, from := e.fromInstance(in).Spec, e
+	if s.Details.FromCaller {
+		spec.App, spec.Cwd = s.App, s.Cwd
+	} else {
+		from = e.at(in.Dir)
+		from.c.User.Env = onScreen(from.c.User.Env, e.c.User.Env)
+		spec.App, spec.Cwd = cmp.Or(s.App, spec.App), cmp.Or(s.Cwd, spec.Cwd)
+	}
+	spec.Action, spec.Args = s.Action, s.Args
 	for k, v := range s.Env {
 		if spec.Env == nil {
 			spec.Env = map[string]string{}
 		}
 		spec.Env[k] = v
 	}
-	o := e.options(spec, Target{Path: in.Image})
+	o := from.options(spec, Target{Path: in.Image})
+	from.home(spec, &o)
 	if spec.private() {
 		// Its proxies are called otherwise inside. The networks of the host are what they were, as a rule.
 		if _, err := privateNetwork(&o); err != nil {

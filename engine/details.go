@@ -44,6 +44,10 @@ type Details struct {
 	Security []string `json:"security,omitempty"`
 
 	Limits Limits `json:"limits,omitzero"`
+
+	// FromCaller is for Exec: the environment and the current folder are the caller's, not those that the app was started
+	// with. Apptainer has it so.
+	FromCaller bool `json:"-"`
 }
 
 // Overlay is a folder or image that is laid over an image.

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carrel/engine/instance"
 	"carrel/engine/network"
 	"carrel/internal/amount"
 )
@@ -162,7 +163,28 @@ func (e *Engine) CommandLine(s RunSpec) string {
 	case ActionExec, ActionShell:
 		verb = string(s.Action)
 	}
-	args := []string{"carrel", verb}
+	return e.line([]string{"carrel", verb}, s)
+}
+
+// backgroundLine is the command that starts the same in the background, under a name where that is not the one it gets
+// anyway. A start script is started by Singularity's own command, the only one that has it.
+func (e *Engine) backgroundLine(s RunSpec, name string) string {
+	if s.Action == ActionStart {
+		s.Args = append([]string{name}, s.Args...)
+		return e.line([]string{"singularity", "instance", "start"}, s)
+	}
+	head := []string{"carrel", "run", "-d"}
+	if name != instance.NameOf(s.Image) {
+		head = append(head, "--name", name)
+	}
+	if s.Wait > 0 {
+		head = append(head, "--wait", s.Wait.String())
+	}
+	return e.line(head, s)
+}
+
+// line is a command line that begins with args and goes on with what a RunSpec asks for.
+func (e *Engine) line(args []string, s RunSpec) string {
 	flag := func(on bool, name string) {
 		if on {
 			args = append(args, name)

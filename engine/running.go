@@ -117,13 +117,7 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 		}
 		o.Binds = append(o.Binds, lb)
 	}
-	if s.Home != "" {
-		src, dest, ok := strings.Cut(s.Home, ":")
-		if !ok {
-			dest = e.c.User.Home
-		}
-		o.Home = &launch.Bind{Source: e.expand(src), Dest: dest}
-	}
+	e.home(s, &o)
 	switch {
 	case s.NoNetwork:
 		o.Network = launch.NetworkNone
@@ -181,6 +175,18 @@ func (e *Engine) options(s RunSpec, t Target) launch.Options {
 		o.Action = string(ActionRun)
 	}
 	return o
+}
+
+// home makes another folder the home, where that is asked for.
+func (e *Engine) home(s RunSpec, o *launch.Options) {
+	if s.Home == "" {
+		return
+	}
+	src, dest, ok := strings.Cut(s.Home, ":")
+	if !ok {
+		dest = e.c.User.Home
+	}
+	o.Home = &launch.Bind{Source: e.expand(src), Dest: dest}
 }
 
 // hostname is the container's own name where it is kept apart from the host.

@@ -61,7 +61,6 @@ func (s *supervisor) untilGivenUp(ctx context.Context, signals <-chan os.Signal)
 			s.log.Remark(end.problem)
 		}
 		s.log.Remark(text)
-		s.keepPorts()
 		s.update(func(r *record) {
 			r.State, r.ExitCode, r.Init, r.Problem, r.Hint = StateStarting, end.status, 0, text, ""
 			r.Restarts++
@@ -92,17 +91,25 @@ func (s *supervisor) again(end outcome, row *int) bool {
 	return wanted
 }
 
-// keepPorts lets the next run have the ports of the last one.
+// keepPorts writes down where the declared ports are published, so that the next run, or another instance in place of this
+// one, can have the same.
 func (s *supervisor) keepPorts() {
+	if s.spec.HostNetwork {
+		return
+	}
+	numbers := make([]int, len(s.spec.Ports))
 	s.ports.mu.Lock()
-	defer s.ports.mu.Unlock()
-	for i := range s.spec.Ports {
-		for _, q := range s.ports.all {
-			if q.declared && q.published != nil && q.spec.Container == s.spec.Ports[i].Container {
-				s.spec.Ports[i].Host = int(q.addr.Port())
-			}
+	for i, q := range s.ports.all { // those come first, in their order
+		if i == len(numbers) || !q.declared {
+			break
+		}
+		numbers[i] = int(q.addr.Port())
+		if spec := &s.spec.Ports[i]; spec.Host == 0 || !spec.Fixed {
+			spec.Host, spec.Fixed = numbers[i], false
 		}
 	}
+	s.ports.mu.Unlock()
+	s.update(func(r *record) { r.HostPorts = numbers })
 }
 
 // pause waits before a restart; why is a sentence about it. It tells whether the app was stopped meanwhile.

@@ -66,7 +66,7 @@ func TestRestart(t *testing.T) {
 func TestRestartKeepsPort(t *testing.T) {
 	w := newWorld(t)
 	o := w.order("web", w.app, "app", "http", ":8000")
-	o.Spec.Ports = []PortSpec{{Container: 8000}}
+	o.Spec.Ports = []PortSpec{{Container: 8000, Fixed: true}, {Container: 8000, Fixed: true}} // one port twice
 	o.Spec.Restart = Restart{When: RestartOnFailure, Pause: time.Millisecond}
 	dir := w.start(o)
 	in := w.until(dir, isReady)
@@ -74,8 +74,13 @@ func TestRestartKeepsPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := w.until(dir, func(in Instance) bool { return in.Restarts == 1 && isReady(in) })
-	if again.Addresses[0].URL != in.Addresses[0].URL || again.Init == in.Init || again.PID != in.PID {
-		t.Errorf("was %+v, is %+v", in, again)
+	if len(again.Addresses) != 2 || again.Init == in.Init || again.PID != in.PID {
+		t.Fatalf("was %+v, is %+v", in, again)
+	}
+	for i, a := range again.Addresses {
+		if a.URL != in.Addresses[i].URL || a.Host != in.HostPorts[i] {
+			t.Errorf("was at %s, is at %s", in.Addresses[i].URL, a.URL)
+		}
 	}
 	w.page(again.Addresses[0].URL)
 	if err := Stop(context.Background(), dir, -1); err != nil {

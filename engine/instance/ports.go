@@ -119,6 +119,7 @@ func (p *ports) publishDeclared(ctx context.Context) error {
 		p.all = append(p.all, q)
 		p.mu.Unlock()
 	}
+	p.s.keepPorts()
 	p.show()
 	return nil
 }

@@ -163,7 +163,8 @@ func (s *supervisor) update(change func(*record)) {
 // sameRecord compares what a supervisor changes.
 func sameRecord(a, b *record) bool {
 	return a.State == b.State && a.ReadyIn == b.ReadyIn && a.Ended.Equal(b.Ended) && a.ExitCode == b.ExitCode && a.Problem == b.Problem &&
-		a.Hint == b.Hint && a.Reason == b.Reason && a.Restarts == b.Restarts && a.Init == b.Init && a.Control == b.Control && slices.Equal(a.Addresses, b.Addresses)
+		a.Hint == b.Hint && a.Reason == b.Reason && a.Restarts == b.Restarts && a.Init == b.Init && a.Control == b.Control && slices.Equal(a.Addresses, b.Addresses) &&
+		slices.Equal(a.HostPorts, b.HostPorts)
 }
 
 func (s *supervisor) exitCode() int {

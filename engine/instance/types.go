@@ -81,6 +81,7 @@ type Instance struct {
 	Problem   string          `json:"problem,omitempty"`  // one sentence, when something is wrong
 	Hint      string          `json:"hint,omitempty"`
 	Addresses []Address       `json:"addresses,omitempty"`
+	HostPorts []int           `json:"host_ports,omitempty"` // where each of Spec.Ports is published on the host; 0: not yet
 	Binds     []Bind          `json:"binds,omitempty"`
 	Command   string          `json:"command"`        // the command that starts the same again
 	Spec      json.RawMessage `json:"spec,omitempty"` // the starter's own, verbatim

@@ -54,6 +54,7 @@ func (p *program) act(ctx context.Context, l *launch, action engine.Action, args
 	std := engine.Stdio{In: p.c.In, Out: p.c.Out, Err: p.c.Err}
 	if name, ok := strings.CutPrefix(s.Image, instancePrefix); ok {
 		p.alone()
+		s.Details.FromCaller = true
 		tty := term.IsTerminal(int(p.c.In.Fd())) && term.IsTerminal(int(p.c.Out.Fd()))
 		status, err := e.Exec(ctx, name, s, std, tty)
 		return result(status, err)
