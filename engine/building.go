@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,6 +74,7 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 		return ImageInfo{}, err
 	}
 	defer cleanup()
+	spec.Called, spec.KeepAs = calledTarget(s, spec.Target), s.keepAs
 	if err := e.locking(s, &spec); err != nil {
 		return ImageInfo{}, err
 	}
@@ -127,7 +129,7 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 	if err != nil {
 		var be *BuildError
 		if errors.As(err, &be) {
-			be.Log, be.Target, be.Lines = log.Name(), spec.Target, last.lines
+			be.Log, be.Target, be.Lines = log.Name(), cmp.Or(spec.KeepAs, spec.Target), last.lines
 			fmt.Fprintf(log, "failed: %s\n", be.Text)
 		}
 		return ImageInfo{}, err
@@ -153,6 +155,11 @@ func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, 
 	info, err := e.describe(res.Path)
 	info.Unchanged = res.Unchanged
 	return info, err
+}
+
+// calledTarget is how a person may name the target of a build on a command line: as it was given, or by its name in the store.
+func calledTarget(s BuildSpec, target string) string {
+	return quote(cmp.Or(s.keepCalled, s.Target, shortName(target)))
 }
 
 // tail keeps the last lines of output of the current step.

@@ -102,6 +102,7 @@ func (e *Engine) convertible(ctx context.Context, s BuildSpec, sink Sink) (*imag
 	}
 	built := filepath.Join(dir, "image.sif")
 	cleanup := func() { release(); os.Remove(e.recordPath(built)) }
+	s.keepAs, s.keepCalled = e.expand(s.Target), s.Target
 	s.Target, s.Sandbox, s.Force = built, false, false
 	s.Compression, s.Level = "zstd", 1 // it is read once
 	if _, err := e.Build(ctx, s, sink); err != nil {

@@ -112,6 +112,9 @@ type BuildSpec struct {
 	Update bool
 	// Resume goes on with the tree that the failed build of the same Target has left, from the section that failed.
 	Resume bool
+	// keepAs is the target under which the tree of a build that fails is kept, keepCalled what the person calls that: of a
+	// build that is only a step towards the target.
+	keepAs, keepCalled string
 	// Sections are those to carry out, by name without %, "apps" for those of SCIF apps; empty for all.
 	Sections []string
 	// Binds are visible while sections run.

@@ -59,6 +59,8 @@ type stage struct {
 	root     string   // the tree: an overlay, or a folder
 	overlay  bool
 	mounted  bool
+	kept     *entry            // the tree of a build that failed, with which the stage goes on
+	done     []doneSection     // carried out
 	tmp      string            // /tmp of its containers
 	fixed    []string          // names all that the tree is made of, but for what the image says of itself; nil where that is not known
 	labels   map[string]string // written by %post
@@ -102,12 +104,8 @@ func Run(ctx context.Context, spec Spec, sink progress.Sink) (Result, error) {
 	b.dir = dir
 	b.atEnd(release)
 	defer b.release()
-	if spec.Resume {
-		if b.resume, err = openEntry(failedFolder(spec.Cache, spec.Target)); err != nil {
-			return Result{}, fmt.Errorf("resume build of %s: %w", spec.Target, errNothingKept)
-		}
-		b.hold(b.resume)
-		b.opaque = true
+	if err := b.openKept(); err != nil {
+		return Result{}, err
 	}
 	b.opaque = b.opaque || len(spec.Binds) > 0 || len(spec.GPUs) > 0
 	var last *stage
@@ -122,14 +120,20 @@ func Run(ctx context.Context, spec Spec, sink progress.Sink) (Result, error) {
 			return b.upToDate(ctx, last)
 		}
 		if err != nil {
-			return Result{}, b.failed(ctx, last, err)
+			err = b.failed(ctx, last, err)
+			if se, ok := errors.AsType[*StepError](err); !ok || !se.Kept {
+				b.noteDone(last)
+			}
+			return Result{}, err
 		}
 	}
 	if err := b.complete(ctx, last); err != nil {
+		b.noteDone(last)
 		return Result{}, b.fail(progress.StepPack, err)
 	}
 	size, err := b.pack(ctx, last)
 	if err != nil {
+		b.noteDone(last)
 		return Result{}, err
 	}
 	lock, err := b.lock(ctx)
@@ -297,19 +301,18 @@ func (b *builder) prepare(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.lowers = []string{s.base.folder}
-	if b.resumes(s) {
-		if err := b.takeKept(s); err != nil {
-			return err
-		}
+	if err := b.takeKept(ctx, s); err != nil {
+		return err
 	}
 	if err := s.mountOrCopy(ctx, b.spec.UserNS); err != nil {
 		return err
 	}
+	if b.resumes(s) {
+		s.tmp = s.kept.path("tmp")
+		return nil
+	}
 	if s.tmp, err = b.tmpFolder(s.dir); err != nil {
 		return err
-	}
-	if b.resumes(s) {
-		return nil
 	}
 	return b.scaffold(s)
 }
@@ -328,6 +331,9 @@ func (b *builder) contents(ctx context.Context, s *stage) error {
 	if b.resumes(s) {
 		return b.install(ctx, s)
 	}
+	if err := b.appFolders(s); err != nil {
+		return err
+	}
 	if err := b.copyFiles(ctx, s, true); err != nil {
 		return err
 	}
@@ -342,6 +348,7 @@ func (b *builder) contents(ctx context.Context, s *stage) error {
 			return b.fail(progress.StepFiles, err)
 		}
 	}
+	s.done = b.prepared(s, b.copied(s))
 	return b.install(ctx, s)
 }
 

@@ -20,6 +20,11 @@ type failedInfo struct {
 	Section string `json:"section"`
 	Line    int    `json:"line"`
 	Status  int    `json:"status"`
+	// Done are the sections that were carried out before, %files and those on the host as well, with a digest of what they
+	// were: whoever goes on leaves them out.
+	Done []doneSection `json:"done,omitempty"`
+	// Labels are those that %post has written.
+	Labels map[string]string `json:"labels,omitempty"`
 	// Lowers are the folders of the cache that the tree lies on, lowest first.
 	Lowers []string `json:"lowers"`
 	Base   string   `json:"base"` // its key
@@ -57,10 +62,10 @@ func Kept(cache, target string) bool {
 // failed keeps the tree of a stage whose section failed, and says so in the error.
 func (b *builder) failed(ctx context.Context, s *stage, err error) error {
 	var se *StepError
-	if ctx.Err() != nil && b.resumes(s) && s.mounted { // the kept tree goes back to where it was
-		return errors.Join(err, s.unmount(), os.Rename(s.upper(), b.resume.path("upper")))
-	}
 	if ctx.Err() != nil || !errors.As(err, &se) || se.Status == 0 || !s.overlay || b.spec.Update {
+		return err
+	}
+	if b.resume != nil && s.kept == nil { // another stage: what is kept is worth more, for a person may have worked on it
 		return err
 	}
 	switch se.Step {
@@ -72,13 +77,25 @@ func (b *builder) failed(ctx context.Context, s *stage, err error) error {
 		b.sink.Notice(se.Step, "the tree of the failed step could not be kept: "+kerr.Error())
 		return err
 	}
-	se.Kept = true
+	se.Kept, se.Called = true, b.spec.Called
 	return err
 }
 
+// keep makes the tree of a stage that failed an entry of the cache. One that was kept before is in its place already.
 func (b *builder) keep(s *stage, se *StepError) error {
 	if err := s.unmount(); err != nil {
 		return err
+	}
+	info := entryInfo{
+		Key: b.keptName(), Describe: fmt.Sprintf("%s of %s", se.Section, b.layerName(s)), Made: time.Now(),
+		Failed: &failedInfo{
+			Target: b.keptName(), Stage: s.index, Section: se.Section, Line: se.Line, Status: se.Status, Done: s.done, Labels: s.labels,
+			Lowers: s.lowers, Base: s.base.key, Spec: b.spec.containerSpec(), Script: b.scriptOf(s, se.Section), Force: b.force,
+		},
+	}
+	if s.kept != nil {
+		info.Size = diskUsage(s.kept.dir)
+		return s.kept.rewrite(info)
 	}
 	part := filepath.Join(s.dir, "kept")
 	if err := os.Mkdir(part, 0o755); err != nil {
@@ -89,18 +106,11 @@ func (b *builder) keep(s *stage, se *StepError) error {
 			return err
 		}
 	}
-	info := entryInfo{
-		Key: b.spec.Target, Describe: fmt.Sprintf("%s of %s", se.Section, b.layerName(s)), Made: time.Now(), Size: diskUsage(part),
-		Failed: &failedInfo{
-			Target: b.spec.Target, Stage: s.index, Section: se.Section, Line: se.Line, Status: se.Status,
-			Lowers: s.lowers, Base: s.base.key, Spec: b.spec.containerSpec(), Script: b.scriptOf(s, se.Section), Force: b.force,
-		},
-	}
-	dir := failedFolder(b.spec.Cache, b.spec.Target)
+	info.Size = diskUsage(part)
 	if err := b.forget(); err != nil {
 		return err
 	}
-	e, err := putEntry(part, dir, info)
+	e, err := putEntry(part, b.failedFolder(), info)
 	if err != nil {
 		return err
 	}
@@ -119,12 +129,29 @@ func (s *Spec) containerSpec() Spec {
 
 // forget removes the tree of a build of this target that failed before.
 func (b *builder) forget() error {
+	for _, s := range b.stages {
+		if s.kept != nil { // it is the tree of this build
+			if err := s.unmount(); err != nil {
+				return err
+			}
+		}
+	}
 	if b.resume != nil {
 		b.resume.close()
 	}
-	_, err := removeEntry(failedFolder(b.spec.Cache, b.spec.Target))
+	_, err := removeEntry(b.failedFolder())
 	return err
 }
+
+// keptName is the target under which a failed build is kept.
+func (b *builder) keptName() string {
+	if b.spec.KeepAs != "" {
+		return b.spec.KeepAs
+	}
+	return b.spec.Target
+}
+
+func (b *builder) failedFolder() string { return failedFolder(b.spec.Cache, b.keptName()) }
 
 func (b *builder) scriptOf(s *stage, section string) string {
 	for _, sec := range b.executed(s.def) {
@@ -133,24 +160,6 @@ func (b *builder) scriptOf(s *stage, section string) string {
 		}
 	}
 	return s.def.Section("test").Text()
-}
-
-// resumes tells whether a stage goes on with a kept tree.
-func (b *builder) resumes(s *stage) bool {
-	return b.resume != nil && b.resume.info.Failed != nil && b.resume.info.Failed.Stage == s.index && b.resume.info.Failed.Base == s.base.key
-}
-
-// takeKept makes the kept tree the stage's own: a copy is not needed, as it is kept again should the build fail again.
-func (b *builder) takeKept(s *stage) error {
-	f := b.resume.info.Failed
-	if err := b.holdLowers(f); err != nil {
-		return err
-	}
-	if err := b.alone(b.resume); err != nil {
-		return err
-	}
-	s.lowers = f.Lowers
-	return os.Rename(b.resume.path("upper"), s.upper())
 }
 
 // alone makes sure that nobody else writes to a kept tree.

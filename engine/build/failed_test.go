@@ -133,6 +133,93 @@ func TestResumeWithoutFailure(t *testing.T) {
 	k.workEmpty()
 }
 
+// TestResumeLeavesOut: sections that were carried out before the failed one do not run again.
+func TestResumeLeavesOut(t *testing.T) {
+	k := newKit(t)
+	k.write("note.txt", "noted")
+	text := header + "%files\n    note.txt /note\n%post\n    mkdir /once; echo Own label > $APPTAINER_LABELS\n" +
+		"%appinstall one\n    mkdir one\n%appinstall two\n    mkdir -p two; test -f /fixed\n%test\n    test -f /tested\n"
+	_, _, err := k.try(text, engine.BuildSpec{})
+	if be, ok := errors.AsType[*engine.BuildError](err); !ok || be.Section != "%appinstall two" || !be.Kept || !strings.Contains(engine.Hint(err), "carrel debug image.sif") {
+		t.Fatalf("got %v, hint %q", err, engine.Hint(err))
+	}
+	k.debug("/bin/sh", "-c", "echo by hand > /fixed")
+	// What came before and is another now is told, and not done.
+	k.write("note.txt", "other")
+	_, ev, err := k.try(strings.Replace(text, "mkdir one", "mkdir one three", 1), engine.BuildSpec{Resume: true})
+	if be, ok := errors.AsType[*engine.BuildError](err); !ok || be.Section != "%test" || !be.Kept {
+		t.Fatalf("got %v\n%s", err, ev.log(""))
+	}
+	if got := ev.notices(); !strings.Contains(got, "%files, %appinstall one changed since") || !strings.Contains(got, "%appinstall two runs again") {
+		t.Errorf("notices %q", got)
+	}
+	k.write("note.txt", "noted")
+	k.debug("/bin/sh", "-c", "echo by hand > /tested")
+	img, ev := k.build(text, engine.BuildSpec{Resume: true})
+	if ev.started(progress.StepInstall) || ev.notices() != "the build goes on with %test, in the container as it was left\n" {
+		t.Errorf("notices %q, started %v", ev.notices(), ev.started(progress.StepInstall))
+	}
+	if read(t, img, "/fixed")+read(t, img, "/tested") != "by hand\nby hand\n" || !has(t, img, "/once") || !has(t, img, "/scif/apps/one/one") {
+		t.Error("something is missing")
+	}
+	if labels, err := img.Labels(); err != nil || labels["Own"] != "label" {
+		t.Errorf("labels %v, %v", labels, err)
+	}
+	k.workEmpty()
+}
+
+// TestResumeOnAnotherBase: what a person has put right by hand is neither used on another base nor removed.
+func TestResumeOnAnotherBase(t *testing.T) {
+	k := newKit(t)
+	k.write("note.txt", "noted")
+	if _, _, err := k.try(broken, engine.BuildSpec{}); err == nil {
+		t.Fatal("the build succeeded")
+	}
+	k.debug("/bin/sh", "-c", "echo by hand > /fixed")
+	_, _, err := k.try(strings.Replace(broken, header, "Bootstrap: scratch\n", 1), engine.BuildSpec{Resume: true})
+	if err == nil || !strings.Contains(err.Error(), "its base is another one") || !strings.Contains(engine.Hint(err), "carrel debug image.sif") {
+		t.Fatalf("got %v, hint %q", err, engine.Hint(err))
+	}
+	if out, _ := k.debug("/bin/sh", "-c", "cat /fixed"); out != "by hand\n" {
+		t.Errorf("the kept container has %q", out)
+	}
+	// Nor is it lost when the image cannot be written.
+	_, _, err = k.try(broken, engine.BuildSpec{Resume: true, Compression: "no such kind"})
+	if err == nil {
+		t.Fatal("the image was written")
+	}
+	if out, _ := k.debug("/bin/sh", "-c", "cat /fixed /done"); out != "by hand\ncomplete\n" {
+		t.Errorf("the kept container has %q", out)
+	}
+	img, ev := k.build(broken, engine.BuildSpec{Resume: true})
+	if read(t, img, "/fixed") != "by hand\n" || ev.started(progress.StepInstall) || !strings.Contains(ev.notices(), "goes on behind %post") {
+		t.Errorf("%q\n%s", ev.notices(), ev.log(""))
+	}
+	k.workEmpty()
+}
+
+// TestDebugOfOtherFormats: a build that fails on the way to another form is known by what the person asked for.
+func TestDebugOfOtherFormats(t *testing.T) {
+	k := newKit(t)
+	k.write("note.txt", "noted")
+	spec := engine.BuildSpec{Definition: k.write("Singularity", strings.ReplaceAll(broken, "BASE", baseFolder(t))), Target: "image.tar"}
+	_, err := k.Convert(t.Context(), spec, engine.FormatOCIArchive, nil)
+	if err == nil || !strings.Contains(engine.Hint(err), "carrel debug image.tar") {
+		t.Fatalf("got %v, hint %q", err, engine.Hint(err))
+	}
+	status, err := k.Debug(t.Context(), engine.DebugSpec{Target: "image.tar", Args: []string{"/bin/sh", "-c", "echo by hand > /fixed"}}, engine.Stdio{})
+	if err != nil || status != 0 {
+		t.Errorf("debug: %d, %v", status, err)
+	}
+	spec.Resume = true
+	if _, err := k.Convert(t.Context(), spec, engine.FormatOCIArchive, nil); err != nil {
+		t.Error(err)
+	}
+	if img := k.open(filepath.Join(k.cwd, "image.tar")); img.OCI() == nil {
+		t.Errorf("the image is a %v", img.Kind)
+	}
+}
+
 // TestFailedBase prunes what the kept tree lies on.
 func TestFailedBase(t *testing.T) {
 	k := newKit(t)

@@ -17,8 +17,9 @@ import (
 	"carrel/engine/tree"
 )
 
-// copyFiles carries out %files: with stages, those lines that take from earlier stages, else those from the host.
-func (b *builder) copyFiles(ctx context.Context, s *stage, stages bool) error {
+// copies are the lines of %files and %appfiles that are carried out: those that take from earlier stages, or those that take
+// from this computer.
+func (b *builder) copies(s *stage, stages bool) []definition.FileCopy {
 	var list []definition.FileCopy
 	for _, f := range s.def.Files {
 		if !b.wants("files") {
@@ -28,14 +29,25 @@ func (b *builder) copyFiles(ctx context.Context, s *stage, stages bool) error {
 			list = append(list, f)
 		}
 	}
-	if !stages && b.wants("apps") {
-		for _, app := range s.def.Apps {
-			for _, f := range app.Files {
-				f.Dst = path.Join("/scif/apps", app.Name, f.Dst)
-				list = append(list, f)
+	if stages || !b.wants("apps") {
+		return list
+	}
+	for _, app := range s.def.Apps {
+		for _, f := range app.Files {
+			into := strings.HasSuffix(f.Dst, "/") || path.Clean("/"+f.Dst) == "/" // which cleaning leaves nothing of
+			f.Dst = path.Join("/scif/apps", app.Name, path.Clean("/"+f.Dst))
+			if into {
+				f.Dst += "/"
 			}
+			list = append(list, f)
 		}
 	}
+	return list
+}
+
+// copyFiles carries out %files: with stages, those lines that take from earlier stages, else those from the host.
+func (b *builder) copyFiles(ctx context.Context, s *stage, stages bool) error {
+	list := b.copies(s, stages)
 	if len(list) == 0 {
 		return nil
 	}

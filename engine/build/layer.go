@@ -251,6 +251,7 @@ func (b *builder) install(ctx context.Context, s *stage) error {
 				step = progress.StepApps
 			}
 			b.start(step, "")
+			s.finished(sec.name, sec.Section)
 			b.done(step, sec.name+" has not changed: its result is taken from the cache")
 		}
 		return nil

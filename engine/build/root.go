@@ -64,7 +64,12 @@ func lockedBy(dir string, take func(*os.File) bool) (*os.File, bool) {
 	return f, true
 }
 
-func (s *stage) upper() string { return filepath.Join(s.dir, "upper") }
+func (s *stage) upper() string {
+	if s.kept != nil {
+		return s.kept.path("upper")
+	}
+	return filepath.Join(s.dir, "upper")
+}
 
 // mount makes the stage's tree, at root: an overlay of what the stage changes over lowers. The folder upper is used when
 // it is there.

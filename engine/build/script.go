@@ -81,7 +81,7 @@ func (b *builder) onHost(ctx context.Context, s *stage, name string) error {
 // post runs %post in the container and reads the labels it wrote.
 func (b *builder) post(ctx context.Context, s *stage) error {
 	sec := s.def.Section("post")
-	if sec.IsEmpty() || !b.wants("post") {
+	if sec.IsEmpty() || !b.wants("post") || s.did("%post") {
 		return nil
 	}
 	b.start(progress.StepInstall, "")
@@ -91,6 +91,7 @@ func (b *builder) post(ctx context.Context, s *stage) error {
 	if err := b.readLabels(s); err != nil {
 		return b.fail(progress.StepInstall, err)
 	}
+	s.finished("%post", sec)
 	b.done(progress.StepInstall, "")
 	return nil
 }

@@ -190,6 +190,32 @@ func TestApps(t *testing.T) {
 	}
 }
 
+// TestAppFiles: an app's folders are there before anything is copied into them.
+func TestAppFiles(t *testing.T) {
+	k := newKit(t)
+	k.write("tool.sh", "#!/bin/sh\necho tool\n")
+	for line, want := range map[string]string{
+		"tool.sh":             "/scif/apps/foo/tool.sh",
+		"tool.sh bin/tool.sh": "/scif/apps/foo/bin/tool.sh",
+		"tool.sh bin/":        "/scif/apps/foo/bin/tool.sh",
+		"tool.sh bin":         "/scif/apps/foo/bin/tool.sh",
+		"tool.sh /":           "/scif/apps/foo/tool.sh",
+		"tool.sh new":         "/scif/apps/foo/new",
+		"tool.sh new/":        "/scif/apps/foo/new/tool.sh",
+		"tool.sh ../../up":    "/scif/apps/foo/up",
+	} {
+		info, _, err := k.try(header+"%appfiles foo\n    "+line+"\n", engine.BuildSpec{Force: true})
+		if err != nil {
+			t.Errorf("%q: %v", line, err)
+			continue
+		}
+		img := k.open(info.Path)
+		if !has(t, img, want) || read(t, img, want) != "#!/bin/sh\necho tool\n" {
+			t.Errorf("%q: there is no %s", line, want)
+		}
+	}
+}
+
 func TestStages(t *testing.T) {
 	k := newKit(t)
 	img, ev := k.build(`Bootstrap: localimage

@@ -35,6 +35,10 @@ type Spec struct {
 	Update bool `json:"update,omitempty"`
 	// Resume goes on with the tree of a build of the same target that failed in %post or later.
 	Resume bool `json:"resume,omitempty"`
+	// KeepAs is the target under which the tree of a build that fails is kept; empty for Target. Called is what the person
+	// who builds calls it, for hints.
+	KeepAs string `json:"keep_as,omitempty"`
+	Called string `json:"called,omitempty"`
 	// Sections are those to carry out, by name without %, and "apps" for SCIF apps; empty or "all" for all of them.
 	Sections []string `json:"sections,omitempty"`
 	// Binds are made visible in the containers that sections run in.
@@ -114,6 +118,7 @@ type StepError struct {
 	Status  int    // of the section's script, 0 when it is not that
 	Command string // the command of the script that failed, where it is known
 	Kept    bool   // the tree is kept, to be looked at or gone on with
+	Called  string // with Kept: what the person calls the image
 	Err     error
 }
 
@@ -139,10 +144,10 @@ func (e *StepError) Unwrap() error { return e.Err }
 // Hint says what to do about it.
 func (e *StepError) Hint() string {
 	if errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT) {
-		return "the disk is full: free some of it, or remove what the cache holds of earlier builds"
+		return "the disk is full: free some of it, or remove what the cache holds of earlier builds: carrel cache prune"
 	}
 	if e.Kept {
-		return "the last lines of the log say what went wrong; `carrel debug` opens a shell in the container as it is now, `carrel build --resume` goes on from there"
+		return fmt.Sprintf("the last lines of the log say what went wrong; `carrel debug %[1]s` opens a shell in the container as it is now, `carrel build --resume %[1]s …` goes on from there", e.Called)
 	}
 	if e.Status != 0 {
 		return "the last lines of the log say what went wrong in " + e.Section

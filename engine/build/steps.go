@@ -44,30 +44,40 @@ func (b *builder) readLabels(s *stage) error {
 	return errors.Join(sc.Err(), r.Remove(name))
 }
 
-// apps makes the folders of the SCIF apps and runs %appinstall in each (https://sci-f.github.io).
+// appFolders makes the folders of the SCIF apps (https://sci-f.github.io), before anything is copied into them.
+func (b *builder) appFolders(s *stage) error {
+	if len(s.def.Apps) == 0 || !b.wants("apps") {
+		return nil
+	}
+	r, err := os.OpenRoot(s.root)
+	if err != nil {
+		return b.fail(progress.StepApps, err)
+	}
+	defer r.Close()
+	for _, app := range s.def.Apps {
+		if !validApp(app.Name) {
+			return &StepError{Step: progress.StepApps, Section: "%app…", Line: app.Line, Err: fmt.Errorf("%q cannot be the name of an app", app.Name)}
+		}
+		dir := path.Join("scif/apps", app.Name)
+		for _, d := range []string{dir + "/bin", dir + "/lib", dir + "/scif/env", "scif/data/" + app.Name + "/input", "scif/data/" + app.Name + "/output"} {
+			if err := r.MkdirAll(d, 0o755); err != nil {
+				return b.fail(progress.StepApps, err)
+			}
+		}
+	}
+	return nil
+}
+
+// apps runs %appinstall of each SCIF app, in its folder.
 func (b *builder) apps(ctx context.Context, s *stage) error {
 	if len(s.def.Apps) == 0 || !b.wants("apps") {
 		return nil
 	}
 	b.start(progress.StepApps, "")
 	for _, app := range s.def.Apps {
-		if !validApp(app.Name) {
-			return &StepError{Step: progress.StepApps, Section: "%app…", Line: app.Line, Err: fmt.Errorf("%q cannot be the name of an app", app.Name)}
-		}
 		dir := path.Join("scif/apps", app.Name)
-		r, err := os.OpenRoot(s.root)
-		if err != nil {
-			return b.fail(progress.StepApps, err)
-		}
-		for _, d := range []string{dir + "/bin", dir + "/lib", dir + "/scif/env", "scif/data/" + app.Name + "/input", "scif/data/" + app.Name + "/output"} {
-			if err := r.MkdirAll(d, 0o755); err != nil {
-				r.Close()
-				return b.fail(progress.StepApps, err)
-			}
-		}
-		r.Close()
 		sec := app.Section("install")
-		if sec.IsEmpty() {
+		if sec.IsEmpty() || s.did("%appinstall "+app.Name) {
 			continue
 		}
 		b.sink.Line(progress.StepApps, "installing "+app.Name)
@@ -81,6 +91,7 @@ func (b *builder) apps(ctx context.Context, s *stage) error {
 		if err := b.section(ctx, s, progress.StepApps, "%appinstall "+app.Name, &in, env); err != nil {
 			return err
 		}
+		s.finished("%appinstall "+app.Name, sec)
 	}
 	b.done(progress.StepApps, "")
 	return nil
@@ -94,7 +105,7 @@ func validApp(name string) bool {
 // test runs %test in the finished tree.
 func (b *builder) test(ctx context.Context, s *stage) error {
 	sec := s.def.Section("test")
-	if !b.wants("test") || sec.IsEmpty() {
+	if !b.wants("test") || sec.IsEmpty() || s.did("%test") {
 		return nil
 	}
 	b.start(progress.StepTest, "")
@@ -109,6 +120,7 @@ func (b *builder) test(ctx context.Context, s *stage) error {
 	if status != 0 {
 		return &StepError{Step: progress.StepTest, Section: "%test", Line: sec.Line, Status: status, Err: fmt.Errorf("exit status %d", status)}
 	}
+	s.finished("%test", sec)
 	b.done(progress.StepTest, "")
 	return nil
 }

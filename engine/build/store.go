@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carrel/internal/atomicfile"
 	"carrel/internal/filelock"
 	"carrel/internal/rmtree"
 )
@@ -138,6 +139,19 @@ func putEntry(part, dir string, info entryInfo) (*entry, error) {
 		_, _ = removeEntry(dir) // damaged, or of another key with the same hash; if it stays the rename says so again
 	}
 	return nil, fmt.Errorf("add to cache: %w", err)
+}
+
+// rewrite changes what an entry says of itself.
+func (e *entry) rewrite(info entryInfo) error {
+	data, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.WriteFile(e.path("info.json"), data, 0o600); err != nil {
+		return err
+	}
+	e.info = info
+	return nil
 }
 
 // removeEntry removes an entry that nobody uses and tells whether it did.
