@@ -28,8 +28,26 @@ type Options struct {
 	Name string
 }
 
+// FileError is a file that says what to run, or was meant to, and cannot be read.
+type FileError struct {
+	File string
+	Err  error
+}
+
+// Error names the file.
+func (e *FileError) Error() string { return "read " + e.File + ": " + e.Err.Error() }
+
+// Unwrap is the cause.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// Hint says how to go on.
+func (e *FileError) Hint() string {
+	return "put it right, or say what to run with --kind; carrel new --help lists the kinds"
+}
+
 // Look proposes apps for a folder, the likeliest first; none when nothing in it speaks for one. Files that cannot be read
-// are passed over. It fails with ctx's error, or when the folder itself cannot be read.
+// are passed over. It fails with ctx's error, when the folder itself cannot be read, and with a *FileError where nothing but
+// a broken Dockerfile speaks for an app; where something else does, that is in its remarks.
 func Look(ctx context.Context, folder fs.FS, o Options) ([]Spec, error) {
 	l := looker{fs: folder, title: title(o.Name)}
 	if err := l.walk(ctx); err != nil {
@@ -46,13 +64,66 @@ func Look(ctx context.Context, folder fs.FS, o Options) ([]Spec, error) {
 			all = append(all, *s)
 		}
 	}
+	if l.broken != nil {
+		if len(all) == 0 {
+			return nil, l.broken
+		}
+		all[0].Remarks = append(all[0].Remarks, l.broken.Error())
+	}
+	for i := range all {
+		l.leaves(&all[i])
+	}
 	return all, nil
 }
 
-// Default is an app of a kind for a folder that does not ask for it by itself.
-func Default(ctx context.Context, kind Kind, folder fs.FS, o Options) (Spec, error) {
-	all, err := Look(ctx, folder, o)
+// leaves adds to the remarks what of the folder an app does not take or use.
+func (l *looker) leaves(s *Spec) {
+	if s.Kind == Docker {
+		return
+	}
+	used := []string{s.Requirements, s.Environment, s.Install, s.AptFile, s.PostBuild, s.Start}
+	for _, f := range []string{"environment.yml", "environment.yaml", "requirements.txt", "install.R", "apt.txt", "postBuild", "start"} {
+		for _, f := range []string{f, "binder/" + f} {
+			if !l.has(f) || slices.Contains(used, f) {
+				continue
+			}
+			text := f + " is not used for this kind of app"
+			if strings.HasSuffix(f, "requirements.txt") && s.Environment != "" {
+				text = f + " is not used: " + s.Environment + " says what to install"
+			}
+			s.Remarks = append(s.Remarks, text)
+		}
+	}
+	if !s.Include || s.Folder == "" {
+		return
+	}
+	entries, err := fs.ReadDir(l.fs, ".")
 	if err != nil {
+		return
+	}
+	var out []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || slices.Contains(images, strings.ToLower(path.Ext(e.Name()))) {
+			out = append(out, e.Name())
+		}
+	}
+	if len(out) > 0 {
+		more := ""
+		if n := len(out) - 6; n > 0 {
+			out, more = out[:6], fmt.Sprintf(" and %d more", n)
+		}
+		s.Remarks = append(s.Remarks, "hidden files and images stay out of the image: "+strings.Join(out, ", ")+more)
+	}
+}
+
+// images are the endings of images of containers.
+var images = []string{".sif", ".img", ".simg", ".sqsh"}
+
+// Default is an app of a kind for a folder that does not ask for it by itself.
+func Default(ctx context.Context, kind Kind, folder fs.FS, o Options) (s Spec, err error) {
+	all, err := Look(ctx, folder, o)
+	var broken *FileError
+	if err != nil && !errors.As(err, &broken) {
 		return Spec{}, err
 	}
 	for _, s := range all {
@@ -64,7 +135,8 @@ func Default(ctx context.Context, kind Kind, folder fs.FS, o Options) (Spec, err
 	if err := l.walk(ctx); err != nil {
 		return Spec{}, err
 	}
-	s := Spec{Kind: kind, Title: l.title, Folder: "/work"}
+	s = Spec{Kind: kind, Title: l.title, Folder: "/work"}
+	defer func() { l.leaves(&s) }()
 	switch kind {
 	case Notebook, RNotebook:
 		s = l.notebook(kind == RNotebook)
@@ -88,6 +160,7 @@ func Default(ctx context.Context, kind Kind, folder fs.FS, o Options) (Spec, err
 		s.Command, s.Port, s.Description, s.Include, s.Npm = "npm start --", 3000, "An app in JavaScript", true, true
 	case Server:
 		s.Command, s.Port, s.Description, s.Include = "./serve", 8080, "Serves what its command serves", true
+		l.anything(&s)
 	default:
 		return s, fmt.Errorf("kind %q: there is no such kind of app", kind)
 	}
@@ -95,9 +168,10 @@ func Default(ctx context.Context, kind Kind, folder fs.FS, o Options) (Spec, err
 }
 
 type looker struct {
-	fs    fs.FS
-	title string
-	files []string // paths, the top folder's first
+	fs     fs.FS
+	title  string
+	broken *FileError // a Dockerfile
+	files  []string   // paths, the top folder's first
 }
 
 // walk lists the files, three folders deep, hidden ones left out.
@@ -165,10 +239,7 @@ func (l *looker) docker() *Spec {
 		r, err := dockerfile.ToDefinition(l.read(name), l.fs)
 		s := Spec{Kind: Docker, Title: l.title, Description: "What the " + name + " describes", Why: "there is a " + name, Text: r.Text}
 		if err != nil {
-			var de *dockerfile.Error
-			if errors.As(err, &de) {
-				s.Remarks = []string{name + ", " + de.Error()}
-			}
+			l.broken = &FileError{File: name, Err: err}
 			return nil
 		}
 		if !strings.Contains(s.Text, "org.opencontainers.image.title") {
@@ -238,7 +309,7 @@ var frameworks = []struct {
 }{
 	{"streamlit", "Streamlit", "streamlit run %s --server.address=127.0.0.1 --server.port=8501 --server.headless=true --browser.gatherUsageStats=false --", 8501, []string{"streamlit"}},
 	{"dash", "Dash", "gunicorn --bind 127.0.0.1:8050 %m:server", 8050, []string{"dash", "gunicorn"}},
-	{"flask", "Flask", "flask --app %m run --host 127.0.0.1 --port 5000", 5000, nil},
+	{"flask", "Flask", "python3 -m flask --app %m run --host 127.0.0.1 --port 5000", 5000, nil},
 	{"fastapi", "FastAPI", "uvicorn --host 127.0.0.1 --port 8000 %m:app", 8000, []string{"fastapi", "uvicorn"}},
 	{"gradio", "Gradio", "env GRADIO_SERVER_NAME=127.0.0.1 GRADIO_SERVER_PORT=7860 GRADIO_ANALYTICS_ENABLED=False python3 %s", 7860, []string{"gradio"}},
 	{"bokeh", "Bokeh", "bokeh serve --address 127.0.0.1 --port 5006 --allow-websocket-origin='*' %s --args", 5006, []string{"bokeh"}},
@@ -259,15 +330,15 @@ func (l *looker) pythonApp() *Spec {
 			s := Spec{Kind: PythonApp, Title: l.title, Description: "An app with a page, made with " + f.word, Why: file + " uses " + f.word, Folder: "/work", Include: true,
 				Port: f.port, Command: strings.NewReplacer("%s", quote(file), "%m", module).Replace(f.command)}
 			l.python(&s)
-			if !strings.Contains(s.Requirements+s.Environment, ".") {
-				for _, p := range f.pip {
-					if !slices.Contains(s.Pip, p) {
-						s.Pip = append(s.Pip, p)
-					}
+			// A file that says what to install says it of the framework, but often not of what serves it.
+			said := strings.ToLower(l.read(s.Requirements) + l.read(s.Environment))
+			for _, p := range f.pip {
+				if !slices.Contains(s.Pip, p) && !strings.Contains(said, p) {
+					s.Pip = append(s.Pip, p)
 				}
-				if f.name == "flask" {
-					s.Apt = append(s.Apt, "python3-flask")
-				}
+			}
+			if f.name == "flask" && !strings.Contains(said, "flask") && s.Environment == "" {
+				s.Apt = append(s.Apt, "python3-flask")
 			}
 			return &s
 		}

@@ -80,8 +80,28 @@ func (l *looker) common(s *Spec) {
 		}
 	}
 	if t := strings.TrimSpace(l.read("runtime.txt")); t != "" {
-		s.Remarks = append(s.Remarks, "runtime.txt asks for "+oneLine(t)+"; the image has what Debian has")
+		if text := "runtime.txt asks for " + oneLine(t) + "; the image has what Debian has"; !slices.Contains(s.Remarks, text) {
+			s.Remarks = append(s.Remarks, text)
+		}
 	}
+}
+
+// anything fills in what a command needs that may be of any language, by the files that say so and the code that is there.
+func (l *looker) anything(s *Spec) {
+	if l.has("install.R") || l.has("binder/install.R") || len(l.with(".R")) > 0 {
+		s.Apt = append(s.Apt, "r-base-core")
+		l.r(s)
+	}
+	if l.has("package.json") {
+		s.Npm = true
+	}
+	for _, f := range []string{"environment.yml", "environment.yaml", "requirements.txt", "pyproject.toml", "setup.py", "binder/environment.yml", "binder/requirements.txt"} {
+		if l.has(f) || len(l.with(".py")) > 0 {
+			l.python(s)
+			return
+		}
+	}
+	l.common(s)
 }
 
 // r fills in what R code needs.

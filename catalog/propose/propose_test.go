@@ -2,6 +2,7 @@ package propose
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -34,7 +35,7 @@ func TestLook(t *testing.T) {
 			[]string{"requirements.txt /opt/setup/requirements.txt", "pip install -r /opt/setup/requirements.txt", "$(grep -v '^ *#' /opt/setup/apt.txt)", "./postBuild", "sh /opt/setup/start jupyter"}, []string{"python3-numpy"}},
 		{"conda", fstest.MapFS{"environment.yml": file("dependencies: [python]")}, "[notebook]", []string{"From: mambaorg/micromamba", "-f /opt/setup/environment.yml", "pip install notebook"}, []string{"debootstrap"}},
 		{"flask", fstest.MapFS{"sub/app.py": file("from flask import Flask\nimport helper, obscure\n"), "sub/helper.py": file("import json, numpy")}, "[python-app]",
-			[]string{"flask --app sub.app run", "carrel.port.5000 http /", "python3-flask", "pip install obscure", "python3-numpy", ". /work"}, []string{"helper", " json"}},
+			[]string{"exec python3 -m flask --app sub.app run", "carrel.port.5000 http /", "python3-flask", "pip install obscure", "python3-numpy", ". /work"}, []string{"helper", " json"}},
 		{"streamlit", fstest.MapFS{"my app.py": file("import streamlit as st")}, "[python-app python]", []string{"streamlit run 'my app.py'", "pip install streamlit", "8501"}, nil},
 		{"script", fstest.MapFS{"main.py": file("import sys"), "test_main.py": file("")}, "[python]", []string{"exec python3 main.py \"$@\""}, []string{"carrel.port"}},
 		{"package", fstest.MapFS{"main.py": file("import sys"), "pyproject.toml": file("")}, "[python]", []string{"pip install /work"}, nil},
@@ -45,7 +46,13 @@ func TestLook(t *testing.T) {
 		{"page", fstest.MapFS{"index.html": file("<p>")}, "[page]", []string{"http.server", ". /work"}, nil},
 		{"node", fstest.MapFS{"package.json": file(`{"description":"Shows\nit","scripts":{"start":"serve --port 4321"}}`)}, "[node]", []string{"npm ci", "carrel.port.4321", "Shows it"}, nil},
 		{"dockerfile", fstest.MapFS{"Dockerfile": file("FROM debian:12\nEXPOSE 80\nCMD x\n"), "index.html": file("x")}, "[dockerfile page]", []string{"From: debian:12", "org.opencontainers.image.title My project"}, nil},
-		{"bad dockerfile", fstest.MapFS{"Dockerfile": file("FORM debian:12\n")}, "[]", nil, nil},
+		{"bad dockerfile and a page", fstest.MapFS{"Dockerfile": file("FORM debian:12\n"), "index.html": file("x")}, "[page]", nil, nil},
+		{"pip and a kernel", fstest.MapFS{"a.ipynb": file(pyBook), "requirements.txt": file("obscure")}, "[notebook]",
+			[]string{"/opt/env/bin/python -m ipykernel install --prefix=/usr --name python3"}, nil},
+		{"no pip, no kernel", fstest.MapFS{"a.ipynb": file(pyBook)}, "[notebook]", nil, []string{"ipykernel install"}},
+		{"dash without its server", fstest.MapFS{"app.py": file("import dash"), "requirements.txt": file("Dash==2\n")}, "[python-app python]",
+			[]string{"pip install -r /work/requirements.txt gunicorn\n"}, nil},
+		{"hidden files", fstest.MapFS{"index.html": file("x"), ".env": file("SECRET=1")}, "[page]", []string{`find /work -mindepth 1 \( -name '.*' -o -name '*.sif'`}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			all, err := Look(context.Background(), tt.folder, Options{Name: "my-project"})
@@ -117,5 +124,80 @@ func TestDefault(t *testing.T) {
 	cancel()
 	if _, err := Look(ctx, fstest.MapFS{}, Options{}); err == nil {
 		t.Error("not cancelled")
+	}
+}
+
+// TestRemarks: what of a folder is not taken or used is said.
+func TestRemarks(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		kind   Kind // the first one's when it is empty
+		folder fstest.MapFS
+		want   string
+	}{
+		{"hidden files", "", fstest.MapFS{"index.html": file("x"), ".env": file("x"), ".git/config": file("x"), "old.SIF": file("x")},
+			"[hidden files and images stay out of the image: .env, .git, old.SIF]"},
+		{"a shared folder", "", fstest.MapFS{"a.ipynb": file(pyBook), ".env": file("x")}, "[]"},
+		{"R with conda's file", "", fstest.MapFS{"fit.R": file("x"), "environment.yml": file("x")}, "[environment.yml is not used for this kind of app]"},
+		{"two files for Python", "", fstest.MapFS{"binder/requirements.txt": file("x"), "environment.yml": file("x")},
+			"[conda packages come from conda-forge, over the network, on the image mambaorg/micromamba binder/requirements.txt is not used: environment.yml says what to install]"},
+		{"a page", Page, fstest.MapFS{"index.html": file("x"), "apt.txt": file("x")}, "[apt.txt is not used for this kind of app]"},
+		{"a broken Dockerfile", "", fstest.MapFS{"Dockerfile": file("FROM debian\nFORM x"), "index.html": file("x")}, "[read Dockerfile: line 2: there is no instruction \"FORM\"]"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var s Spec
+			all, err := Look(t.Context(), tt.folder, Options{})
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case tt.kind != "":
+				s, err = Default(t.Context(), tt.kind, tt.folder, Options{})
+			default:
+				s = all[0]
+			}
+			if got := fmt.Sprint(s.Remarks); err != nil || got != tt.want {
+				t.Errorf("got %s, %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// TestBroken: a folder of which only a broken Dockerfile speaks says so, and can still become something else.
+func TestBroken(t *testing.T) {
+	folder := fstest.MapFS{"Dockerfile": file("FORM debian:12\n"), "s.txt": file("x")}
+	var broken *FileError
+	if _, err := Look(t.Context(), folder, Options{}); !errors.As(err, &broken) || broken.File != "Dockerfile" || !strings.Contains(err.Error(), "line 1") || broken.Hint() == "" {
+		t.Errorf("got %v", err)
+	}
+	if s, err := Default(t.Context(), Page, folder, Options{}); err != nil || s.Kind != Page {
+		t.Errorf("got %+v, %v", s, err)
+	}
+}
+
+// TestServer: a command of the person's gets what the folder says it needs, of whatever language.
+func TestServer(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		folder fstest.MapFS
+		want   []string
+	}{
+		{"requirements", fstest.MapFS{"s.py": file("import nothing"), "requirements.txt": file("x"), "apt.txt": file("x")},
+			[]string{"pip install -r /work/requirements.txt\n", "$(grep -v '^ *#' /work/apt.txt)", `export PATH="/opt/env/bin:$PATH"`}},
+		{"imports", fstest.MapFS{"s.py": file("import numpy")}, []string{"python3-numpy"}},
+		{"R", fstest.MapFS{"s.R": file("library(lme4)"), "postBuild": file("x")}, []string{"r-base-core r-cran-lme4", "./postBuild", "R_LIBS_USER"}},
+		{"npm", fstest.MapFS{"package.json": file("{}")}, []string{"npm ci"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := Default(t.Context(), Server, tt.folder, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			check(t, s)
+			for _, w := range tt.want {
+				if !strings.Contains(s.Definition(), w) {
+					t.Errorf("lacks %q:\n%s", w, s.Definition())
+				}
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package propose
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -210,7 +211,7 @@ func (s Spec) environment() []string {
 	case s.isPython():
 		lines = append(lines, "export PYTHONNOUSERSITE=1")
 	}
-	if s.isR() {
+	if s.isR() || slices.Contains(s.Apt, "r-base-core") {
 		lines = append(lines, "# What the image has, and no packages that happen to lie in the user's home.", "export R_LIBS_USER=/nonexistent")
 	}
 	return lines
@@ -225,6 +226,10 @@ func (s Spec) isR() bool {
 func (s Spec) post() []string {
 	apt := append([]string{}, s.Apt...)
 	var lines []string
+	if s.Include && s.Folder != "" {
+		lines = append(lines, "# Hidden files (.git, .env …) and images of containers stay out of the image.",
+			"find "+s.Folder+` -mindepth 1 \( -name '.*' -o -name '*`+strings.Join(images, `' -o -name '*`)+`' \) -prune -exec rm -rf {} +`)
+	}
 	if s.Environment != "" {
 		lines = append(lines, "export MAMBA_ROOT_PREFIX=/opt/conda", "micromamba install -y -n base -f "+s.setup()+"/"+s.Environment)
 		if s.pip() {
@@ -246,6 +251,10 @@ func (s Spec) post() []string {
 		lines = append(lines, s.install(apt)...)
 		if s.pip() {
 			lines = append(lines, "python3 -m venv --system-site-packages /opt/env", "/opt/env/bin/pip install"+s.pipArguments())
+			if s.Kind == Notebook {
+				lines = append(lines, "# Debian's kernel is /usr/bin/python3, which does not see what pip installed.",
+					"/opt/env/bin/python -m ipykernel install --prefix=/usr --name python3")
+			}
 		}
 	}
 	if len(s.R) > 0 { // where packages come from stands in Debian's /etc/R/Rprofile.site

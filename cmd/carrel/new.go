@@ -78,6 +78,11 @@ func (a *app) makeNew(ctx context.Context, dir string, o newFlags) error {
 	}
 	files, options := os.DirFS(full), propose.Options{Name: filepath.Base(full)}
 	all, err := propose.Look(ctx, files, options)
+	var broken *propose.FileError
+	if errors.As(err, &broken) && (o.kind != "" || isTerminal(a.in) && !o.yes && !o.list && !a.json) { // a person can choose something else
+		a.say("%s", lines(broken.Error()))
+		err = nil
+	}
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,10 @@ func (p *program) own() error {
 	}
 	files, o := os.DirFS(dir), propose.Options{Name: filepath.Base(dir)}
 	all, err := propose.Look(p.ctx, files, o)
-	if err != nil {
+	var broken *propose.FileError
+	if errors.As(err, &broken) { // something else can be chosen
+		p.say(widget.Clean(broken.Error()))
+	} else if err != nil {
 		p.failed("Looking into the folder", err)
 		return nil
 	}

@@ -259,11 +259,19 @@ func (s *Screen) lookedAt(m lookedMsg) tea.Cmd {
 	return s.proceed()
 }
 
+// broken tells whether a file that says what to run, and it alone, could not be read.
+func (s *Screen) broken() bool {
+	_, is := errors.AsType[*propose.FileError](s.lookErr)
+	return is
+}
+
 // tell says under the folder what was seen in it.
 func (s *Screen) tell() {
 	f := s.where.Fields[0]
 	seen := "Nothing in it says by itself what to run; the next page asks."
 	switch {
+	case s.broken(): // something else can be chosen
+		seen = widget.Sentence(s.lookErr.Error()) + " The next page asks what to run."
 	case s.lookErr != nil:
 		f.Remarks = []widget.Remark{{Tone: widget.Error, Text: widget.Sentence(s.lookErr.Error())}}
 		return
@@ -331,7 +339,7 @@ func (s *Screen) next() tea.Cmd {
 			}
 			s.goOn = true
 			return s.d.FolderNow(screen.FolderDue{Form: s.id, Field: f.ID, Text: f.Text.Value()})
-		case s.lookErr != nil:
+		case s.lookErr != nil && !s.broken():
 			return nil
 		}
 		s.offer()
