@@ -76,6 +76,8 @@ func (e *Engine) start(ctx context.Context, s RunSpec, hostPorts []int) (Instanc
 		return Instance{}, err
 	}
 	s.Details.HostPIDs = false // whatever an app starts has to end with it
+	guarded, exposed := e.guarding(s)
+	s = s.apart(guarded)
 	// What is wrong with the request is told here, before there is anything to clean up.
 	p, err := e.prepare(ctx, t, s, true)
 	if err != nil {
@@ -88,7 +90,6 @@ func (e *Engine) start(ctx context.Context, s RunSpec, hostPorts []int) (Instanc
 		return Instance{}, err
 	}
 	s.Image = t.Path
-	guarded, exposed := e.guarding(s)
 	data, err := json.Marshal(order{
 		Guarded: guarded, Exposed: exposed, HostPorts: hostPorts,
 		Spec: s, Target: t, Name: taken, Dir: dir, User: e.c.User, DataDir: e.c.DataDir, CacheDir: e.c.CacheDir, StateDir: e.c.StateDir, HotLimit: e.c.HotLimit,

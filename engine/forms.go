@@ -222,6 +222,8 @@ func (e *Engine) line(args []string, s RunSpec) string {
 		args = append(args, "--net", "none")
 	} else if s.Isolated && len(s.Ports) == 0 {
 		args = append(args, "--net", "private")
+	} else if s.HostNetwork {
+		args = append(args, "--net", "host")
 	}
 	switch s.Guard {
 	case GuardOn:

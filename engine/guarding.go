@@ -47,6 +47,16 @@ func (e *Engine) Guarded() (guarded, others bool) {
 	return guarded, guard.Others(os.DirFS("/"), uint32(e.c.User.UID), e.c.User.Name)
 }
 
+// Exposed tells whether what an app listens on is open to other people who use this computer now: it shares the
+// computer's network, and nobody said that they may see it.
+func (e *Engine) Exposed(s RunSpec) bool {
+	if s.private() || s.NoNetwork {
+		return false
+	}
+	_, exposed := e.guarding(s)
+	return exposed
+}
+
 // newGuard is the gate of a container in the foreground, where nobody could ask for a second link: its link lasts.
 func (e *Engine) newGuard() *guard.Guard {
 	c := guard.Config{UID: uint32(e.c.User.UID), Lasting: true}

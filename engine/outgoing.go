@@ -19,6 +19,13 @@ func (s RunSpec) private() bool {
 	return !s.NoNetwork && (s.Isolated || len(s.Ports) > 0 || s.Guard == GuardOn)
 }
 
+// apart gives an app in the background that is to be guarded a network of its own, because only what is published can be;
+// unless somebody insists on the host's.
+func (s RunSpec) apart(guarded bool) RunSpec {
+	s.Isolated = s.Isolated || guarded && !s.HostNetwork && !s.NoNetwork
+	return s
+}
+
 // resolvConf is where the host says whom to ask for names (resolv.conf(5)).
 const resolvConf = "/etc/resolv.conf"
 

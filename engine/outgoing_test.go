@@ -46,6 +46,37 @@ func TestPrivate(t *testing.T) {
 	}
 }
 
+func TestApart(t *testing.T) {
+	for _, test := range []struct {
+		spec    RunSpec
+		guarded bool
+		want    bool
+	}{
+		{RunSpec{}, true, true}, {RunSpec{}, false, false}, {RunSpec{HostNetwork: true}, true, false}, {RunSpec{NoNetwork: true}, true, false},
+		{RunSpec{Isolated: true}, false, true},
+	} {
+		if got := test.spec.apart(test.guarded); got.Isolated != test.want {
+			t.Errorf("%+v, guarded %v: a network of its own %v", test.spec, test.guarded, got.Isolated)
+		}
+	}
+}
+
+func TestExposed(t *testing.T) {
+	for _, test := range []struct {
+		mode GuardMode
+		spec RunSpec
+		want bool
+	}{
+		{GuardOn, RunSpec{HostNetwork: true}, true}, {GuardOff, RunSpec{HostNetwork: true}, false}, {GuardOn, RunSpec{NoNetwork: true}, false},
+		{GuardOn, RunSpec{Isolated: true}, false}, {GuardOn, RunSpec{Guard: GuardOff}, false},
+	} {
+		e := &Engine{c: Config{Guard: test.mode}}
+		if got := e.Exposed(test.spec); got != test.want {
+			t.Errorf("configured %s, %+v: %v", test.mode, test.spec, got)
+		}
+	}
+}
+
 func TestGuarding(t *testing.T) {
 	for _, test := range []struct {
 		configured, asked GuardMode

@@ -165,10 +165,13 @@ type RunSpec struct {
 	// line, "safe" (own home, clean environment, only the binds) that of the screens.
 	Profile Profile
 	// Isolated gives the container its own network namespace even when no port is published; NoNetwork leaves it empty.
-	Isolated  bool
-	NoNetwork bool
+	// HostNetwork says that it is to share this computer's, also where Guard would give it one of its own.
+	Isolated    bool
+	NoNetwork   bool
+	HostNetwork bool `json:",omitempty"`
 	// Guard says whether a gate lets only the caller's own browser to the published ports; empty: as Config.Guard says.
-	// GuardOn gives the container its own network, because only what is published there can be guarded.
+	// GuardOn gives the container its own network, because only what is published there can be guarded; so does GuardAuto
+	// to an app in the background where other people use the computer.
 	Guard    GuardMode `json:",omitempty"`
 	Writable bool      // keep what changes
 	// Leftovers says what to do, with Writable, about changes that an earlier run could not save.

@@ -39,7 +39,7 @@ func (l *launchFlags) register(f *pflag.FlagSet) {
 	f.StringVar((*string)(&l.spec.Leftovers), "leftovers", "", "`WHAT` to do with changes that a killed run could not save: keep or discard")
 	f.BoolVar(&l.spec.Details.Nvidia, "nv", false, "show NVIDIA's graphics processors inside (--rocm: AMD's)")
 	f.BoolVar(&l.spec.Details.AMD, "rocm", false, "show AMD's graphics processors, and their driver, inside")
-	f.StringVar(&l.net, "net", "", "`KIND` of network: host (as it is without), private or none")
+	f.StringVar(&l.net, "net", "", "`KIND` of network: host (this computer's), private or none")
 	f.StringVar(&l.guard, "guard", "", "open ports to this user alone, by a link: `WHEN` is on, off or auto")
 	f.Lookup("guard").NoOptDefVal = string(engine.GuardOn)
 	f.BoolVarP(&l.spec.CleanEnv, "cleanenv", "e", false, "pass no variables on")
@@ -87,7 +87,9 @@ func (a *app) complete(l *launchFlags) (engine.RunSpec, error) {
 		spec.Profile = engine.ProfileSafe
 	}
 	switch l.net {
-	case "", "host":
+	case "":
+	case "host":
+		spec.HostNetwork = true
 	case "private":
 		spec.Isolated = true
 	case "none":
@@ -130,7 +132,9 @@ or the next free one. -p takes PORT, HERE:PORT, 0:PORT for any free one, ranges
 (8000-8003), ADDRESS:HERE:PORT and PORT/udp.
 
 Where other people use this computer too, published ports open only by a link that
-the program prints (--guard, --guard=off); carrel open NAME gives a new one.`,
+the program prints (--guard, --guard=off); carrel open NAME gives a new one. An app
+in the background then has a network of its own also without -p, unless you say
+--net host.`,
 		Example: "  carrel run welcome\n  carrel run -p 9999 nginx-basic.img\n  carrel run -B .:/data nginx-basic.img\n  carrel run -d -p 8080:80 --name web site.sif",
 		Args:    between(1, -1, "IMAGE"),
 	}
@@ -333,20 +337,36 @@ func (a *app) detach(ctx context.Context, spec engine.RunSpec, wait bool) error 
 		}
 		return hinted(fmt.Errorf("run %s: %s", in.Name, text), hint)
 	}
+	a.tellGuard(e, spec, in)
 	if in.Terminal || in.Stdin {
 		a.say("type into it: carrel attach %s (Ctrl+P, Ctrl+Q leaves it)", in.Name)
 	}
 	if in.ReadyIn > 0 {
 		a.say("ready after %s", lasting(in.ReadyIn))
 	}
-	if slices.ContainsFunc(in.Addresses, func(addr engine.Address) bool { return addr.Guarded }) {
-		a.say("the address opens the app for you alone, in one browser; for another one: carrel open %s", in.Name)
-	}
 	a.tellWay(in.Addresses...)
 	if len(in.Addresses) > 0 {
 		a.say("stop it: carrel stop %s; its log: carrel logs -f %s", in.Name, in.Name)
 	}
 	return nil
+}
+
+// tellGuard says who can open an app in the background where other people use this computer.
+func (a *app) tellGuard(e *engine.Engine, asked engine.RunSpec, in engine.Instance) {
+	if in.Spec.Isolated && !asked.Isolated && len(asked.Ports) == 0 && asked.Guard != engine.GuardOn {
+		a.say("other people use this computer, so %s has a network of its own, where they cannot open it; --net host would give it this computer's", in.Name)
+	}
+	if slices.ContainsFunc(in.Addresses, func(addr engine.Address) bool { return addr.Guarded }) {
+		a.say("the address opens the app for you alone, in one browser; for another one: carrel open %s", in.Name)
+	}
+	if e.Exposed(in.Spec) {
+		a.say("other people use this computer, and can open what %s serves; without --net host they cannot", in.Name)
+	}
+	for _, p := range in.Spec.Ports {
+		if guarded, _ := e.Guarded(); p.UDP && (guarded || in.Spec.Guard == engine.GuardOn) {
+			a.say("port %d takes datagrams, which nothing can guard: everybody who uses this computer can send them", p.Container)
+		}
+	}
 }
 
 // settle waits until an app answers, has ended, or serves nothing that is known.

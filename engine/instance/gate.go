@@ -154,6 +154,12 @@ func (p *ports) remarks() []string {
 		case must != 0 && q.ready && must != q.spec.Container && p.instead(must, q, time.Now()):
 			say("the image says that it serves port %d, but it listens on %d", must, q.spec.Container)
 		}
+		if q.udp() && p.s.guard != nil {
+			say("port %d takes datagrams, which nothing can guard: everybody who uses this machine can send them", q.spec.Container)
+		}
+		if q.wide && q.listening {
+			say("the app listens on port %d of all addresses of this machine: every computer that reaches it can open that", q.spec.Container)
+		}
 		switch {
 		case !q.ready:
 		case p.s.spec.HostNetwork && p.s.spec.Exposed:

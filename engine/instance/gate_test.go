@@ -116,7 +116,7 @@ func askUDP(t *testing.T, port int) string {
 func TestPublishedUDP(t *testing.T) {
 	w := newWorld(t)
 	o := w.order("dns", w.app, "app", "udp", "127.0.0.1:5353")
-	o.Spec.Ports = []PortSpec{{Container: 5353, Proto: "udp"}}
+	o.Spec.Ports, o.Spec.Guard = []PortSpec{{Container: 5353, Proto: "udp"}}, true
 	dir := w.start(o)
 	in := w.until(dir, func(in Instance) bool { return len(in.Addresses) == 1 })
 	if got, want := in.Addresses[0].URL, fmt.Sprintf("udp://127.0.0.1:%d", in.Addresses[0].Host); got != want {
@@ -124,5 +124,8 @@ func TestPublishedUDP(t *testing.T) {
 	}
 	if got := askUDP(t, in.Addresses[0].Host); got != "echo" {
 		t.Errorf("got %q", got)
+	}
+	if remarks := w.log(dir, "carrel"); in.Addresses[0].Guarded || !slices.ContainsFunc(remarks, func(line string) bool { return strings.Contains(line, "nothing can guard") }) {
+		t.Errorf("it is not said that datagrams pass the gate: %q", remarks)
 	}
 }

@@ -62,6 +62,7 @@ type port struct {
 	gate      *guard.Port        // in front of it, with Spec.Guard
 	addr      netip.AddrPort     // where it is reached on the host
 	listening bool
+	wide      bool      // in the host's network, on an address that other computers may reach
 	since     time.Time // it was first seen listening
 	listed    bool      // an undeclared one that is shown
 	proto     string    // found out
@@ -267,10 +268,11 @@ func (p *ports) look(ctx context.Context, init int) {
 		return // the container is ending
 	}
 	slices.SortStableFunc(listeners, func(a, b netns.Listener) int { return cmp.Compare(a.Port, b.Port) })
-	there := make(map[int]netns.Listener)
+	there, wide := make(map[int]netns.Listener), make(map[int]bool)
 	p.mu.Lock()
 	for _, l := range listeners {
 		number := int(l.Port)
+		wide[number] = wide[number] || !l.Addr.IsLoopback()
 		if old, again := there[number]; !again || !old.Addr.IsUnspecified() && (l.Addr.IsUnspecified() || l.Addr.IsLoopback()) {
 			there[number] = l
 		}
@@ -288,6 +290,7 @@ func (p *ports) look(ctx context.Context, init int) {
 		case listening && !q.listening:
 			q.listening, q.since = true, time.Now()
 			if p.s.spec.HostNetwork {
+				q.wide = wide[q.spec.Container]
 				ip := l.Addr
 				if ip.IsUnspecified() {
 					ip = loopback

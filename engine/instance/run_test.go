@@ -143,6 +143,17 @@ func TestHostNetwork(t *testing.T) {
 	if got := w.page(in.Addresses[0].URL); !strings.HasPrefix(got, "path /") {
 		t.Errorf("got %q", got)
 	}
+	open := func(line string) bool { return strings.Contains(line, "of all addresses") }
+	if remarks := w.log(dir, "carrel"); slices.ContainsFunc(remarks, open) {
+		t.Errorf("it is on 127.0.0.1 alone: %q", remarks)
+	}
+	o = w.order("wide", w.app, "app", "http", "0.0.0.0:0")
+	o.Plan.Net, o.Spec.HostNetwork = nil, true
+	dir = w.start(o)
+	w.until(dir, isReady)
+	if remarks := w.log(dir, "carrel"); !slices.ContainsFunc(remarks, open) {
+		t.Errorf("it is not said that other computers can open it: %q", remarks)
+	}
 }
 
 func TestNotReadyIsToldApart(t *testing.T) {
