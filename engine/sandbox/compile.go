@@ -27,9 +27,11 @@ func canFork(c *Config) bool {
 	switch {
 	case !c.Alone, c.Cgroup != nil, c.Network, c.Self != "":
 		return false
-	case !p.PIDNS, p.KeepAlive, p.Net != nil, len(p.Groups) > 0, c.IDs.Namespace && !c.IDs.simple():
+	case p.KeepAlive, p.Net != nil, len(p.Groups) > 0, c.IDs.Namespace && !c.IDs.simple():
 		return false
 	case len(p.Layers) != 1, p.Layers[0].Folder == "" && !looksInto(c), p.Layers[0].Aside, p.Upper.Kind != plan.UpperMemory, p.Upper.Size != 0:
+		return false
+	case !p.PIDNS && q.NewSession:
 		return false
 	case q.KeepCaps, q.FakeRoot, q.NoSync, q.DenyList, q.Terminal, len(q.Filter) > 0, q.Groups != nil, len(q.AddCaps)+len(q.DropCaps)+len(q.CPUs) > 0:
 		return false
@@ -199,6 +201,9 @@ func (b *compiler) sources(places []place) []source {
 	out := make([]source, len(places))
 	for i := range b.c.Plan.Ops {
 		op := &b.c.Plan.Ops[i]
+		if op.Kind == plan.OpProc && !b.c.Plan.PIDNS {
+			out[i] = source{fd: b.open("/proc", unix.O_PATH|unix.O_DIRECTORY), dir: true}
+		}
 		if op.Kind != plan.OpBind {
 			continue
 		}
@@ -334,6 +339,10 @@ func (b *compiler) op(op *plan.Op, pl place, src source) error {
 		}
 		b.newFS(op, "tmpfs", opts)
 	case plan.OpProc:
+		if !b.c.Plan.PIDNS {
+			b.bind(&plan.Op{Dest: op.Dest, NoExec: true}, src.fd)
+			return nil
+		}
 		b.newFS(&plan.Op{Dest: op.Dest, NoExec: true}, "proc", nil)
 	case plan.OpMqueue:
 		b.newFS(op, "mqueue", nil)
@@ -487,7 +496,9 @@ func (b *compiler) process(args, env []string, stdio []*os.File) {
 	for _, l := range p.Limits {
 		b.Limit(l.Resource, l.Value)
 	}
-	b.Main()
+	if b.c.Plan.PIDNS {
+		b.Main()
+	}
 	if p.NewSession {
 		b.Do(unix.SYS_SETSID)
 	}
@@ -537,7 +548,10 @@ func candidates(name, search string) []string {
 
 // cloneFlags are the namespaces of a forked container.
 func cloneFlags(c *Config) uintptr {
-	flags := uintptr(syscall.CLONE_NEWNS | syscall.CLONE_NEWPID)
+	flags := uintptr(syscall.CLONE_NEWNS)
+	if c.Plan.PIDNS {
+		flags |= syscall.CLONE_NEWPID
+	}
 	if c.IDs.Namespace {
 		flags |= syscall.CLONE_NEWUSER
 	}

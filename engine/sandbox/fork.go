@@ -19,7 +19,8 @@ type process interface {
 	Signal(os.Signal) error
 }
 
-// fork starts a container whose init is a copy of this process rather than a program of its own (package forked). It
+// fork starts a container whose init is a copy of this process rather than a program of its own (package forked); one that
+// shares the host's process numbers has no init, and what it leaves behind is the host's to reap. It
 // returns nil, and nothing is left, when that did not go well for whatever reason: an init will do, or say why not.
 func fork(ctx context.Context, c Config) *Container {
 	files, closeNull, err := standard(c.Stdin, c.Stdout, c.Stderr)
@@ -47,6 +48,15 @@ func fork(ctx context.Context, c Config) *Container {
 	if err != nil {
 		return nil
 	}
+	own := -1
+	if !c.Plan.PIDNS {
+		// Nobody has waited for it yet, so the number is still its.
+		if own, err = unix.PidfdOpen(pid, 0); err != nil {
+			_ = unix.Kill(pid, unix.SIGKILL)
+			_, _ = (&forkedChild{pid: pid, main: -1}).wait()
+			return nil
+		}
+	}
 	k := &Container{
 		pid: pid, note: c.Note, pending: map[int]chan reply{}, jobs: map[int]*Job{},
 		received: make(chan struct{}), done: make(chan struct{}),
@@ -61,7 +71,7 @@ func fork(ctx context.Context, c Config) *Container {
 		case <-k.done:
 		}
 	}()
-	main, err := forked.Await(fds[0], func(fd int) { k.serve(c.Serve, 0, fd) })
+	main, err := forked.Await(fds[0], own, func(fd int) { k.serve(c.Serve, 0, fd) })
 	child.set(main)
 	go func() {
 		defer close(k.done)
@@ -78,7 +88,7 @@ func fork(ctx context.Context, c Config) *Container {
 	return k
 }
 
-// forkedChild is process 1 of a container that was forked.
+// forkedChild is process 1 of a container that was forked, or its only process where it shares the host's numbers.
 type forkedChild struct {
 	pid int
 
@@ -124,7 +134,7 @@ func (f *forkedChild) wait() (int, error) {
 	}
 }
 
-// Kill ends process 1, and with it the container.
+// Kill ends process 1, and with it the container; without a PID namespace what that process has started goes on.
 func (f *forkedChild) Kill() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

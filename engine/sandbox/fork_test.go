@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/sandbox/plan"
@@ -20,7 +21,7 @@ import (
 // TestForked makes the tests of containers, escapes included, once more with such as have no init of their own program.
 func TestForked(t *testing.T) {
 	alone = true
-	defer func() { alone = false }()
+	defer func() { alone, hostPIDs = false, false }()
 	for _, tc := range []struct {
 		name string
 		test func(*testing.T)
@@ -39,6 +40,54 @@ func TestForked(t *testing.T) {
 		{"device of the image", TestDeviceOfTheImage},
 	} {
 		t.Run(tc.name, tc.test)
+		t.Run(tc.name+", the host's processes", func(t *testing.T) {
+			hostPIDs = true
+			defer func() { hostPIDs = false }()
+			tc.test(t)
+		})
+	}
+}
+
+// TestForkedIsTheSame: a process sees no difference between a container that was forked and one of an init.
+func TestForkedIsTheSame(t *testing.T) {
+	defer func() { alone, hostPIDs = false, false }()
+	for _, host := range []bool{false, true} {
+		hostPIDs = host
+		p := newPlan(t, "/bin/sh", "-c", `while read -r _ _ _ root on how _; do echo "$root $on $how"; done </proc/self/mountinfo; grep -E "^(Cap|NoNew|Seccomp|Sig(Blk|Ign|Cgt)|Umask|Uid|Gid|Groups)" /proc/self/status
+			cat /proc/self/uid_map /proc/self/setgroups; pwd; umask; ulimit -a; env | sort; ls /proc/self/fd; ls -A / /opt /opt/a; test -w / || echo sealed; cat /proc/sys/kernel/hostname; cat /opt/a/b; echo $((PPID > 1))`)
+		p.Hostname = "desk"
+		p.Process.Umask = 0o027
+		p.Process.Limits = []plan.Limit{{Resource: unix.RLIMIT_NOFILE, Value: 100}, {Resource: unix.RLIMIT_CORE, Value: 0}}
+		p.Ops = append(p.Ops, plan.Op{Kind: plan.OpFile, Dest: "/opt/a/b", Content: []byte("text\n")})
+		p.Upper.Seal = true
+		outs := map[bool]string{}
+		for _, alone = range []bool{false, true} {
+			c := Config{Plan: p, IDs: ids()}
+			if alone {
+				r, w, err := os.Pipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.Stdout, c.Stderr = w, w
+				k := startForked(t, c)
+				w.Close()
+				out, err := io.ReadAll(r)
+				r.Close()
+				if status, werr := k.Wait(); err != nil || werr != nil || status != 0 {
+					t.Errorf("status %d, %v, %v", status, err, werr)
+				}
+				outs[true] = string(out)
+				continue
+			}
+			status, out, err := run(t, c)
+			if status != 0 || err != nil {
+				t.Errorf("status %d, %v\n%s", status, err, out)
+			}
+			outs[false] = out
+		}
+		if diff := cmp.Diff(strings.Split(outs[false], "\n"), strings.Split(outs[true], "\n")); diff != "" {
+			t.Errorf("the host's processes %v: (-init +forked)\n%s", host, diff)
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ type lab struct {
 	keep    string // kept from run to run
 	scratch string // removed at the end
 	carrel  string // the program under test, under a path of its own
+	dropIn  string // the same under the name singularity
 	self    string // this program, where everybody may read it
 	people  []person
 	quick   bool
@@ -101,6 +102,10 @@ func newLab(ctx context.Context, binary string, quick bool, say func(string)) (l
 		if err := copyFile(from, to); err != nil {
 			return nil, err
 		}
+	}
+	l.dropIn = filepath.Join(l.scratch, "bin", "singularity")
+	if err := os.Symlink(l.carrel, l.dropIn); err != nil {
+		return nil, err
 	}
 	l.people = []person{{name: "an ordinary user", account: os.Getenv("USER"), uid: os.Getuid(), gid: os.Getgid()}}
 	if os.Getuid() == 0 {
@@ -253,6 +258,8 @@ func (l *lab) show(args []string) string {
 		switch {
 		case a == l.carrel:
 			a = "carrel"
+		case a == l.dropIn && a != "":
+			a = "singularity"
 		case a == l.apptain && a != "":
 			a = "apptainer"
 		}

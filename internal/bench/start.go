@@ -32,6 +32,7 @@ func startQuestions(ctx context.Context, l *lab) ([]question, error) {
 			about: "From " + t.name + ". Carrel shows home, /tmp, /dev, /proc, /sys and the host's users and name servers inside, under a throw-away overlay, as Singularity does.",
 			contenders: append([]contender{
 				withOurs(l.program("Carrel", p, l.carrel, "exec", t.dir, "true")),
+				withOurs(l.program("Carrel, called as singularity", p, l.dropIn, "exec", t.dir, "true")),
 				l.bubblewrapSame(p, t.dir, "true"),
 				withLess(l.program("bubblewrap --unshare-all", p, bubblewrap(t.dir, "true")...), "no binds, no overlay"),
 			}, l.otherStarters(p, t.dir)...),
@@ -42,8 +43,11 @@ func startQuestions(ctx context.Context, l *lab) ([]question, error) {
 		}
 		image := question{
 			title: "Start /bin/true from an image, as " + p.name, unit: seconds, runs: 20,
-			about:      "A SIF with zstd, the same file for all; Charliecloud gets the SquashFS that is in it.",
-			contenders: []contender{withOurs(l.program("Carrel", p, l.carrel, "exec", sif, "true"))},
+			about: "A SIF with zstd, the same file for all; Charliecloud gets the SquashFS that is in it.",
+			contenders: []contender{
+				withOurs(l.program("Carrel", p, l.carrel, "exec", sif, "true")),
+				withOurs(l.program("Carrel, called as singularity", p, l.dropIn, "exec", sif, "true")),
+			},
 		}
 		if p.uid != 0 {
 			image.contenders = append(image.contenders, l.hotStart(p, sif))

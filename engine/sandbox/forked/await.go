@@ -24,10 +24,10 @@ var errEnded = errors.New("the child ended before the program ran")
 
 // Await waits until the program of a child runs, at the caller's end of the socket, and returns a descriptor of the
 // program's process (pidfd_open(2)), which the caller closes. What the child passes on goes to take, which is to close it and
-// not to wait for anything; nil closes it. The error is a *FailedError where a call failed; the child then
+// not to wait for anything; nil closes it. A child that becomes the program itself tells nothing of a process: its own
+// descriptor, pidfd, is given, and returned. The error is a *FailedError where a call failed; the child then
 // ends by itself, which is still to be waited for.
-func Await(socket int, take func(fd int)) (pidfd int, err error) {
-	pidfd = -1
+func Await(socket int, pidfd int, take func(fd int)) (int, error) {
 	for {
 		buf := make([]byte, 12)
 		oob := make([]byte, unix.CmsgSpace(4))

@@ -114,7 +114,7 @@ func (p *Program) fork(flags uintptr) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// child is process 1. It does not return.
+// child is process 1, or the program. It does not return.
 //
 //go:norace
 //go:nosplit
@@ -124,6 +124,16 @@ func (p *Program) child() {
 	}
 	for i := 0; i < len(p.name) && i < len(arguments); i++ {
 		arguments[i] = p.name[i]
+	}
+	if p.split == 0 {
+		p.run(0, len(p.steps))
+		for i := range p.limits {
+			l := &p.limits[i]
+			if _, _, errno := syscall.RawSyscall6(l.call, 0, l.args[1], l.args[2], 0, 0, 0); errno != 0 {
+				p.fail(len(p.steps), errno)
+			}
+		}
+		p.become()
 	}
 	p.run(0, p.split)
 	pid, errno := vfork(uintptr(unix.SIGCHLD)|unix.CLONE_PIDFD|unix.CLONE_VM|unix.CLONE_VFORK, &p.started.control.fd)

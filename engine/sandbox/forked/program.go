@@ -1,6 +1,6 @@
 // Package forked runs a list of system calls in a child of this process that is not another program: the child is a copy
 // of this one (clone(2) without CLONE_VM) of which nothing runs but this list, and ends as process 1 of its namespace, which
-// starts one program and reaps. Starting a Go program for that costs some milliseconds, most of what a container costs.
+// starts one program and reaps; or, in the namespace of its parent, as that program. Starting a Go program for that costs some milliseconds, most of what a container costs.
 //
 // A child of a process with threads may do next to nothing (fork(2), "async-signal-safe"); in Go it may neither allocate nor
 // grow its stack nor take a lock (package syscall, forkAndExecInChild). So everything is written down beforehand: a Program
@@ -36,7 +36,7 @@ type step struct {
 // Program is what a child does. Its zero value does nothing.
 type Program struct {
 	steps []step
-	split int // the steps from here on are those of the started process
+	split int // the steps from here on are those of the started process; 0: the child itself becomes the program
 
 	slots [maxSlots]uintptr
 	used  int
@@ -138,7 +138,8 @@ func (p *Program) Pass(fd int) {
 	p.Do(unix.SYS_SENDMSG, In(p.socket), Struct(p, &m.header), Int(unix.MSG_NOSIGNAL))
 }
 
-// Main begins the calls that the started process makes before it becomes the program.
+// Main begins the calls that the started process makes before it becomes the program. Without it the child starts none, and
+// becomes the program itself: in a PID namespace that others share there is nobody to be process 1 for.
 func (p *Program) Main() { p.split = len(p.steps) }
 
 // Limit adds a resource limit (prlimit(2)) that is set when the process has been started.
