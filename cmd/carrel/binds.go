@@ -9,21 +9,19 @@ import (
 	"slices"
 	"strings"
 
-	"carrel/cmd/carrel/bindflag"
 	"carrel/engine"
-	"carrel/engine/network"
 )
 
 // parseBinds reads what -B was given: SRC[:DEST[:OPTIONS]], several of them with commas between. A colon or comma that
 // belongs to a path has a backslash before it; ~ is the home folder.
 func parseBinds(texts []string, s settings) ([]engine.Bind, error) {
-	out, err := bindflag.Parse(texts, func(p string) string { return absolute(p, s) })
+	out, err := engine.ParseBinds(texts, func(p string) string { return absolute(p, s) })
 	return out, usageOf(err)
 }
 
-// usageOf makes a bind that is not understood an error of the command line.
+// usageOf makes a bind or a port that is not understood an error of the command line.
 func usageOf(err error) error {
-	if e, ok := errors.AsType[*bindflag.Error](err); ok {
+	if e, ok := errors.AsType[*engine.TextError](err); ok {
 		return &usageError{e, e.Hint()}
 	}
 	return err
@@ -59,21 +57,8 @@ func quote(w string) string {
 
 // parsePorts reads what -p was given.
 func parsePorts(texts []string) ([]engine.Port, error) {
-	var out []engine.Port
-	for _, text := range texts {
-		all, err := network.ParseMapping(text)
-		if err != nil {
-			return nil, &usageError{err, engine.Hint(err)}
-		}
-		for _, m := range all {
-			p := engine.Port{Host: int(m.HostPort), Container: int(m.ContainerPort), Fixed: !m.Wish, UDP: m.UDP}
-			if m.HostIP.IsValid() {
-				p.HostIP = m.HostIP.String()
-			}
-			out = append(out, p)
-		}
-	}
-	return out, nil
+	out, err := engine.ParsePorts(texts)
+	return out, usageOf(err)
 }
 
 // parseGuard reads what --guard was given.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"carrel/cmd/carrel/bindflag"
 	"carrel/engine"
 )
 
@@ -79,7 +78,7 @@ only. All of definition files: docs/definition-files.md`,
 		if spec.Binds, err = parseBinds(binds, s); err != nil {
 			return err
 		}
-		if err := bindflag.NoImages(spec.Binds); err != nil {
+		if err := engine.NoImageBinds(spec.Binds); err != nil {
 			return usageOf(err)
 		}
 		if err := sourceDate(&spec, os.Getenv("SOURCE_DATE_EPOCH")); err != nil {

@@ -3,18 +3,17 @@ package singularity
 import (
 	"errors"
 
-	"carrel/cmd/carrel/bindflag"
 	"carrel/engine"
 )
 
 // parseBinds reads what --bind and --mount were given.
 func parseBinds(binds, mounts []string, cwd string) ([]engine.Bind, error) {
 	whole := func(p string) string { return absolute(p, cwd) }
-	out, err := bindflag.Parse(binds, whole)
+	out, err := engine.ParseBinds(binds, whole)
 	if err != nil {
 		return nil, badBind(err)
 	}
-	more, err := bindflag.ParseMounts(mounts, whole)
+	more, err := engine.ParseMounts(mounts, whole)
 	if err != nil {
 		return nil, badBind(err)
 	}
@@ -22,7 +21,7 @@ func parseBinds(binds, mounts []string, cwd string) ([]engine.Bind, error) {
 }
 
 func badBind(err error) error {
-	if e, ok := errors.AsType[*bindflag.Error](err); ok {
+	if e, ok := errors.AsType[*engine.TextError](err); ok {
 		return &usageError{e, e.Hint()}
 	}
 	return err

@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 
-	"carrel/cmd/carrel/bindflag"
 	"carrel/engine"
 	"carrel/engine/progress"
 )
@@ -107,7 +106,7 @@ func (p *program) make(ctx context.Context, m *making, target, source string) er
 	if s.Binds, err = parseBinds(m.binds, m.mounts, p.c.User.Cwd); err != nil {
 		return err
 	}
-	if err := bindflag.NoImages(s.Binds); err != nil {
+	if err := engine.NoImageBinds(s.Binds); err != nil {
 		return badBind(err)
 	}
 	args := m.args

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"carrel/cmd/carrel/bindflag"
 	"carrel/engine"
 )
 
@@ -256,14 +255,14 @@ func absolute(p, cwd string) string {
 
 // parseHome reads --home src[:dest].
 func parseHome(text, cwd string) (string, error) {
-	parts := bindflag.Split(text, ':')
+	parts := engine.SplitEscaped(text, ':')
 	if len(parts) > 2 || parts[0] == "" {
 		return "", usage("write --home SOURCE or --home SOURCE:DESTINATION", "home %q is not of that form", text)
 	}
-	src := absolute(bindflag.Unescape(parts[0]), cwd)
+	src := absolute(engine.Unescape(parts[0]), cwd)
 	dest := src
 	if len(parts) == 2 {
-		dest = bindflag.Unescape(parts[1])
+		dest = engine.Unescape(parts[1])
 	}
 	if !path.IsAbs(dest) {
 		return "", usage("the place inside is a whole path", "home %q: %q does not begin with /", text, dest)

@@ -1,4 +1,4 @@
-package bindflag
+package engine
 
 import (
 	"strings"
@@ -12,7 +12,7 @@ func FuzzBinds(f *testing.F) {
 	}
 	whole := func(p string) string { return "/whole/" + p }
 	f.Fuzz(func(t *testing.T, text string) {
-		binds, err := Parse([]string{text}, whole)
+		binds, err := ParseBinds([]string{text}, whole)
 		if err == nil {
 			for _, b := range binds {
 				if !strings.HasPrefix(b.Source, "/whole/") || b.Source == "/whole/" {
