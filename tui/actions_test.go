@@ -129,3 +129,26 @@ func TestEndedIsExplained(t *testing.T) {
 		}
 	})
 }
+
+// A folder that is shared at a place of the image hides what is there, and the form says so.
+func TestOtherFoldersSayWhatTheyHide(t *testing.T) {
+	drive(t, 120, 40, nil, func(d *driver) {
+		d.send(screen.OpenLaunch{Name: tuitest.Home + "/.local/share/carrel/images/jupyter.sif"})
+		d.idle()
+		d.press("shift+tab", "enter", "tab")
+		for range 40 {
+			if strings.Contains(d.screen(), "▌ Other folders") {
+				break
+			}
+			d.press("tab")
+		}
+		d.press(":/tmp:/data:readonly")
+		d.sees(`Bind "/tmp:/data:readonly": option "readonly" is not ro`)
+		d.press("enter")
+		if d.e.Called("start " + tuitest.Home + "/.local/share/carrel/images/jupyter.sif") {
+			t.Error("it was started with an option that is not understood")
+		}
+		d.press("ctrl+w", ":ro")
+		d.sees("At /data it takes the place of what the image holds there:")
+	})
+}

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -102,9 +103,9 @@ func (s *Screen) fill(memory map[string]string) tea.Cmd {
 		f := &widget.Field{ID: idEnv + v.Name, Kind: widget.TextKind, Label: widget.Clean(v.Name), Help: widget.Clean(v.Text), Hint: widget.Clean(v.Default), More: true}
 		add(f)
 	}
-	add(&widget.Field{ID: idBinds, Kind: widget.TextKind, Label: "Other folders", Hint: "~/data:/data, ~/more:/more:ro", Help: "Each as folder:place inside, with :ro for only read; several with commas.", More: true})
+	add(&widget.Field{ID: idBinds, Kind: widget.TextKind, Label: "Other folders", Hint: "~/data:/data, ~/more:/more:ro", Help: "Each as folder:place inside, with :ro for only read; several with commas. A comma or colon of a name has a \\ before it.", More: true})
 	if len(c.Ports) == 0 {
-		add(&widget.Field{ID: idPublish, Kind: widget.TextKind, Label: "Port", Hint: "8888", Help: "If the app serves a page that Carrel does not find by itself: its port.", More: true})
+		add(&widget.Field{ID: idPublish, Kind: widget.TextKind, Label: "Port", Hint: "8888", Help: "If the app serves a page that Carrel does not find by itself: its port, or HERE:PORT.", More: true})
 	}
 	add(&widget.Field{ID: idMore, Kind: widget.TextKind, Label: "Arguments", Hint: "none", Help: "What would stand behind the name on a command line.", More: true})
 	for _, f := range s.limits() {
@@ -130,6 +131,8 @@ func (s *Screen) fill(memory map[string]string) tea.Cmd {
 			cmds = append(cmds, s.lookUnder(s.bind(f).Dest))
 			s.remark(f)
 			cmds = append(cmds, s.d.FolderNow(screen.FolderDue{Form: s.id, Field: f.ID, Text: f.Text.Value()}))
+		case f.ID == idBinds && f.Value() != "":
+			cmds = append(cmds, s.bindsNow(f.Value()))
 		case f.Kind == widget.NumberKind:
 			cmds = append(cmds, s.portNow(portDue{s.id, f.ID, f.Value()}))
 		}
@@ -219,12 +222,18 @@ func (s *Screen) lookUnder(dest string) tea.Cmd {
 		return nil
 	}
 	id, eng, life, name := s.id, s.d.Engine, s.d.Life, s.name
-	return task.Call(func() ([]engine.ImageFile, error) { return eng.Files(life, name, dest) }, func(list []engine.ImageFile, err error) tea.Msg {
-		if err != nil || len(list) == 1 && list[0].Type != "dir" && list[0].Name == filepath.Base(dest) {
-			return nil // nothing is there, or no folder
-		}
+	return task.Call(func() ([]engine.ImageFile, error) { return under(life, eng, name, dest), nil }, func(list []engine.ImageFile, _ error) tea.Msg {
 		return hidesMsg{id, dest, list}
 	})
+}
+
+// under is what an image holds in a folder; nothing when it is none, or is not there.
+func under(ctx context.Context, eng task.Engine, name, dest string) []engine.ImageFile {
+	list, err := eng.Files(ctx, name, dest)
+	if err != nil || len(list) == 1 && list[0].Type != "dir" && list[0].Name == filepath.Base(dest) {
+		return nil
+	}
+	return list
 }
 
 // hidden names what is in a folder of the image: "example.ipynb, data and 2 more".
@@ -277,14 +286,16 @@ func (s *Screen) meaning(f *widget.Field) {
 }
 
 func (s *Screen) portNow(due portDue) tea.Cmd {
-	n, err := strconv.Atoi(due.text)
-	if err != nil || n < 0 || n > 65535 {
-		if f := s.form.Field(due.field); f != nil && due.text != "" {
-			f.Remarks = []widget.Remark{{Tone: widget.Error, Text: "A port is a number up to 65535."}}
-		}
+	f := s.form.Field(due.field)
+	if f == nil || f.Value() == "" {
 		return nil
 	}
-	if n == 0 {
+	if why := s.wrong(f); why != "" {
+		f.Remarks = []widget.Remark{{Tone: widget.Error, Text: why}}
+		return nil
+	}
+	n, err := strconv.Atoi(f.Value())
+	if err != nil || n == 0 {
 		return nil
 	}
 	eng := s.d.Engine
@@ -368,10 +379,12 @@ func (s *Screen) spec() engine.RunSpec {
 		case f.ID == idKeep:
 			spec.Writable = v == "yes"
 		case f.ID == idBinds:
-			spec.Binds = append(spec.Binds, s.binds(v)...)
+			if more, err := s.binds(v); err == nil {
+				spec.Binds = append(spec.Binds, more...)
+			}
 		case f.ID == idPublish:
-			if n, err := strconv.Atoi(v); err == nil && n > 0 && n < 65536 {
-				spec.Ports = append(spec.Ports, engine.Port{Host: n, Container: n})
+			if ports, err := publish(v); err == nil {
+				spec.Ports = append(spec.Ports, ports...)
 			}
 		case f.ID == idMore:
 			args = append(args, words(v)...)
@@ -396,22 +409,18 @@ func (s *Screen) path(v string) string {
 	return p
 }
 
-// binds reads "folder:place[:ro], …".
-func (s *Screen) binds(v string) []engine.Bind {
-	var out []engine.Bind
-	for _, one := range strings.Split(v, ",") {
-		parts := strings.Split(strings.TrimSpace(one), ":")
-		if parts[0] == "" {
-			continue
-		}
-		b := engine.Bind{Source: s.path(parts[0]), Dest: s.path(parts[0])}
-		if len(parts) > 1 && parts[1] != "" {
-			b.Dest = parts[1]
-		}
-		b.ReadOnly = len(parts) > 2 && parts[2] == "ro"
-		out = append(out, b)
+// binds reads "folder:place[:ro], …" as -B does; spaces around the commas do not count.
+func (s *Screen) binds(v string) ([]engine.Bind, error) {
+	parts := engine.SplitEscaped(v, ',')
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
 	}
-	return out
+	return engine.ParseBinds([]string{strings.Join(parts, ",")}, s.path)
+}
+
+// publish reads ports as -p does, several with commas or spaces between.
+func publish(v string) ([]engine.Port, error) {
+	return engine.ParsePorts(strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }))
 }
 
 // words splits a line into words as a shell does with quotes and backslashes.

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"carrel/engine"
-	"carrel/tui/screen"
 )
 
 func TestWords(t *testing.T) {
@@ -30,14 +29,5 @@ func TestNames(t *testing.T) {
 	s := &Screen{target: engine.Target{Name: "My App (1).sif"}}
 	if got, want := s.folderName(0), "carrel-my-app--1"; got != want {
 		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
-func TestBinds(t *testing.T) {
-	s := &Screen{d: screen.Deps{Home: "/home/ada"}}
-	got := s.binds("~/data:/data, /more:/m:ro,, /same ")
-	want := []engine.Bind{{Source: "/home/ada/data", Dest: "/data"}, {Source: "/more", Dest: "/m", ReadOnly: true}, {Source: "/same", Dest: "/same"}}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", got, want)
 	}
 }

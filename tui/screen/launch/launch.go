@@ -212,10 +212,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		}
 	case bindsMsg:
 		if f := s.form.Field(idBinds); msg.id == s.id && f != nil && f.Value() == msg.text {
-			f.Remarks = nil
-			if msg.why != "" {
-				f.Remarks = []widget.Remark{{Tone: widget.Warning, Text: widget.Clean(msg.why)}}
-			}
+			f.Remarks = msg.remarks
 		}
 	case bindsDue:
 		if f := s.form.Field(idBinds); msg.id == s.id && f != nil && f.Value() == msg.text {
@@ -345,7 +342,7 @@ func (s *Screen) changed(f *widget.Field) tea.Cmd {
 		return tea.Tick(screen.Debounce, func(time.Time) tea.Msg { return bindsDue{id, text} })
 	case f.Kind == widget.TextKind:
 		f.Remarks = nil
-		if why := wrong(f); why != "" {
+		if why := s.wrong(f); why != "" {
 			f.Remarks = []widget.Remark{{Tone: widget.Error, Text: why}}
 		}
 	case f.Kind == widget.RadioKind:
@@ -483,7 +480,7 @@ func (s *Screen) launch() tea.Cmd {
 		}
 	}
 	for _, f := range s.form.Fields {
-		if why := wrong(f); why != "" {
+		if why := s.wrong(f); why != "" {
 			f.Remarks = []widget.Remark{{Tone: widget.Error, Text: why}}
 			s.form.Folded = s.form.Folded && !f.More
 			s.form.Focus(f.ID)

@@ -78,12 +78,23 @@ func (s *Screen) limit(spec *engine.RunSpec, f *widget.Field, v string) {
 const leastMemory = 1 << 20
 
 // wrong is what is wrong with a value; empty when it can be used.
-func wrong(f *widget.Field) string {
+func (s *Screen) wrong(f *widget.Field) string {
 	v := f.Value()
 	if v == "" {
 		return ""
 	}
+	if strings.HasPrefix(f.ID, idPort) {
+		if n, err := strconv.Atoi(v); err != nil || n < 0 || n > 65535 {
+			return "A port is a number up to 65535."
+		}
+	}
 	switch f.ID {
+	case idBinds:
+		_, err := s.binds(v)
+		return said(err)
+	case idPublish:
+		_, err := publish(v)
+		return said(err)
 	case idMemory:
 		if n, err := amount.Bytes(v); err != nil || n < leastMemory {
 			return "Write an amount with M or G, such as 512M or 4G."
@@ -104,6 +115,14 @@ func wrong(f *widget.Field) string {
 		}
 	}
 	return ""
+}
+
+// said is what an error says, and how to do better.
+func said(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.TrimSpace(widget.Sentence(err.Error()) + " " + widget.Sentence(engine.Hint(err)))
 }
 
 // visible says what of the person's files the app can see.
@@ -140,36 +159,46 @@ func (s *Screen) visible(spec engine.RunSpec) string {
 }
 
 type bindsMsg struct {
-	id   task.ID
-	text string
-	why  string
+	id      task.ID
+	text    string
+	remarks []widget.Remark
 }
 
-// bindsNow checks whether the other folders are there.
+// bindsNow checks whether the other folders are there, and what of the image they hide.
 func (s *Screen) bindsNow(text string) tea.Cmd {
-	id, eng, list := s.id, s.d.Engine, s.binds(text)
-	return task.Call(func() (string, error) {
+	id, eng, life, name, built := s.id, s.d.Engine, s.d.Life, s.name, s.target.Built
+	list, err := s.binds(text)
+	if err != nil {
+		return screen.Ask(bindsMsg{id, text, []widget.Remark{{Tone: widget.Error, Text: said(err)}}})
+	}
+	return task.Call(func() (out []widget.Remark, _ error) {
 		for _, b := range list {
 			if st := eng.Folder(b.Source); !st.Exists {
-				return "There is no " + b.Source + ".", nil
+				out = append(out, widget.Remark{Tone: widget.Warning, Text: "There is no " + widget.Clean(b.Source) + "."})
 			}
-			if !filepath.IsAbs(b.Dest) {
-				return "The place inside has to begin with /: " + b.Dest, nil
+			if !built {
+				continue
+			}
+			if files := under(life, eng, name, b.Dest); len(files) > 0 {
+				out = append(out, widget.Remark{Text: "At " + widget.Clean(b.Dest) + " it takes the place of what the image holds there: " + hidden(files) + "."})
 			}
 		}
-		return "", nil
-	}, func(why string, err error) tea.Msg {
+		return out, nil
+	}, func(out []widget.Remark, err error) tea.Msg {
 		if err != nil {
-			why = err.Error()
+			out = []widget.Remark{{Tone: widget.Error, Text: widget.Sentence(err.Error())}}
 		}
-		return bindsMsg{id, text, why}
+		return bindsMsg{id, text, out}
 	})
 }
+
+// escape writes a name as -B reads it.
+var escape = strings.NewReplacer(`\`, `\\`, ":", `\:`, ",", `\,`)
 
 // addFolder lets the person walk to a further folder.
 func (s *Screen) addFolder(f *widget.Field) tea.Cmd {
 	return screen.Ask(screen.PickFolder{Title: "Another folder for the app", From: s.d.Home, Answer: func(path string) tea.Cmd {
-		one := widget.Tilde(path, s.d.Home) + ":/" + filepath.Base(path)
+		one := escape.Replace(widget.Tilde(path, s.d.Home)) + ":/" + escape.Replace(filepath.Base(path))
 		if v := f.Value(); v != "" {
 			one = v + ", " + one
 		}
