@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	imagepkg "carrel/engine/image"
 	"carrel/engine/sandbox"
 	"carrel/engine/sif"
 	"carrel/internal/rmtree"
@@ -512,5 +514,40 @@ func TestFolderAndPort(t *testing.T) {
 	}
 	if s := e.Port(70000); s.Free || s.Holder == "" {
 		t.Errorf("no port %+v", s)
+	}
+}
+
+// TestWritableFolders: what a run does to folders is in the image afterwards: modes, also of the root, and folders in the
+// place of links to folders, which hide what the links led to.
+func TestWritableFolders(t *testing.T) {
+	e := newEngine(t, nil)
+	image := small(t, e, "%post\n  mkdir -p /opt/real /opt/open\n  chmod 777 /opt/open\n  echo ghost > /opt/real/ghost\n  ln -s real /opt/link\n", "cut")
+	write := shell(image, "chmod 1777 /opt/open; rm /opt/link; mkdir /opt/link; echo new > /opt/link/new; chmod 1755 /")
+	write.Writable = true
+	look := shell(image, "ls -A /opt/link; ls -ld /opt/open | cut -c1-10")
+	want := "new\ndrwxrwxrwt\n"
+	for range 2 { // the second changes nothing
+		if status, out, err := output(t, e, write); status != 0 || err != nil {
+			t.Fatal(status, out, err)
+		}
+		if _, out, _ := output(t, e, look); out != want {
+			t.Errorf("got %q, want %q", out, want)
+		}
+		write.Args = []string{"true"}
+	}
+	img, err := imagepkg.Open(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	fsys, err := img.FS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if root, err := fs.Stat(fsys, "."); err != nil || root.Mode() != fs.ModeDir|fs.ModeSticky|0o755 {
+		t.Errorf("root: %v, %v", root, err)
+	}
+	if n := len(img.Overlays()); n != 1 {
+		t.Errorf("%d layers, want 1", n)
 	}
 }

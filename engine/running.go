@@ -374,7 +374,7 @@ func (p *prepared) saved(note func(string)) error {
 	}
 	c, err := p.keeper.save(context.Background())
 	if err == nil && note != nil && !c.Empty() {
-		note(fmt.Sprintf("saved in %s: %d files changed, %d deleted", filepath.Base(p.keeper.path), c.Files, c.Deleted))
+		note(fmt.Sprintf("saved in %s: %s", filepath.Base(p.keeper.path), changed(c.Files, c.Folders, c.Deleted)))
 	}
 	return err
 }

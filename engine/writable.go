@@ -22,6 +22,7 @@ import (
 	"carrel/engine/sandbox/plan"
 	"carrel/engine/sif"
 	"carrel/engine/squashfs"
+	"carrel/engine/tree"
 	"carrel/internal/atomicfile"
 	"carrel/internal/rmtree"
 )
@@ -40,6 +41,7 @@ type Unsaved struct {
 	Image   string    // path of the image
 	Since   time.Time // start of the run that made them
 	Files   int       // new or changed
+	Folders int       // new, or of another mode or owner
 	Deleted int
 	Bytes   int64
 	Names   []string // "+ /path" or "- /path"; of very many only the first
@@ -49,8 +51,16 @@ type Unsaved struct {
 type UnsavedError struct{ Unsaved }
 
 func (e *UnsavedError) Error() string {
-	return fmt.Sprintf("%s: changes of %s were not saved, because the app was killed (%d files changed, %d deleted)",
-		filepath.Base(e.Image), e.Since.Local().Format("2 January 15:04"), e.Files, e.Deleted)
+	return fmt.Sprintf("%s: changes of %s are not saved in it yet (%s)",
+		filepath.Base(e.Image), e.Since.Local().Format("2 January 15:04"), changed(e.Files, e.Folders, e.Deleted))
+}
+
+// changed counts for a person. Folders that hold something changed are not worth a word.
+func changed(files, folders, deleted int) string {
+	if files+deleted == 0 && folders > 0 {
+		return fmt.Sprintf("%d folders changed", folders)
+	}
+	return fmt.Sprintf("%d files changed, %d deleted", files, deleted)
 }
 
 // Hint says how to go on.
@@ -105,7 +115,7 @@ type keeper struct {
 	lower  func() (fs.FS, io.Closer, error)                    // what the changes are made to
 	put    func(ctx context.Context, c *changes.Changes) error // saves them
 	mounts []string
-	owner  func(uid, gid uint32) (uint32, uint32)
+	owners changes.Options // what it says of owners
 }
 
 // imageLower is the lower of an image's own changes.
@@ -162,17 +172,30 @@ func (e *Engine) keep(p *prepared, s RunSpec, o *launch.Options, look bool) erro
 	}
 	k := &keeper{e: e, path: img.Path, dir: e.changesDir(img.Path), lower: imageLower(img.Path)}
 	k.put = func(ctx context.Context, c *changes.Changes) error { return appendChanges(ctx, u, c, e.c.Now()) }
-	if len(o.IDs.UID) == 1 {
-		// One id inside stands for all: what it made is root's in the image, as everything else there is.
-		k.owner = func(uint32, uint32) (uint32, uint32) { return 0, 0 }
-	}
+	k.owners = imageOwners(len(o.IDs.UID) == 1)
 	return k.hold(p, s, o, look, u)
+}
+
+// imageOwners is how owners on disk become those of an image. One id inside stands for all: what it made is root's in the
+// image, and what was there keeps its owner.
+func imageOwners(oneID bool) changes.Options {
+	if !oneID {
+		return changes.Options{}
+	}
+	return changes.Options{Owner: tree.AllOwnedBy(0, 0), OneOwner: true, KeepOwners: true}
+}
+
+// read looks through the changes; lower is what they were made to.
+func (k *keeper) read(lower fs.FS, mounts []string) (*changes.Changes, error) {
+	o := k.owners
+	o.Lower, o.MountPoints = lower, mounts
+	return changes.Read(filepath.Join(k.dir, "upper"), o)
 }
 
 // hold gets the folder ready in which changes are collected. lock is closed with the container, at once when nothing is to
 // be held.
 func (k *keeper) hold(p *prepared, s RunSpec, o *launch.Options, look bool, lock io.Closer) error {
-	if left, err := k.e.unsaved(k.path, k.lower); err != nil {
+	if left, err := k.unsaved(); err != nil {
 		return errors.Join(err, lock.Close())
 	} else if left != nil {
 		switch s.Leftovers {
@@ -190,15 +213,42 @@ func (k *keeper) hold(p *prepared, s RunSpec, o *launch.Options, look bool, lock
 	if look {
 		return lock.Close()
 	}
-	for _, d := range []string{"upper", "work"} {
-		if err := os.MkdirAll(filepath.Join(k.dir, d), 0o755); err != nil {
-			return errors.Join(&FolderError{Path: k.dir, Err: err}, lock.Close())
-		}
+	if err := k.folders(); err != nil {
+		return errors.Join(&FolderError{Path: k.dir, Err: err}, lock.Close())
 	}
 	o.Upper = &plan.Upper{Kind: plan.UpperDir, Dir: k.dir}
 	p.keeper = k
 	p.closers = append(p.closers, func() { lock.Close() })
 	return nil
+}
+
+// folders makes the folders of the overlay. The container's root has the attributes of the upper one, so that one gets those
+// of the image's root.
+func (k *keeper) folders() error {
+	if err := os.MkdirAll(filepath.Join(k.dir, "work"), 0o755); err != nil {
+		return err
+	}
+	upper := filepath.Join(k.dir, "upper")
+	if err := os.Mkdir(upper, 0o755); errors.Is(err, fs.ErrExist) {
+		return nil // with changes that were made before
+	} else if err != nil {
+		return err
+	}
+	lower, closer, err := k.lower()
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	root, err := fs.Stat(lower, ".")
+	if err != nil {
+		return err
+	}
+	if a := image.AttributesOf(root); !k.owners.OneOwner {
+		if err := os.Chown(upper, int(a.UID), int(a.GID)); err != nil {
+			return err
+		}
+	}
+	return unix.Chmod(upper, changes.RootMode(root))
 }
 
 // begin notes who holds the image; after that changes may be made.
@@ -224,7 +274,7 @@ func (k *keeper) save(ctx context.Context) (*changes.Changes, error) {
 		return fail(nil, err)
 	}
 	defer closer.Close()
-	c, err := changes.Read(filepath.Join(k.dir, "upper"), changes.Options{Lower: lower, MountPoints: k.mounts, Owner: k.owner})
+	c, err := k.read(lower, k.mounts)
 	if err != nil {
 		return fail(nil, err)
 	}
@@ -259,29 +309,28 @@ func appendChanges(ctx context.Context, u *sif.Update, c *changes.Changes, now t
 	return err
 }
 
-// unsaved tells of changes of an image, or of an overlay's file, that are still outside of it; nil for none.
-func (e *Engine) unsaved(path string, lower func() (fs.FS, io.Closer, error)) (*Unsaved, error) {
-	dir := e.changesDir(path)
-	if !exists(filepath.Join(dir, "upper")) {
+// unsaved tells of changes that are still outside of what they were made to; nil for none.
+func (k *keeper) unsaved() (*Unsaved, error) {
+	if !exists(filepath.Join(k.dir, "upper")) {
 		return nil, nil
 	}
 	var h holder
-	if data, err := os.ReadFile(filepath.Join(dir, "holder.json")); err == nil {
+	if data, err := os.ReadFile(filepath.Join(k.dir, "holder.json")); err == nil {
 		_ = json.Unmarshal(data, &h) // without it everything counts
 	}
-	fsys, closer, err := lower()
+	lower, closer, err := k.lower()
 	if err != nil {
 		return nil, fmt.Errorf("read unsaved changes: %w", err)
 	}
 	defer closer.Close()
-	c, err := changes.Read(filepath.Join(dir, "upper"), changes.Options{Lower: fsys, MountPoints: h.Mounts})
+	c, err := k.read(lower, h.Mounts)
 	if err != nil {
 		return nil, fmt.Errorf("read unsaved changes: %w", err)
 	}
 	if c.Empty() {
 		return nil, nil
 	}
-	return &Unsaved{Image: path, Since: h.Started, Files: c.Files, Deleted: c.Deleted, Bytes: c.Bytes, Names: c.Names}, nil
+	return &Unsaved{Image: k.path, Since: h.Started, Files: c.Files, Folders: c.Folders, Deleted: c.Deleted, Bytes: c.Bytes, Names: c.Names}, nil
 }
 
 // Unsaved tells of changes of an image that a killed run left outside of it; nil for none. While an app runs that keeps
@@ -291,7 +340,8 @@ func (e *Engine) Unsaved(ctx context.Context, name string) (*Unsaved, error) {
 	if err != nil || !t.Built {
 		return nil, err
 	}
-	return e.unsaved(t.Path, imageLower(t.Path))
+	k := &keeper{e: e, path: t.Path, dir: e.changesDir(t.Path), lower: imageLower(t.Path), owners: imageOwners(e.c.User.UID != 0)}
+	return k.unsaved()
 }
 
 func (e *Engine) holderOf(image string) string {

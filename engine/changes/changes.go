@@ -8,6 +8,7 @@
 package changes
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -22,6 +23,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carrel/engine/image"
 	"carrel/engine/tree"
 )
 
@@ -34,6 +36,11 @@ type Options struct {
 	MountPoints []string
 	// Owner turns the owner on disk into the one in the image; nil keeps it.
 	Owner func(uid, gid uint32) (uint32, uint32)
+	// OneOwner says that all files were one user's in the container, who sees neither trusted nor security attributes: what
+	// the disk says of them is no change of theirs.
+	OneOwner bool
+	// KeepOwners gives what the image has the owner that it has there.
+	KeepOwners bool
 }
 
 // Changes is the content of an upper folder.
@@ -41,12 +48,14 @@ type Changes struct {
 	upper   string
 	options Options
 	skip    map[string]bool // paths relative to the root
-	opaque  map[string]bool
+	opaque  map[string]bool // folders that hide one of the image
+	fresh   map[string]bool // folders that are not merged with one of the image: new ones, opaque ones, and those in them
 
-	// Files counts the files, links and devices that are new or changed, Deleted the names that are gone, Bytes the content.
-	Files, Deleted int
-	Bytes          int64
-	// Names lists them, at most maxNames: the path in the container, behind "+ " or "- ".
+	// Files counts the files, links and devices that are new or changed, Folders those that are new or have another mode,
+	// owner or attributes, Deleted the names that are gone, Bytes the content.
+	Files, Folders, Deleted int
+	Bytes                   int64
+	// Names lists them, at most maxNames: the path in the container, behind "+ " or "- "; that of a folder ends with "/".
 	Names []string
 	any   bool
 }
@@ -56,23 +65,32 @@ const maxNames = 1000
 
 // Read looks through an upper folder, without reading the files' contents.
 func Read(upper string, o Options) (*Changes, error) {
-	c := &Changes{upper: upper, options: o, skip: map[string]bool{}, opaque: map[string]bool{}}
+	c := &Changes{upper: upper, options: o, skip: map[string]bool{}, opaque: map[string]bool{}, fresh: map[string]bool{}}
 	mounts := map[string]bool{}
 	for _, m := range o.MountPoints {
 		mounts[strings.TrimPrefix(path.Clean("/"+m), "/")] = true
 	}
-	var err error
-	if c.any, err = c.dir(".", mounts); err != nil {
+	inside, err := c.dir(".", true, mounts)
+	if err != nil {
 		return nil, err
 	}
+	own, err := c.dirChanged(".", true)
+	if err != nil {
+		return nil, err
+	}
+	if own {
+		c.folder(".")
+	}
+	c.any = inside || own
 	return c, nil
 }
 
 // Empty tells that nothing has changed.
 func (c *Changes) Empty() bool { return !c.any }
 
-// dir looks through one folder and tells whether there is anything in it to keep, or whether it is itself new or changed.
-func (c *Changes) dir(p string, mounts map[string]bool) (keep bool, err error) {
+// dir looks through one folder and tells whether there is anything in it to keep. there says that the image has a folder at
+// this very path: not one that a link on the way leads to.
+func (c *Changes) dir(p string, there bool, mounts map[string]bool) (keep bool, err error) {
 	names, err := os.ReadDir(filepath.Join(c.upper, p))
 	if err != nil {
 		return false, err
@@ -84,19 +102,14 @@ func (c *Changes) dir(p string, mounts map[string]bool) (keep bool, err error) {
 			continue
 		}
 		if n.IsDir() {
-			inside, err := c.dir(q, mounts)
+			kept, err := c.subdir(q, there, mounts)
 			if err != nil {
 				return false, err
 			}
-			own, err := c.dirChanged(q)
-			if err != nil {
-				return false, err
-			}
-			if !inside && !own {
+			if !kept {
 				c.skip[q] = true
-				continue
 			}
-			keep = true
+			keep = keep || kept
 			continue
 		}
 		keep = true
@@ -121,32 +134,117 @@ func (c *Changes) dir(p string, mounts map[string]bool) (keep bool, err error) {
 	return keep, nil
 }
 
+// subdir looks through a folder of a folder.
+func (c *Changes) subdir(q string, there bool, mounts map[string]bool) (keep bool, err error) {
+	if there {
+		info, err := fs.Lstat(c.options.Lower, q)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		there = err == nil && info.IsDir()
+	}
+	// A folder of an opaque one is not merged either, although it has no mark of its own.
+	hides := c.opaque[path.Dir(q)] || opaque(filepath.Join(c.upper, q))
+	// Some kernels make a new folder opaque although there was none: then it hides nothing.
+	c.opaque[q] = there && hides
+	c.fresh[q] = !there || hides
+	inside, err := c.dir(q, there, mounts)
+	if err != nil {
+		return false, err
+	}
+	own, err := c.dirChanged(q, there)
+	if err != nil {
+		return false, err
+	}
+	if own {
+		c.folder(q)
+	}
+	return inside || own, nil
+}
+
 func (c *Changes) name(what, p string) {
 	if len(c.Names) < maxNames {
 		c.Names = append(c.Names, what+"/"+p)
 	}
 }
 
+func (c *Changes) folder(p string) {
+	c.Folders++
+	c.name("+ ", strings.TrimPrefix(p+"/", "./"))
+}
+
 // dirChanged tells whether a folder of the upper has something of its own: it is new and was not made for a mount, or it
-// replaced another, or its mode is not the image's.
-func (c *Changes) dirChanged(p string) (bool, error) {
-	full := filepath.Join(c.upper, p)
-	if opaque(full) {
-		// A new folder is made opaque by some kernels although there was none: then it hides nothing.
-		if below, err := fs.Stat(c.options.Lower, p); err == nil && below.IsDir() {
-			c.opaque[p] = true
-			return true, nil
-		}
+// replaced another, or its mode, owner or attributes are not the image's.
+func (c *Changes) dirChanged(p string, there bool) (bool, error) {
+	if c.opaque[p] {
+		return true, nil
 	}
+	if !there {
+		return !c.onlyMounts(p), nil
+	}
+	full := filepath.Join(c.upper, p)
 	info, err := os.Lstat(full)
 	if err != nil {
 		return false, err
 	}
-	below, err := fs.Stat(c.options.Lower, p)
-	if err != nil || !below.IsDir() {
-		return !c.onlyMounts(p), nil
+	below, err := fs.Lstat(c.options.Lower, p)
+	if err != nil {
+		return false, err
 	}
-	return below.Mode().Perm() != info.Mode().Perm(), nil
+	if mode := permissions(info); mode != permissions(below) && (p != "." || mode != RootMode(below)) {
+		return true, nil
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && !c.options.OneOwner {
+		uid, gid := st.Uid, st.Gid
+		if c.options.Owner != nil {
+			uid, gid = c.options.Owner(uid, gid)
+		}
+		if a := image.AttributesOf(below); uid != a.UID || gid != a.GID {
+			return true, nil
+		}
+	}
+	if p == "." { // the upper folder was made by us, without attributes
+		return false, nil
+	}
+	before, err := image.XattrsOf(c.options.Lower, p)
+	if err != nil {
+		return false, err
+	}
+	now, err := tree.Xattrs(full)
+	if err != nil {
+		return false, err
+	}
+	before = maps.Clone(before)
+	maps.DeleteFunc(before, c.unseen)
+	maps.DeleteFunc(now, c.unseen)
+	return !maps.EqualFunc(before, now, bytes.Equal), nil
+}
+
+// permissions are the permission bits of a mode with those that os names apart, as chmod(2) takes them.
+func permissions(info fs.FileInfo) uint32 {
+	mode := uint32(info.Mode().Perm())
+	for bit, raw := range map[fs.FileMode]uint32{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if info.Mode()&bit != 0 {
+			mode |= raw
+		}
+	}
+	return mode
+}
+
+// RootMode is the mode that the upper folder itself has to have when the container starts, as chmod(2) takes it: its root
+// has it there, and so that of the image's root, which below is. Its owner can always work with the folder.
+func RootMode(below fs.FileInfo) uint32 { return permissions(below) | 0o700 }
+
+// unseen tells of extended attributes of folders that are not compared: the overlay's own, those that a security module
+// gives to whatever is made, access control lists, which images do not have, and what the container could not see.
+func (c *Changes) unseen(name string, _ []byte) bool {
+	return overlays(name) || strings.HasPrefix(name, "security.") || strings.HasPrefix(name, "system.") ||
+		c.options.OneOwner && strings.HasPrefix(name, "trusted.")
+}
+
+// overlays tells of attributes by which an overlay keeps its own books.
+func overlays(name string) bool {
+	return strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.")
 }
 
 // onlyMounts tells whether a new folder holds nothing but places to mount on.
@@ -194,18 +292,12 @@ type layer struct {
 }
 
 func (l *layer) Add(e tree.Entry, body io.Reader) error {
-	for name := range e.Xattrs {
-		if strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.") {
-			delete(e.Xattrs, name)
-		}
-	}
+	maps.DeleteFunc(e.Xattrs, func(name string, _ []byte) bool { return overlays(name) })
 	if e.Type() == tree.TypeChar && e.HardLink == "" && e.Major == 0 && e.Minor == 0 {
 		e.Mode, e.Xattrs = tree.TypeChar, nil // overlayfs keeps one whiteout under many names; its mode says nothing
-	}
-	if e.Path == "." {
-		// The root's own attributes are the mount's, not the image's.
-		if info, err := fs.Stat(l.c.options.Lower, "."); err == nil {
-			e.Mode = tree.TypeDir | uint32(info.Mode().Perm())
+	} else if e.HardLink == "" && !l.c.fresh[path.Dir(e.Path)] {
+		if err := l.inherit(&e); err != nil {
+			return err
 		}
 	}
 	if err := l.sink.Add(e, body); err != nil {
@@ -226,6 +318,44 @@ func (l *layer) Add(e tree.Entry, body io.Reader) error {
 		if err := l.sink.Add(whiteout(p, e.ModTime), nil); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// inherit gives an entry what the image has of it and the container could not see, or change.
+func (l *layer) inherit(e *tree.Entry) error {
+	below, err := fs.Lstat(l.c.options.Lower, e.Path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && below.Mode().Type() != e.FileMode().Type() || e.IsDir() && l.c.fresh[e.Path] {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if e.Path == "." && e.Perm() == RootMode(below) {
+		e.Mode = tree.TypeDir | permissions(below)
+	}
+	if l.c.options.KeepOwners {
+		a := image.AttributesOf(below)
+		e.UID, e.GID = a.UID, a.GID
+	}
+	if e.Path != "." && !l.c.options.OneOwner {
+		return nil
+	}
+	attrs, err := image.XattrsOf(l.c.options.Lower, e.Path)
+	if err != nil {
+		return err
+	}
+	same := e.IsDir() || e.Size == below.Size() && e.ModTime.Unix() == below.ModTime().Unix() // the kernel takes capabilities from what is written to
+	for name, value := range attrs {
+		_, has := e.Xattrs[name]
+		hidden := strings.HasPrefix(name, "trusted.") || same && strings.HasPrefix(name, "security.")
+		if has || overlays(name) || e.Path != "." && !hidden {
+			continue
+		}
+		if e.Xattrs == nil {
+			e.Xattrs = map[string][]byte{}
+		}
+		e.Xattrs[name] = value
 	}
 	return nil
 }

@@ -87,39 +87,52 @@ func TestChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Symlink("app", filepath.Join(image, "opt/link")); err != nil {
+		t.Fatal(err)
+	}
 	mount := plan.Op{Kind: plan.OpTmpfs, Dest: "/made/for/mount"}
 	for _, tc := range []struct {
 		name, script   string
 		want           []string
 		files, deleted int
+		folders        int
 		empty          bool
 	}{
 		{name: "nothing", script: "true", empty: true},
 		{name: "reading", script: "cat /data/old; ls -la /opt", empty: true},
 		{name: "only a place to mount on", script: "echo x > /made/for/mount/file", empty: true},
-		{name: "new file", script: "mkdir /data/new; echo -n x > /data/new/f", files: 1,
+		{name: "new file", script: "mkdir /data/new; echo -n x > /data/new/f", files: 1, folders: 1,
 			want: []string{". dir", "data dir", "data/new dir", `data/new/f file "x"`}},
-		{name: "new empty folder", script: "mkdir /data/new", want: []string{". dir", "data dir", "data/new dir"}},
+		{name: "new empty folder", script: "mkdir /data/new", folders: 1, want: []string{". dir", "data dir", "data/new dir"}},
 		{name: "changed file", script: "echo -n more >> /data/old", files: 1, want: []string{". dir", "data dir", `data/old file "oldmore"`}},
 		{name: "deleted file", script: "rm /data/old", deleted: 1, want: []string{". dir", "data dir", "data/old device 0:0"}},
 		{name: "deleted folder", script: "rm -r /opt/app", deleted: 1, want: []string{". dir", "opt dir", "opt/app device 0:0"}},
-		{name: "folder in the place of another", script: "rm -r /opt/app; mkdir /opt/app; echo -n n > /opt/app/b", files: 1,
+		{name: "folder in the place of another", script: "rm -r /opt/app; mkdir /opt/app; echo -n n > /opt/app/b", files: 1, folders: 1,
 			want: []string{". dir", "opt dir", "opt/app dir", "opt/app/a device 0:0", "opt/app/sub device 0:0", `opt/app/b file "n"`}},
+		{name: "folder in a folder in the place of another", script: "rm -r /opt/app; mkdir -p /opt/app/sub; echo -n n > /opt/app/sub/n", files: 1, folders: 2,
+			want: []string{". dir", "opt dir", "opt/app dir", "opt/app/a device 0:0", "opt/app/b device 0:0", "opt/app/sub dir", "opt/app/sub/c device 0:0", `opt/app/sub/n file "n"`}},
+		{name: "folder in the place of a link to a folder", script: "rm /opt/link; mkdir /opt/link; echo -n n > /opt/link/new", files: 1, folders: 1,
+			want: []string{". dir", "opt dir", "opt/link dir", `opt/link/new file "n"`}},
+		{name: "folder of the same name behind a former link", script: "rm /opt/link; mkdir -p /opt/link/sub", folders: 2,
+			want: []string{". dir", "opt dir", "opt/link dir", "opt/link/sub dir"}},
+		{name: "folder in the place of a file", script: "rm /data/old; mkdir /data/old", folders: 1, want: []string{". dir", "data dir", "data/old dir"}},
 		{name: "link", script: "ln -s keep /data/link", files: 1, want: []string{". dir", "data dir", "data/link → keep"}},
-		{name: "mode of a folder", script: "chmod 700 /data", want: []string{". dir", "data dir"}},
-		{name: "beside a place to mount on", script: "echo -n x > /made/file", files: 1, want: []string{". dir", "made dir", `made/file file "x"`}},
+		{name: "mode of a folder", script: "chmod 700 /data", folders: 1, want: []string{". dir", "data dir"}},
+		{name: "sticky bit of a folder", script: "chmod 1755 /data", folders: 1, want: []string{". dir", "data dir"}},
+		{name: "mode of the root", script: "chmod 1755 /", folders: 1, want: []string{". dir"}},
+		{name: "beside a place to mount on", script: "echo -n x > /made/file", files: 1, folders: 1, want: []string{". dir", "made dir", `made/file file "x"`}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			upper := record(t, image, tc.script, mount)
-			c, err := Read(upper, Options{Lower: os.DirFS(image), MountPoints: []string{mount.Dest, "/proc"}, Owner: tree.AllOwnedBy(0, 0)})
+			c, err := Read(upper, Options{Lower: os.DirFS(image), MountPoints: []string{mount.Dest, "/proc"}, Owner: tree.AllOwnedBy(0, 0), OneOwner: true})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if c.Empty() != tc.empty || c.Files != tc.files || c.Deleted != tc.deleted {
 				t.Errorf("empty %v, %d files, %d deleted; want %v, %d, %d", c.Empty(), c.Files, c.Deleted, tc.empty, tc.files, tc.deleted)
 			}
-			if len(c.Names) != tc.files+tc.deleted {
-				t.Errorf("names %q", c.Names)
+			if len(c.Names) != tc.files+tc.deleted+tc.folders || c.Folders != tc.folders {
+				t.Errorf("%d folders, names %q", c.Folders, c.Names)
 			}
 			if tc.empty {
 				return
@@ -217,4 +230,75 @@ func TestMerge(t *testing.T) {
 			}
 		})
 	}
+}
+
+// entryOf is the entry that Changes gives for a path.
+type entryOf struct {
+	path  string
+	entry *tree.Entry
+}
+
+func (s *entryOf) Add(e tree.Entry, _ io.Reader) error {
+	if e.Path == s.path {
+		s.entry = &e
+	}
+	return nil
+}
+
+// TestOwners: root's chown of a folder is a change; with one owner for all, what the image has keeps its own.
+func TestOwners(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("missing: root")
+	}
+	const user = 1000
+	image := folder(t, t.TempDir(), "data", 7, 8)
+	for _, tc := range []struct {
+		name     string
+		owner    int // on disk, of the folder that the container changed something in
+		options  Options
+		folders  int
+		uid, gid uint32
+	}{
+		{"chown", 5, Options{}, 1, 5, 8},
+		{"chown, mapped", 5, Options{Owner: func(u, g uint32) (uint32, uint32) { return u * 2, g }}, 1, 10, 8},
+		{"as in the image, mapped", 14, Options{Owner: func(u, g uint32) (uint32, uint32) { return u / 2, g }}, 0, 7, 8},
+		{"only a file in it", 7, Options{}, 0, 7, 8},
+		{"one owner", user, Options{Owner: tree.AllOwnedBy(0, 0), OneOwner: true, KeepOwners: true}, 0, 7, 8},
+		{"one owner, of an overlay's file", user, Options{OneOwner: true}, 0, user, 8},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			upper := folder(t, t.TempDir(), "data", tc.owner, 8)
+			if err := os.WriteFile(filepath.Join(upper, "data", "new"), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			tc.options.Lower = os.DirFS(image)
+			c, err := Read(upper, tc.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Files != 1 || c.Folders != tc.folders {
+				t.Errorf("%d files, %d folders, %q", c.Files, c.Folders, c.Names)
+			}
+			got := entryOf{path: "data"}
+			if err := c.WriteTo(context.Background(), &got); err != nil {
+				t.Fatal(err)
+			}
+			if got.entry == nil || got.entry.UID != tc.uid || got.entry.GID != tc.gid {
+				t.Errorf("got %+v", got.entry)
+			}
+		})
+	}
+}
+
+// folder makes one with an owner in another.
+func folder(t *testing.T, in, name string, uid, gid int) string {
+	t.Helper()
+	dir := filepath.Join(in, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(dir, uid, gid); err != nil {
+		t.Fatal(err)
+	}
+	return in
 }

@@ -44,6 +44,15 @@ func (x extFS) Stat(name string) (fs.FileInfo, error) {
 	return &fileInfo{path.Base(name), in}, nil
 }
 
+// Xattrs are the extended attributes of a file by full name, nil for none; a symbolic link as the last part is not followed.
+func (x extFS) Xattrs(name string) (map[string][]byte, error) {
+	in, err := x.resolve("xattrs", name, false)
+	if err != nil {
+		return nil, err
+	}
+	return x.f.Xattrs(in)
+}
+
 func (x extFS) Lstat(name string) (fs.FileInfo, error) {
 	in, err := x.resolve("lstat", name, false)
 	if err != nil {

@@ -19,6 +19,21 @@ type Attributes struct {
 	File  any
 }
 
+// XattrFS is a file system that knows extended attributes, as those of images in files do.
+type XattrFS interface {
+	fs.FS
+	// Xattrs are those of a file by full name, nil for none; a symbolic link as the last part is not followed.
+	Xattrs(name string) (map[string][]byte, error)
+}
+
+// XattrsOf are the extended attributes of a file of an image's FS, nil where the file system does not know any.
+func XattrsOf(fsys fs.FS, name string) (map[string][]byte, error) {
+	if x, ok := fsys.(XattrFS); ok {
+		return x.Xattrs(name)
+	}
+	return nil, nil
+}
+
 // AttributesOf reads them from a FileInfo of an image's FS or of an Index.
 func AttributesOf(info fs.FileInfo) Attributes {
 	switch in := info.Sys().(type) {

@@ -238,6 +238,15 @@ func (x *Index) Lstat(name string) (fs.FileInfo, error) {
 	return n.info(name), nil
 }
 
+// Xattrs implements XattrFS.
+func (x *Index) Xattrs(name string) (map[string][]byte, error) {
+	n, err := x.resolve("xattrs", name, false)
+	if err != nil {
+		return nil, err
+	}
+	return n.entry.Xattrs, nil
+}
+
 // ReadLink implements fs.ReadLinkFS.
 func (x *Index) ReadLink(name string) (string, error) {
 	n, err := x.resolve("readlink", name, false)

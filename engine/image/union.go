@@ -188,6 +188,15 @@ func (u *union) Lstat(name string) (fs.FileInfo, error) {
 	return u.info(name, n)
 }
 
+// Xattrs implements XattrFS.
+func (u *union) Xattrs(name string) (map[string][]byte, error) {
+	n, err := u.resolve("xattrs", name, false)
+	if err != nil {
+		return nil, err
+	}
+	return n.layer.attributes(n.object)
+}
+
 func (u *union) ReadLink(name string) (string, error) {
 	n, err := u.resolve("readlink", name, false)
 	if err != nil {

@@ -117,6 +117,15 @@ func (f *imageFS) Stat(name string) (fs.FileInfo, error) {
 	return &fileInfo{path.Base(name), in}, nil
 }
 
+// Xattrs are the extended attributes of a file by full name, nil for none; a symbolic link as the last part is not followed.
+func (f *imageFS) Xattrs(name string) (map[string][]byte, error) {
+	in, err := f.resolve("xattrs", name, false)
+	if err != nil {
+		return nil, err
+	}
+	return f.r.Xattrs(in)
+}
+
 func (f *imageFS) Lstat(name string) (fs.FileInfo, error) {
 	in, err := f.resolve("lstat", name, false)
 	if err != nil {

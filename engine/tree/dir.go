@@ -241,6 +241,14 @@ func (w *dirWalk) entry(p string, st *unix.Stat_t) Entry {
 	return e
 }
 
+// Xattrs are the extended attributes of what is at a path of this computer, by full name, nil for none; a symbolic link is
+// not followed.
+func Xattrs(name string) (map[string][]byte, error) {
+	e := Entry{Path: name}
+	err := new(dirWalk).xattrs(&e, -1, name)
+	return e.Xattrs, err
+}
+
 // xattrs reads the attributes of an open file, or of what cannot be opened by name, a path of /proc/self/fd.
 func (w *dirWalk) xattrs(e *Entry, fd int, name string) error {
 	if w.opt.SkipXattrs {
