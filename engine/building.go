@@ -69,6 +69,7 @@ type workerMessage struct {
 // Build makes an image and returns what it is. It blocks; when ctx ends the build stops and leaves nothing. Errors of the
 // definition are *definition.Error, those of the build *BuildError; a target that exists is ErrExists.
 func (e *Engine) Build(ctx context.Context, s BuildSpec, sink Sink) (ImageInfo, error) {
+	sink = progress.Rated(sink)
 	spec, entry, cleanup, err := e.buildSpec(s)
 	if err != nil {
 		return ImageInfo{}, err

@@ -38,6 +38,7 @@ var Formats = []Format{FormatSIF, FormatSquashFS, FormatSandbox, FormatOCI, Form
 // reference to one, is converted as it is, without an unpacked copy; anything else is built first. Labels, the environment
 // and what the image starts are kept. s.Target has to be given; it appears when it is complete.
 func (e *Engine) Convert(ctx context.Context, s BuildSpec, format Format, sink Sink) (ImageInfo, error) {
+	sink = progress.Rated(sink)
 	switch format {
 	case FormatSIF, "":
 		return e.Build(ctx, s, sink)

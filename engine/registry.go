@@ -176,6 +176,7 @@ func PulledName(ref string, sandbox bool) string {
 // Pull gets an image and writes it to a file: a SIF as it is, byte for byte, an image in layers as a new SIF, without an
 // unpacked copy. The target appears when it is complete; one that exists is ErrExists, and stays, without Force.
 func (e *Engine) Pull(ctx context.Context, s PullSpec, sink Sink) (Pulled, error) {
+	sink = progress.Rated(sink)
 	if err := hubGone(s.Ref); err != nil {
 		return Pulled{}, err
 	}
@@ -231,6 +232,7 @@ func pulledDigest(path string) string {
 // Push puts an image into a registry: to docker://NAME:TAG as an OCI image that every container program can pull, to
 // oras://NAME:TAG as the SIF file itself. Blobs that the registry has are not sent.
 func (e *Engine) Push(ctx context.Context, name, ref string, sink Sink) (Pushed, error) {
+	sink = progress.Rated(sink)
 	asFile := strings.HasPrefix(ref, "oras:")
 	if !asFile && !strings.HasPrefix(ref, "docker:") {
 		return Pushed{}, &pushReferenceError{ref}

@@ -35,7 +35,8 @@ type app struct {
 	insecure []string // registries that flags say to be without TLS
 
 	verbose, quiet, json bool
-	accessible           bool // questions and answers instead of screens
+	stream               *stream // of the verbs whose --json tells what happens while it does
+	accessible           bool    // questions and answers instead of screens
 }
 
 // settings is everything that comes from the environment and the configuration file.

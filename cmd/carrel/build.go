@@ -55,7 +55,7 @@ only. All of definition files: docs/definition-files.md`,
 	f.StringVar(&spec.LogFile, "log", "", "also keep the whole log in `FILE`")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "show the whole log")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "show nothing but errors")
-	f.BoolVar(&a.json, "json", false, "print what was built as JSON")
+	f.BoolVar(&a.json, "json", false, "print what happens as JSON, a line each (carrel help json)")
 	// Rootless building needs no switch here; scripts written for others pass it.
 	f.BoolP("fakeroot", "f", false, "")
 	_ = f.MarkHidden("fakeroot") // it exists: the line above made it
@@ -108,8 +108,8 @@ only. All of definition files: docs/definition-files.md`,
 			return err
 		}
 		spec.ReplaceOwn = true
-		progress := a.newSteps()
-		info, err := e.Convert(cmd.Context(), spec, form, progress.sink())
+		progress := a.show()
+		info, err := e.Convert(cmd.Context(), spec, form, progress.sink)
 		progress.close()
 		if err != nil {
 			if errors.Is(err, engine.ErrExists) && engine.Hint(err) == "" {
@@ -121,7 +121,7 @@ only. All of definition files: docs/definition-files.md`,
 			return err
 		}
 		if a.json {
-			return a.printJSON(info)
+			return a.stream.end("result", info)
 		}
 		var name string
 		if len(names) == 1 {

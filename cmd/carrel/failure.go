@@ -57,6 +57,9 @@ func (a *app) finish(err error) int {
 		return int(s)
 	}
 	if sig := a.interrupt.signal(); sig != 0 && errors.Is(err, context.Canceled) {
+		if a.stream != nil {
+			a.stream.fail("stopped", "", err)
+		}
 		a.say("stopped")
 		return 128 + int(sig)
 	}
@@ -72,6 +75,9 @@ func (a *app) finish(err error) int {
 			}
 		}
 	}
+	if a.stream != nil {
+		a.stream.fail(err.Error(), hint, err)
+	}
 	if hint != "" {
 		text += "\n" + a.screen.paint(muted, a.screen.text("  → ")) + lines(hint)
 	}
@@ -80,6 +86,10 @@ func (a *app) finish(err error) int {
 		return exitUsage
 	}
 	return exitFailure
+}
+
+func asBuildError(err error) (*engine.BuildError, bool) {
+	return errors.AsType[*engine.BuildError](err)
 }
 
 // cause says why something failed, and by which line that is known, unless the person has just read that.

@@ -260,7 +260,7 @@ func story(begin time.Time) []engine.Event {
 	return []engine.Event{
 		{Time: at(0), Kind: progress.Plan, Plan: []progress.Planned{{Step: progress.StepFetch, Title: "Fetch base"}, {Step: progress.StepInstall, Title: "Install software (%post)"}, {Step: progress.StepPack, Title: "Pack image"}}},
 		{Time: at(0), Kind: progress.Start, Step: progress.StepFetch, Text: "debian bookworm"},
-		{Time: at(1), Kind: progress.Amount, Step: progress.StepFetch, Done: 5e6, Total: 48e6, Unit: "bytes"},
+		{Time: at(1), Kind: progress.Amount, Step: progress.StepFetch, Done: 12e6, Total: 48e6, Unit: "bytes", Rate: 4e6},
 		{Time: at(6.1), Kind: progress.Done, Step: progress.StepFetch, Text: "61 packages"},
 		{Time: at(6.1), Kind: progress.Start, Step: progress.StepInstall},
 		{Time: at(7), Kind: progress.Line, Step: progress.StepInstall, Text: "Setting up x …\x1b[0m\x07[31m"},
@@ -284,7 +284,7 @@ func TestLiveSteps(t *testing.T) {
 		s.take(e)
 	}
 	s.flush(false)
-	if want := "  ● Fetch base  5 MB of 48 MB  1:05\n  ○ Install software (%post)\n  ○ Pack image\n"; out.String() != want {
+	if want := "  ● Fetch base  ━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌  12 MB of 48 MB  4 MB/s  9 s left  1:05\n  ○ Install software (%post)\n  ○ Pack image\n"; out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
 	out.Reset()

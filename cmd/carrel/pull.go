@@ -30,7 +30,7 @@ off goes on where it was.`,
 	f.StringVar(&spec.Platform, "platform", "", "for another computer, as `OS/ARCH` (linux/arm64)")
 	a.noHTTPS(c, &plain)
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "show nothing but errors")
-	f.BoolVar(&a.json, "json", false, "print what was got as JSON")
+	f.BoolVar(&a.json, "json", false, "print what happens as JSON, a line each (carrel help json)")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		spec.Ref = args[len(args)-1]
 		if len(args) == 2 {
@@ -41,8 +41,8 @@ off goes on where it was.`,
 		if err != nil {
 			return err
 		}
-		progress := a.newSteps()
-		got, err := e.Pull(cmd.Context(), spec, progress.sink())
+		progress := a.show()
+		got, err := e.Pull(cmd.Context(), spec, progress.sink)
 		progress.close()
 		if errors.Is(err, engine.ErrExists) && engine.Hint(err) == "" {
 			return hinted(err, "add --force to replace it")
@@ -51,7 +51,7 @@ off goes on where it was.`,
 			return err
 		}
 		if a.json {
-			return a.printJSON(got)
+			return a.stream.end("result", got)
 		}
 		name := got.Path
 		if spec.Target == "" {

@@ -22,21 +22,21 @@ image is pulled is printed. Most registries want to know who you are: carrel log
 	f := c.Flags()
 	a.noHTTPS(c, &plain)
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "show nothing but errors")
-	f.BoolVar(&a.json, "json", false, "print what was sent as JSON")
+	f.BoolVar(&a.json, "json", false, "print what happens as JSON, a line each (carrel help json)")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		a.speakHTTP(plain, args[1])
 		e, err := a.engine()
 		if err != nil {
 			return err
 		}
-		progress := a.newSteps()
-		sent, err := e.Push(cmd.Context(), args[0], args[1], progress.sink())
+		progress := a.show()
+		sent, err := e.Push(cmd.Context(), args[0], args[1], progress.sink)
 		progress.close()
 		if err != nil {
 			return err
 		}
 		if a.json {
-			return a.printJSON(sent)
+			return a.stream.end("result", sent)
 		}
 		a.say("sent %s of %s; to get it: carrel pull %s", bytes(sent.Uploaded), bytes(sent.Size), quote(args[1]))
 		return a.print(exact(sent.Ref, sent.Digest) + "\n")

@@ -97,7 +97,7 @@ func reference() string {
 		}
 	}
 	verb(root)
-	for _, name := range []string{"files", "labels", "environment", "settings", "exit-status"} {
+	for _, name := range []string{"files", "labels", "environment", "settings", "json", "exit-status"} {
 		topic, _ := topics.Find(name)
 		fmt.Fprintf(&b, "\n## %s\n\n```\n%s```\n", topic.Title, topic.Text)
 	}

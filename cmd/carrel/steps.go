@@ -37,7 +37,7 @@ type step struct {
 	state       progress.Kind // "", Start, Done, Failed
 	begin, end  time.Time
 	text        string
-	amount      string
+	amount      *engine.Event // the last one
 	currentLine string
 }
 
@@ -95,7 +95,7 @@ func (s *steps) take(e engine.Event) {
 		s.tail = nil
 		s.plain("%s", s.title(st))
 	case progress.Amount:
-		st.amount = amount(e)
+		st.amount = &e
 	case progress.Line:
 		line := clean(lastLine(e.Text))
 		st.currentLine = line
@@ -104,7 +104,7 @@ func (s *steps) take(e engine.Event) {
 		}
 		s.plain("    %s", clean(e.Text))
 	case progress.Done:
-		st.state, st.end, st.text, st.currentLine, st.amount = progress.Done, e.Time, e.Text, "", ""
+		st.state, st.end, st.text, st.currentLine, st.amount = progress.Done, e.Time, e.Text, "", nil
 		s.plain("  %s %s", s.t.text("✓"), s.line(st))
 	case progress.Failed:
 		st.state, st.end, st.currentLine = progress.Failed, e.Time, ""
@@ -163,6 +163,40 @@ func (s *steps) line(st *step) string {
 		return s.title(st)
 	}
 	return s.title(st) + "  " + lasting(st.end.Sub(st.begin))
+}
+
+// The least and the most cells that a bar takes.
+const (
+	shortBar = 8
+	longBar  = 24
+)
+
+// amounts says how far a step is, how fast it goes, and how long it still takes, with a bar where the end is known and
+// there are cells left for it.
+func (s *steps) amounts(e engine.Event, cells int) string {
+	text := amount(e)
+	if e.Rate > 0 && e.Unit == "bytes" {
+		text += "  " + bytes(e.Rate) + "/s"
+	}
+	if left, ok := e.Left(); ok && e.Done < e.Total {
+		text += "  " + roughly(left) + " left"
+	}
+	if n := min(cells-len(text)-2, longBar); e.Total > 0 && n >= shortBar {
+		full := int(float64(n) * min(1, max(0, float64(e.Done)/float64(e.Total))))
+		text = s.t.text(strings.Repeat("━", full)+strings.Repeat("╌", n-full)) + "  " + text
+	}
+	return text
+}
+
+// roughly is a time that nobody knows exactly: "7 s", "3 min", "2 h 10 min".
+func roughly(d time.Duration) string {
+	if d = max(d.Round(time.Second), time.Second); d < 90*time.Second {
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	}
+	if minutes := int(d.Round(time.Minute).Minutes()); minutes >= 60 {
+		return fmt.Sprintf("%d h %02d min", minutes/60, minutes%60)
+	}
+	return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
 }
 
 func amount(e engine.Event) string {
@@ -248,8 +282,8 @@ func (s *steps) draw(last bool) []string {
 		switch st.state {
 		case progress.Start:
 			sign, style = s.t.text("●"), accent
-			if took = lasting(s.now().Sub(st.begin)); st.amount != "" {
-				extra = st.amount
+			if took = lasting(s.now().Sub(st.begin)); st.amount != nil {
+				extra = s.amounts(*st.amount, s.t.width()-len(title)-len(took)-12)
 			}
 		case progress.Done:
 			sign, style = s.t.text("✓"), good

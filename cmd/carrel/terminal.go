@@ -79,7 +79,7 @@ func (t terminal) paint(style, text string) string {
 	return "\x1b[" + style + "m" + text + "\x1b[0m"
 }
 
-var asciiSigns = strings.NewReplacer("✓", "+", "✗", "x", "●", "*", "○", "o", "→", "->", "…", "...", "·", "-", "◗", "(", "─", "-", "›", ">")
+var asciiSigns = strings.NewReplacer("✓", "+", "✗", "x", "●", "*", "○", "o", "→", "->", "…", "...", "·", "-", "◗", "(", "─", "-", "›", ">", "━", "#", "╌", ".")
 
 // text is a text of ours on this terminal: with signs it can show.
 func (t terminal) text(s string) string {

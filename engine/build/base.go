@@ -237,14 +237,16 @@ func (b *builder) fetchOCI(ctx context.Context, def *definition.Stage) (base, er
 			ref = atDigest(ref, pin.Digest)
 		}
 	}
+	amounts := b.ociAmounts()
 	opts := oci.Options{
 		Access: b.spec.Registries, Platform: b.spec.Platform, CacheDir: filepath.Join(b.spec.Cache, kindOCI),
-		Progress: b.ociEvents(), Notice: func(text string) { b.sink.Notice(progress.StepFetch, text) },
+		Progress: amounts.note, Notice: func(text string) { b.sink.Notice(progress.StepFetch, text) },
 	}
 	m, err := oci.Open(ctx, ref, opts)
 	if err != nil {
 		return base{}, err
 	}
+	amounts.expect(m.Layers)
 	b.atEnd(func() { m.Close() })
 	out := b.ociBase(m)
 	out.describe = from
@@ -286,18 +288,41 @@ func (b *builder) ociBase(m *oci.Image) base {
 	}
 }
 
-// ociEvents adds the layers' progress up.
-func (b *builder) ociEvents() func(oci.Event) {
-	type amount struct{ done, total int64 }
-	layers := map[string]amount{}
-	return func(e oci.Event) {
-		layers[e.Layer] = amount{e.Complete, e.Total}
-		var sum amount
-		for _, a := range layers {
-			sum.done += a.done
-			sum.total += a.total
+// ociAmounts add the progress of an image's layers up.
+type ociAmounts struct {
+	b      *builder
+	total  int64 // of the layers that are fetched
+	layers map[string]oci.Event
+}
+
+func (b *builder) ociAmounts() *ociAmounts { return &ociAmounts{b: b, layers: map[string]oci.Event{}} }
+
+// expect takes over what the image says of its layers, before the first of them is fetched.
+func (a *ociAmounts) expect(layers []oci.Layer) {
+	for _, l := range layers {
+		if _, again := a.layers[l.Digest]; !again {
+			a.layers[l.Digest] = oci.Event{}
+			a.total += l.Size
 		}
-		b.sink.Amount(progress.StepFetch, sum.done, sum.total, "bytes", fmt.Sprintf("%d layers", len(layers)))
+	}
+}
+
+// note is told of a layer. One that is in the cache is nothing that is fetched.
+func (a *ociAmounts) note(e oci.Event) {
+	if e.Cached {
+		if _, known := a.layers[e.Layer]; known {
+			a.total -= e.Total
+			delete(a.layers, e.Layer)
+		}
+	} else {
+		a.layers[e.Layer] = e
+	}
+	var done int64
+	for _, l := range a.layers {
+		done += l.Complete
+	}
+	if len(a.layers) > 0 {
+		a.b.sink.Amount(progress.StepFetch, done, max(a.total, done), "bytes", fmt.Sprintf("%d layers", len(a.layers)))
 	}
 }
 

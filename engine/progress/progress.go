@@ -14,7 +14,7 @@ const (
 	Plan Kind = "plan"
 	// Start begins the step Event.Step; Text says what it is about ("debian bookworm").
 	Start Kind = "start"
-	// Amount updates the step's Done and Total, in Unit; Text may name the current item.
+	// Amount updates the step's Done and Total, in Unit, and Rate; Text may name the current item.
 	Amount Kind = "amount"
 	// Line is one line of output of the step, in Text, without its newline, bytes as they came.
 	Line Kind = "line"
@@ -60,6 +60,16 @@ type Event struct {
 	Done  int64     `json:"done,omitempty"`
 	Total int64     `json:"total,omitempty"` // 0: not known
 	Unit  string    `json:"unit,omitempty"`  // "bytes", "packages", "files"
+	Rate  int64     `json:"rate,omitempty"`  // units in a second, lately; 0: not known (see Rated)
+}
+
+// Left is how long the step still takes when it goes on as it did lately; false where that is not known.
+func (e Event) Left() (time.Duration, bool) {
+	if e.Rate <= 0 || e.Total <= 0 || e.Done > e.Total {
+		return 0, false
+	}
+	seconds := float64(e.Total-e.Done) / float64(e.Rate)
+	return time.Duration(seconds * float64(time.Second)), seconds < 100*24*3600 // more is none that means something
 }
 
 // Sink takes events in the order in which they happen. It never blocks and never fails; nil is a sink that drops all.

@@ -20,7 +20,7 @@ type Topic struct {
 // order is the one in which they are listed: what a newcomer reads first comes first.
 var order = []string{
 	"quickstart", "folders", "ports", "sharing", "clusters", "definition-files", "labels", "singularity",
-	"environment", "settings", "files", "exit-status",
+	"environment", "settings", "files", "json", "exit-status",
 }
 
 // List is all topics.
