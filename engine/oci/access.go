@@ -1,9 +1,11 @@
 package oci
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"strings"
 
@@ -11,6 +13,8 @@ import (
 	"github.com/docker/cli/cli/config/types"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"carrel/internal/download"
 )
 
 // Access says how registries are reached, and who one is there. It crosses a process boundary as JSON: through a pipe
@@ -22,8 +26,8 @@ type Access struct {
 	// Login is who one is at every registry that a reference names, whatever the files say; nil for none. Mirrors do not
 	// get it.
 	Login *Login `json:"login,omitempty"`
-	// Insecure are registries (HOST[:PORT]) that are spoken to by HTTP where they do not answer HTTPS, without looking at
-	// certificates' names. Those on this computer always are.
+	// Insecure are registries (HOST[:PORT]) whose certificates are not looked at, and that are spoken to by HTTP where they do
+	// not answer HTTPS. Those on this computer always are.
 	Insecure []string `json:"insecure,omitempty"`
 	// Mirrors are asked before a registry, in their order, as HOST[:PORT][/PATH], with "http://" before those without TLS.
 	// The key is the registry as references name it, "docker.io".
@@ -55,7 +59,8 @@ func isHub(registry string) bool {
 	return false
 }
 
-// IsInsecure tells whether a registry is spoken to without TLS: configured, or on this computer.
+// IsInsecure tells whether a registry may be spoken to without TLS, or with a certificate of its own: configured, or on this
+// computer.
 func (a *Access) IsInsecure(registry string) bool {
 	for _, h := range a.Insecure {
 		if registry == h {
@@ -68,6 +73,32 @@ func (a *Access) IsInsecure(registry string) bool {
 func isLocal(registry string) bool {
 	host, _, _ := strings.Cut(registry, ":")
 	return host == "localhost" || host == "127.0.0.1" || strings.HasPrefix(registry, "[::1]")
+}
+
+// NewTransport is the usual transport (download.NewTransport), which takes the certificates of insecure registries as they
+// are. Others that those lead to, by redirections or for tokens, have to show who they are. end closes idle connections.
+func (a *Access) NewTransport(l download.Limits) (t http.RoundTripper, end func()) {
+	strict := download.NewTransport(l)
+	loose := download.NewTransport(l)
+	loose.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // it is what the person has asked for, by name
+	return &byHost{a, strict, loose}, func() {
+		strict.CloseIdleConnections()
+		loose.CloseIdleConnections()
+	}
+}
+
+// byHost chooses the transport by the host that is asked.
+type byHost struct {
+	access        *Access
+	strict, loose http.RoundTripper
+}
+
+// RoundTrip makes a request.
+func (b *byHost) RoundTrip(req *http.Request) (*http.Response, error) {
+	if b.access.IsInsecure(req.URL.Host) {
+		return b.loose.RoundTrip(req)
+	}
+	return b.strict.RoundTrip(req)
 }
 
 // endpoint is a place where a reference may be found.

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	stdlog "log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -404,4 +406,61 @@ func layoutOf(t *testing.T, image v1.Image) string {
 		t.Fatal(err)
 	}
 	return folder
+}
+
+// TestOwnCertificate speaks to a registry whose certificate nobody knows. It is on an address of this computer that is not
+// taken for one, so that only what is configured counts.
+func TestOwnCertificate(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(registry.New(registry.Logger(stdlog.New(io.Discard, "", 0))))
+	s.Listener.Close()
+	s.Listener, s.Config.ErrorLog = l, stdlog.New(io.Discard, "", 0)
+	s.StartTLS()
+	defer s.Close()
+	host := strings.TrimPrefix(s.URL, "https://")
+	file := sifFile(t, 1000)
+	ref := "oras://" + host + "/lab/tool:1"
+	if _, err := PushSIF(t.Context(), file, ref, Options{Net: impatient}); !errors.Is(err, ErrTLS) || !strings.Contains(hintOf(err), "insecure_registries = "+host) {
+		t.Errorf("without asking: %v, %q", err, hintOf(err))
+	}
+	if _, err := PushSIF(t.Context(), file, ref, Options{Net: impatient, Access: Access{Insecure: []string{"other.example.org"}}}); !errors.Is(err, ErrTLS) {
+		t.Errorf("another one is named: %v", err)
+	}
+	o := Options{Net: impatient, Access: Access{Insecure: []string{host}}}
+	if _, err := PushSIF(t.Context(), file, ref, o); err != nil {
+		t.Fatal(err)
+	}
+	m, err := OpenSIF(t.Context(), ref, o)
+	if err != nil || m.Size != 1000 {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	m.Close()
+	if err := CheckLogin(t.Context(), host, Login{"ada", "x"}, o); err != nil {
+		t.Errorf("log in: %v", err)
+	}
+	// Where it leads to has to show who it is.
+	elsewhere := httptest.NewUnstartedServer(http.RedirectHandler("https://"+host+"/v2/", http.StatusTemporaryRedirect))
+	elsewhere.Start()
+	defer elsewhere.Close()
+	err = CheckLogin(t.Context(), strings.TrimPrefix(elsewhere.URL, "http://"), Login{"ada", "x"}, Options{Net: impatient})
+	if !errors.Is(err, ErrTLS) {
+		t.Errorf("sent on to it by another: %v", err)
+	}
+}
+
+func TestLoginsOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.json")
+	auth := base64.StdEncoding.EncodeToString([]byte("ada:x"))
+	text := `{"auths": {"https://index.docker.io/v1/": {"auth": "` + auth + `"}, "docker.io": {}, "ghcr.io": {}}, "credHelpers": {"ghcr.io": "none", "quay.io": "none"}}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Logins([]string{path})
+	want := []StoredLogin{{"docker.io", "ada", path}, {"ghcr.io", "", path}, {"quay.io", "", path}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
 }

@@ -56,8 +56,7 @@ const userAgent = "carrel"
 func greet(ctx context.Context, registry name.Registry, auth authn.Authenticator, scopes []string, o *Options) (*connection, error) {
 	base, end := o.Transport, func() {}
 	if base == nil {
-		t := download.NewTransport(o.Net)
-		base, end = t, t.CloseIdleConnections
+		base, end = o.Access.NewTransport(o.Net)
 	}
 	trip, err := transport.NewWithContext(ctx, registry, auth, transport.NewUserAgent(&bounded{download.Guard(base, o.Net)}, userAgent), scopes)
 	if err != nil {

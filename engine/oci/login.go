@@ -2,6 +2,7 @@ package oci
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -218,6 +219,12 @@ func Logins(paths []string) ([]StoredLogin, error) {
 			out = append(out, StoredLogin{Registry: hostOf(k), Path: path})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b StoredLogin) int { return strings.Compare(a.Registry, b.Registry) })
+	// A file may name a registry several times: by several addresses, or as one whose password a program keeps.
+	slices.SortStableFunc(out, func(a, b StoredLogin) int {
+		return cmp.Or(strings.Compare(a.Registry, b.Registry), slices.Index(paths, a.Path)-slices.Index(paths, b.Path), -strings.Compare(a.User, b.User))
+	})
+	out = slices.CompactFunc(out, func(a, b StoredLogin) bool {
+		return a.Registry == b.Registry && a.Path == b.Path && (a.User == "" || b.User == "" || a.User == b.User)
+	})
 	return out, errors.Join(errs...)
 }

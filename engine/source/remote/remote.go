@@ -94,8 +94,8 @@ func (o *Options) client() (*http.Client, func()) {
 	if o.Transport != nil {
 		return &http.Client{Transport: download.Guard(o.Transport, o.Net)}, func() {}
 	}
-	t := download.NewTransport(o.Net)
-	return &http.Client{Transport: download.Guard(t, o.Net)}, t.CloseIdleConnections
+	t, end := o.Access.NewTransport(o.Net)
+	return &http.Client{Transport: download.Guard(t, o.Net)}, end
 }
 
 // Cached gets the file into the cache, unless it is there, and returns its path, which is not to be changed.
