@@ -38,7 +38,9 @@ func (a *app) openPlain(ctx context.Context) error {
 	return plain.Run(ctx, plain.Options{
 		Engine: e, Catalog: a.library(s), Memory: remember.At(filepath.Join(s.dirs.State, "answers.json")),
 		In: a.in, Out: a.out, Person: person,
-		Home: s.dirs.Home, Cwd: s.user.Cwd, Remote: here(os.Getenv, s.user.Name),
+		Self: s.self, Editor: editor(os.Getenv),
+		SaveFile: func(name, text string) (string, error) { return saveFile(s.user.Cwd, name, text) },
+		Home:     s.dirs.Home, Cwd: s.user.Cwd, Remote: here(os.Getenv, s.user.Name),
 		New: person && errors.Is(err, fs.ErrNotExist),
 		// A mark that cannot be written shows the introduction once more, which does no harm.
 		Welcomed: func() { _ = atomicfile.WriteFile(welcomed, nil, 0o600) },

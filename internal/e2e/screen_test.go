@@ -194,7 +194,7 @@ func TestDumbTerminal(t *testing.T) {
 	x.Command("just looking")
 	x.Wait("[~/")
 	x.Press("Enter") // the folder
-	for _, question := range []string{"Make it?", "Port on this computer", "Go on?", "Build it now?"} {
+	for _, question := range []string{"Make it?", "Port on this computer", "Changes inside the container", "Go on?", "Build it now?"} {
 		x.Wait(question)
 		x.Press("Enter")
 	}
@@ -203,7 +203,7 @@ func TestDumbTerminal(t *testing.T) {
 	Get(t, url)
 	x.Command("stop")
 	x.Wait("Stop it?")
-	x.Press("Enter")
+	x.Command("yes")
 	x.Wait("has stopped")
 	x.Command("leave")
 	x.Prompt()

@@ -47,6 +47,9 @@ func (p *program) inside(name string) error {
 			{"Find a file", "by a part of its name", func() error { return p.find(name) }},
 			{"Software", "packages and their versions", func() error { return p.software(name) }},
 			{"Size", "what takes the space", func() error { return p.sizes(name, "/") }},
+			{"Changes", "what differs from another image, an earlier one for example", func() error { return p.changes(name) }},
+			{"Trust", "checksums and signatures", func() error { return p.trust(name) }},
+			{"Share", "", func() error { return p.share(name) }},
 			{name: "Back"},
 		}
 	})
@@ -249,4 +252,91 @@ func (p *program) sizes(name, dir string) error {
 			dir = path.Join(dir, answer)
 		}
 	}
+}
+
+// changes says what differs between another image and this one.
+func (p *program) changes(name string) error {
+	with, err := p.text("Compare with which image? A file, or the name of an app. What is listed is what changed from that one to this.", "", func(s string) string {
+		if s == "" {
+			return "Write the path of an image, or back."
+		}
+		return ""
+	})
+	if err != nil {
+		return err
+	}
+	d, err := p.Engine.Diff(p.ctx, p.expand(with), name)
+	if err != nil {
+		p.failed("Comparing", err)
+		return nil
+	}
+	var text strings.Builder
+	for _, x := range d.Packages {
+		switch {
+		case x.Old == "":
+			fmt.Fprintf(&text, "software added: %s %s\n", widget.Clean(x.Name), widget.Clean(x.New))
+		case x.New == "":
+			fmt.Fprintf(&text, "software removed: %s %s\n", widget.Clean(x.Name), widget.Clean(x.Old))
+		default:
+			fmt.Fprintf(&text, "software changed: %s, from %s to %s\n", widget.Clean(x.Name), widget.Clean(x.Old), widget.Clean(x.New))
+		}
+	}
+	for _, x := range d.Files {
+		fmt.Fprintf(&text, "%s: %s", x.Kind, widget.Clean(x.Path))
+		if x.Files > 0 {
+			fmt.Fprintf(&text, ", a folder with %s", widget.Count(int(x.Files), "file", "files"))
+		}
+		if len(x.What) > 0 {
+			fmt.Fprintf(&text, ", %s", strings.Join(x.What, ", "))
+		}
+		text.WriteString("\n")
+	}
+	for _, n := range d.Notes {
+		p.say("Note: %s", widget.Sentence(widget.Clean(n)))
+	}
+	if text.Len() == 0 {
+		p.say("Nothing differs.")
+		return nil
+	}
+	p.say("%s of software and %s of files.", widget.Count(len(d.Packages), "change", "changes"), widget.Count(len(d.Files), "change", "changes"))
+	return p.read(text.String())
+}
+
+// trust says what checksums and signatures an image carries, and compares them with its content.
+func (p *program) trust(name string) error {
+	x, err := p.Engine.Parts(p.ctx, name, false)
+	if err != nil {
+		p.say("This kind of image carries no checksums and no signatures.")
+		return nil
+	}
+	if x.Signed {
+		p.say("Somebody signed it. Carrel compares what was signed with the content; who signed is not examined.")
+	} else {
+		p.say("Nobody signed it. That is usual. What you can trust is then where you got it from.")
+	}
+	p.say("It consists of %s.", widget.Count(len(x.Parts), "part", "parts"))
+	for _, o := range x.Parts {
+		p.say("  %s, %s, %s", widget.Clean(o.Type), orElse(widget.Clean(o.Name), "without a name"), widget.Bytes(o.Size))
+	}
+	ok, err := p.yes("Read the whole file and compare it with the checksums it carries?", false)
+	if err != nil || !ok {
+		return err
+	}
+	x, err = p.Engine.Parts(p.ctx, name, true)
+	if err != nil {
+		p.say("The content is not what was written: %s", widget.Sentence(widget.Clean(err.Error())))
+		return nil
+	}
+	checked := 0
+	for _, o := range x.Parts {
+		if o.Checked != "" {
+			checked++
+		}
+	}
+	if checked == 0 {
+		p.say("Everything could be read, but the file carries no checksums to compare with.")
+	} else {
+		p.say("Every byte was read. %d of %d parts carry a checksum, and it is right.", checked, len(x.Parts))
+	}
+	return nil
 }

@@ -14,19 +14,22 @@ import (
 	"carrel/tui/widget"
 )
 
-// Options are all that is needed. Engine, Catalog, In and Out must be there.
+// Options are all that is needed. Engine, Catalog, Memory, In and Out must be there.
 type Options struct {
 	Engine  task.Engine
 	Catalog task.Catalog
-	Memory  task.Memory // nil: answers are not remembered
+	Memory  task.Memory
 	In      io.Reader
 	Out     io.Writer
 	// Person: somebody types the answers, and may type while something goes on. From a file or pipe all is an answer to a question.
 	Person bool
 
 	Home, Cwd string
-	New       bool   // the person has not seen the introduction
-	Welcomed  func() // called when they have; may be nil
+	Self      string                                  // path of this program, for shells inside containers; empty: there are none
+	Editor    []string                                // the person's editor and its arguments; nil: there is none
+	SaveFile  func(name, text string) (string, error) // writes a text to a new file for the person and returns its path; nil: cannot
+	New       bool                                    // the person has not seen the introduction
+	Welcomed  func()                                  // called when they have; may be nil
 	Remote    *remote.Place
 	Now       func() time.Time // nil: time.Now
 }
@@ -35,7 +38,8 @@ type Options struct {
 type program struct {
 	Options
 	*talk
-	ctx context.Context
+	ctx  context.Context
+	term *terminal // nil: it cannot be handed to another program
 }
 
 // Run asks and answers until the person leaves, the input ends, or ctx does. Apps go on running. It fails when nothing can be
@@ -46,7 +50,14 @@ func Run(ctx context.Context, o Options) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p := &program{Options: o, ctx: ctx, talk: &talk{ctx: ctx, lines: listen(ctx, o.In), out: o.Out}}
+	p := &program{Options: o, ctx: ctx, talk: &talk{ctx: ctx, out: o.Out}}
+	if o.Person {
+		p.term = newTerminal(o.In)
+	}
+	if p.term != nil {
+		o.In = p.term
+	}
+	p.lines = listen(ctx, o.In)
 	p.say("Carrel runs notebooks, experiments and result pages in containers, with your own folder in them.")
 	p.say("Answer with a number or a word, and press Enter. An empty answer takes what stands in brackets. Back goes back, leave ends Carrel.")
 	p.say("")
@@ -104,6 +115,7 @@ func (p *program) desk() (string, []option) {
 		options = append(options, option{"Running apps", "addresses, logs, stop; " + widget.Count(len(apps), "app is", "apps are") + " listed", p.running})
 	}
 	return "What would you like to do?", append(options,
+		option{"Where apps come from", "the sources of the catalog: add one, bring one up to date, remove one", p.sources},
 		option{"Check this computer", "what can run here, and what to ask an administrator for", p.doctor},
 		option{"Introduction", "what Carrel is", p.introduction},
 		option{"Leave", "apps keep running", func() error { return errLeave }},
@@ -292,6 +304,7 @@ func (p *program) images() error {
 func (p *program) image(i engine.ImageInfo) error {
 	options := []option{
 		{"Look inside", "what it says of itself, files, software", func() error { return p.inside(i.Path) }},
+		{"Share", "hand it over as a file, by a link, or through a registry", func() error { return p.share(i.Path) }},
 		{"Delete", "", func() error {
 			ok, err := p.yes("The file "+widget.Clean(i.Path)+" of "+widget.Bytes(i.Size)+" is deleted for good. Do that?", false)
 			if err == nil && ok {

@@ -97,6 +97,10 @@ func (p *program) app(name string) error {
 				p.say("  %s", widget.Clean(l))
 			}
 		}
+		cause, explained := a.Cause(nil)
+		if explained {
+			p.explain(cause, a.Problem)
+		}
 		back := ""
 		if a.State.Live() {
 			back = "it keeps running"
@@ -105,6 +109,14 @@ func (p *program) app(name string) error {
 			{"Log", fmt.Sprintf("the last %d lines", tailed), func() error { return p.log(name) }}}
 		if a.State.Live() {
 			options = append(options, option{"Stop", "", func() error { return p.stop(&a) }})
+		}
+		if explained {
+			if next, ok := engine.Amend(a.Spec, cause); ok && cause.Fix != engine.FixRetry {
+				options = append(options, option{screen.MendWords(cause, next), "and start it again", func() error {
+					next.Name = name
+					return p.start(screen.AppTitle(&a), next)
+				}})
+			}
 		}
 		options = append(options,
 			option{"Start again", "with the same folders and ports", func() error {
@@ -119,7 +131,8 @@ func (p *program) app(name string) error {
 				}
 				return p.await(name)
 			}},
-			option{"Look inside", "", func() error { return p.inside(a.Image) }})
+			option{"Look inside", "", func() error { return p.inside(a.Image) }},
+			option{"Share", "", func() error { return p.share(a.Image) }})
 		if !a.State.Live() {
 			options = append(options, option{"Remove from the list", "its log goes with it", func() error {
 				if err := p.Engine.Forget(p.ctx, name); err != nil {
@@ -127,6 +140,8 @@ func (p *program) app(name string) error {
 				}
 				return nil
 			}})
+		} else if p.canLend() {
+			options = append(options, option{"Terminal inside", "a shell in the container", func() error { return p.shell("shell", name) }})
 		} else {
 			p.say("For a terminal inside, run in another window: carrel shell %s", widget.Clean(name))
 		}
@@ -135,7 +150,7 @@ func (p *program) app(name string) error {
 }
 
 func (p *program) stop(a *engine.Instance) error {
-	ok, err := p.yes(strings.Join(screen.StopWords(a), " ")+" Stop it?", true)
+	ok, err := p.yes(strings.Join(screen.StopWords(a), " ")+" Stop it?", false)
 	if err != nil || !ok {
 		return err
 	}

@@ -5,60 +5,39 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"carrel/engine"
-	"carrel/engine/progress"
-	"carrel/tui/task"
+	"carrel/tui/screen"
+	"carrel/tui/screen/launch"
 	"carrel/tui/widget"
 )
 
+// deps are what the screens' own parts are made with.
+func (p *program) deps() screen.Deps {
+	return screen.Deps{Life: p.ctx, Engine: p.Engine, Catalog: p.Catalog, Memory: p.Memory, Now: p.Now, Home: p.Home, Cwd: p.Cwd, Writable: true}
+}
+
 // launch asks what an app wants to know, builds it when it is not there yet, starts it, and waits until it answers.
 func (p *program) launch(name string) error {
-	target, err := p.Engine.Resolve(p.ctx, name)
+	q, err := launch.Ask(p.deps(), name)
 	if err != nil {
-		p.failed("Finding "+widget.Clean(name), err)
+		p.failed("Opening "+widget.Clean(name), err)
 		return nil
 	}
-	build := engine.BuildSpec{Definition: target.Name, Target: target.Path, Force: true}
-	var card task.Card
-	if target.Kind == engine.TargetRemote {
-		build.Definition = target.Ref
-	}
-	if target.Kind == engine.TargetImage {
-		if _, c, err := task.Definition(target.Path); err == nil {
-			card, target.Built = c, false
-			build.Definition, build.Target = target.Path, ""
-		} else if !errors.Is(err, task.ErrNoDefinition) {
-			p.failed("Reading the definition", err)
-			return nil
-		}
-	}
-	if build.Target != "" {
-		if card, err = p.Engine.Card(p.ctx, name); err != nil && target.Kind != engine.TargetRemote {
-			p.failed("Reading what it says of itself", err)
-			return nil
-		}
-	}
-	title := widget.Clean(card.Title)
-	if title == "" {
-		title = widget.Clean(target.Name)
-	}
-	p.say("%s. %s", strings.TrimSuffix(title, "."), widget.Sentence(widget.Clean(card.Description)))
-	spec, err := p.form(name, target.Name, card)
-	if err != nil {
+	p.say("%s. %s", strings.TrimSuffix(q.Title(), "."), widget.Sentence(q.Description()))
+	if err := p.form(name, q); err != nil {
 		return err
 	}
-	if !target.Built {
-		ok, err := p.yes(title+" is not on this computer yet. Building it takes a moment or some minutes, and mostly the network. Build it now?", true)
-		if err != nil || !ok {
+	spec := q.Spec()
+	if build, ok := q.Build(); ok {
+		yes, err := p.yes(q.Title()+" is not on this computer yet. Building it takes a moment or some minutes, and mostly the network. Build it now?", true)
+		if err != nil || !yes {
 			return err
 		}
-		image, err := p.build(title, build)
+		image, err := p.build(q.Title(), build)
 		if err != nil {
 			return err
 		}
@@ -67,155 +46,226 @@ func (p *program) launch(name string) error {
 		}
 		spec.Image = image
 	}
-	return p.start(title, spec)
+	return p.start(q.Title(), spec)
 }
 
-// form asks for folders, ports and arguments.
-func (p *program) form(name, short string, card task.Card) (engine.RunSpec, error) {
-	spec := engine.RunSpec{Image: name, Action: engine.ActionRun, Profile: engine.ProfileSafe}
-	answers := map[string]string{}
-	key := "plain " + short
-	if p.Memory != nil {
-		for k, v := range p.Memory.Load(key) {
-			answers[k] = v
+// form asks what the form of the screens asks: what everybody has to decide one by one, and the rest when it is wished for.
+func (p *program) form(name string, q *launch.Questions) error {
+	asked := map[string]bool{}
+	for again := true; again; {
+		again = false
+		for _, f := range q.Fields() {
+			if q.Seldom(f) || asked[f.ID] {
+				continue
+			}
+			asked[f.ID] = true
+			if f.Kind == widget.FolderKind && f.Value() == "" && name == "welcome" { // which is there to show one
+				f.SetValue("~/carrel-welcome")
+			}
+			if err := p.field(q, f); err != nil {
+				return err
+			}
+			if q.Preset(f) {
+				q.Take(f.Value())
+				again = true // the fields are others now
+				break
+			}
 		}
 	}
-	for _, b := range card.Binds {
-		id := "folder " + b.Dest
-		def := answers[id]
-		if def == "" && (b.Required || short == "welcome") { // which is there to show one
-			def = filepath.Join(p.Home, "carrel-"+short)
+	for {
+		p.say("%s", q.Sees())
+		p.say("The same as a command: %s", widget.Clean(p.Engine.CommandLine(q.Spec())))
+		n, err := p.choose("Go on?", []option{
+			{name: "Yes"},
+			{name: "More settings", note: "only reading, other folders, arguments, variables, limits, graphics, network, name"},
+			{name: "No"},
+		}, 0)
+		if err != nil {
+			return err
 		}
-		question := widget.Clean(b.Text)
-		if question == "" {
-			question = "Which folder of yours should the app see?"
+		switch n {
+		case 0:
+			if err := q.Save(); err != nil {
+				p.failed("Remembering your answers", err)
+			}
+			return nil
+		case 2:
+			return errBack
 		}
-		question = widget.Sentence(question)
-		if b.Mode == task.BindReadOnly {
-			question += " The app can only read it."
-		} else {
-			question += " The app can read and change the files in it."
+		if err := p.more(q); err != nil {
+			return err
 		}
-		if !b.Required {
-			question += " None: no folder."
-			if def == "" {
-				def = "none"
+	}
+}
+
+// more asks for the settings that are asked for seldom, until the person has had enough.
+func (p *program) more(q *launch.Questions) error {
+	return p.menu(func() (string, []option) {
+		var options []option
+		for _, f := range q.Fields() {
+			if q.Seldom(f) && q.Concerns(f) {
+				options = append(options, option{f.Label, value(f), func() error { return p.field(q, f) }})
 			}
 		}
-		var path string
-		_, err := p.text(question, widget.Tilde(def, p.Home), func(s string) string {
-			path = ""
-			if !b.Required && (s == "" || strings.EqualFold(s, "none")) {
-				return ""
-			}
-			path = p.expand(s)
-			st := p.Engine.Folder(path)
-			switch {
-			case !st.Exists && filepath.IsAbs(path):
-				return ""
-			case st.Problem != "":
-				return widget.Sentence(widget.Clean(st.Problem))
-			case b.Mode != task.BindReadOnly && !st.Writable:
-				return "You may not write into that folder. Choose another one."
-			}
+		return "Which setting?", append(options, option{name: "Back"})
+	})
+}
+
+// value says what the answer to a question is.
+func value(f *widget.Field) string {
+	switch f.Kind {
+	case widget.RadioKind, widget.ChoiceKind:
+		if f.Choice >= 0 && f.Choice < len(f.Options) {
+			return f.Options[f.Choice].Label
+		}
+	case widget.CheckKind:
+		return f.Value()
+	}
+	return orElse(widget.Clean(f.Value()), orElse(f.Hint, "none"))
+}
+
+// field asks one question.
+func (p *program) field(q *launch.Questions, f *widget.Field) error {
+	question := strings.TrimSpace(widget.Sentence(f.Label) + " " + f.Help)
+	switch f.Kind {
+	case widget.FolderKind:
+		return p.folder(q, f)
+	case widget.NumberKind:
+		return p.port(q, f)
+	case widget.CheckKind:
+		on, err := p.yes(question, f.On)
+		if err == nil {
+			f.On = on
+		}
+		return err
+	case widget.RadioKind, widget.ChoiceKind:
+		var options []option
+		for _, o := range f.Options {
+			options = append(options, option{name: o.Label, note: o.Help})
+		}
+		n, err := p.choose(question, options, f.Choice)
+		if err == nil {
+			f.Choice = n
+		}
+		return err
+	}
+	if f.Hint != "" {
+		question += " For example: " + f.Hint + "."
+	}
+	if f.Value() != "" {
+		question += " None: leave it empty."
+	}
+	_, err := p.text(question, f.Value(), func(s string) string {
+		if strings.EqualFold(s, "none") {
+			s = ""
+		}
+		f.SetValue(s)
+		return q.Wrong(f)
+	})
+	return err
+}
+
+// folder asks for a folder, and makes it when it is not there.
+func (p *program) folder(q *launch.Questions, f *widget.Field) error {
+	dest, readOnly := q.Folder(f)
+	question := widget.Sentence(f.Label)
+	if readOnly {
+		question += " The app can only read it."
+	}
+	def := f.Value()
+	if !q.Required(f) {
+		question += " None: no folder."
+		if def == "" {
+			def = "none"
+		}
+	}
+	path := ""
+	_, err := p.text(question, def, func(s string) string {
+		path = ""
+		switch {
+		case !q.Required(f) && (s == "" || strings.EqualFold(s, "none")):
 			return ""
-		})
-		if err != nil {
-			return spec, err
+		case s == "":
+			return "The app needs a folder to work in. Write the path of one."
 		}
-		if path == "" {
-			continue
+		path = p.expand(s)
+		r := screen.FolderRemarks(p.Engine.Folder(path), dest, readOnly)
+		if len(r) > 0 && r[0].Tone == widget.Error {
+			return r[0].Text
 		}
-		if st := p.Engine.Folder(path); !st.Exists {
-			ok, err := p.yes(widget.Tilde(path, p.Home)+" is not there yet. Make it?", true)
-			if err != nil {
-				return spec, err
-			}
-			if !ok {
-				return spec, errBack
-			}
-			if err := os.MkdirAll(path, 0o777); err != nil { // less the umask, as mkdir does
-				p.failed("Making the folder", err)
-				return spec, errBack
-			}
-		}
-		answers[id] = path
-		spec.Binds = append(spec.Binds, engine.Bind{Source: path, Dest: b.Dest, ReadOnly: b.Mode == task.BindReadOnly})
-	}
-	for _, port := range card.Ports {
-		want := port.Container
-		if want < 1024 { // which a person without rights cannot have
-			want += 8000
-		}
-		st := p.Engine.Port(want)
-		if !st.Free {
-			p.say("Port %d is taken by %s.", want, widget.Clean(st.Holder))
-			want = st.NextOne
-		}
-		text, err := p.text("Port on this computer for "+orElse(widget.Clean(port.Text), "its page")+"?", strconv.Itoa(want), func(s string) string {
-			n, err := strconv.Atoi(s)
-			if err != nil || n < 1024 || n > 65535 {
-				return "A port is a number from 1024 to 65535."
-			}
-			if st := p.Engine.Port(n); !st.Free {
-				return fmt.Sprintf("Port %d is taken by %s. The next free one is %d.", n, widget.Clean(st.Holder), st.NextOne)
-			}
-			return ""
-		})
-		if err != nil {
-			return spec, err
-		}
-		n, _ := strconv.Atoi(text) // checked above
-		spec.Ports = append(spec.Ports, engine.Port{Host: n, Container: port.Container})
-	}
-	for _, a := range card.Args {
-		question := widget.Sentence(orElse(widget.Clean(a.Text), widget.Clean(a.Name)))
-		if len(a.Choices) > 0 {
-			var options []option
-			for _, c := range a.Choices {
-				options = append(options, option{name: widget.Clean(c)})
-			}
-			n, err := p.choose(question, options, 0)
-			if err != nil {
-				return spec, err
-			}
-			spec.Args = append(spec.Args, a.Choices[n])
-			continue
-		}
-		s, err := p.text(question, answers["arg "+a.Name], nil)
-		if err != nil {
-			return spec, err
-		}
-		if answers["arg "+a.Name] = s; s != "" {
-			spec.Args = append(spec.Args, s)
-		}
-	}
-	for _, v := range card.Env {
-		s, err := p.text(widget.Sentence(orElse(widget.Clean(v.Text), widget.Clean(v.Name)))+" An empty answer leaves it as it is.", "", nil)
-		if err != nil {
-			return spec, err
-		}
-		if s != "" {
-			if spec.Env == nil {
-				spec.Env = map[string]string{}
-			}
-			spec.Env[v.Name] = s
-		}
-	}
-	p.say("The same as a command: %s", widget.Clean(p.Engine.CommandLine(spec)))
-	ok, err := p.yes("Go on?", true)
+		return ""
+	})
 	if err != nil {
-		return spec, err
+		return err
 	}
-	if !ok {
-		return spec, errBack
+	f.SetValue("")
+	if path == "" {
+		return nil
 	}
-	if p.Memory != nil {
-		if err := p.Memory.Save(key, answers); err != nil {
-			p.failed("Remembering your answers", err)
+	st := p.Engine.Folder(path)
+	if screen.MissingFolder(st) {
+		ok, err := p.yes(widget.Clean(widget.Tilde(path, p.Home))+" is not there yet. Make it?", true)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errBack
+		}
+		if err := os.MkdirAll(path, 0o777); err != nil { // less the umask, as mkdir does
+			p.failed("Making the folder", err)
+			return errBack
 		}
 	}
-	return spec, nil
+	f.SetValue(widget.Tilde(path, p.Home))
+	if st.Exists {
+		for _, r := range screen.FolderRemarks(st, dest, readOnly) {
+			p.say("%s", r.Text)
+		}
+	}
+	if hides := q.Hides(f); hides != "" {
+		p.say("%s", hides)
+	}
+	return nil
+}
+
+// port asks for a port of this computer.
+func (p *program) port(q *launch.Questions, f *widget.Field) error {
+	want, err := strconv.Atoi(f.Value())
+	if err == nil {
+		if st := p.Engine.Port(want); !st.Free {
+			p.say("Port %d is taken by %s.", want, holder(st))
+			if st.NextOne > 0 {
+				f.SetValue(strconv.Itoa(st.NextOne))
+			}
+		}
+	}
+	question := "Port on this computer?"
+	if !strings.HasPrefix(f.Label, "Port on") && !strings.HasPrefix(f.Label, "Address in") {
+		question = "Port on this computer for " + f.Label + "?"
+	}
+	_, err = p.text(question+" "+f.Help, f.Value(), func(s string) string {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 0 || n > 65535 {
+			return "A port is a number from 1 to 65535; 0 takes any that is free."
+		}
+		if n > 0 {
+			if st := p.Engine.Port(n); !st.Free {
+				return strings.TrimSpace(fmt.Sprintf("Port %d is taken by %s. %s", n, holder(st), next(st)))
+			}
+		}
+		f.SetValue(strconv.Itoa(n))
+		return ""
+	})
+	return err
+}
+
+func holder(st engine.PortState) string { return orElse(widget.Clean(st.Holder), "another program") }
+
+func next(st engine.PortState) string {
+	if st.NextOne == 0 {
+		return ""
+	}
+	return fmt.Sprintf("The next free one is %d.", st.NextOne)
 }
 
 func orElse(s, other string) string {
@@ -225,180 +275,15 @@ func orElse(s, other string) string {
 	return s
 }
 
-// told keeps what a build tells until it is said.
-type told struct {
-	mu    sync.Mutex
-	news  []string
-	tail  []string // last lines of the log
-	doing string
-	step  int
-	steps int
-	began map[progress.Step]time.Time
-	title map[progress.Step]string
-	wake  chan struct{}
-}
-
-// tailed is how many lines of a log are read out.
-const tailed = 20
-
-func (b *told) take(e engine.Event) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	title := widget.Clean(orElse(b.title[e.Step], string(e.Step)))
-	switch e.Kind {
-	case progress.Plan:
-		b.steps = len(e.Plan)
-		for _, s := range e.Plan {
-			b.title[s.Step] = s.Title
-		}
-		return
-	case progress.Start:
-		if e.Step == "" {
-			return
-		}
-		b.step++
-		b.began[e.Step] = e.Time
-		of := ""
-		if b.steps > 0 {
-			of = fmt.Sprintf(" of %d", max(b.steps, b.step))
-		}
-		b.doing = title
-		b.news = append(b.news, strings.TrimSpace(fmt.Sprintf("Step %d%s: %s. %s", b.step, of, title, widget.Sentence(widget.Clean(e.Text)))))
-	case progress.Done:
-		if e.Step == "" {
-			return
-		}
-		b.news = append(b.news, strings.TrimSpace(fmt.Sprintf("%s is done after %s. %s", title, spoken(e.Time.Sub(b.began[e.Step])), widget.Sentence(widget.Clean(e.Text)))))
-	case progress.Notice:
-		b.news = append(b.news, "Note: "+widget.Sentence(widget.Clean(e.Text)))
-	case progress.Failed:
-		if e.Step == "" {
-			return
-		}
-		b.news = append(b.news, title+" has failed.")
-	case progress.Amount:
-		b.doing = strings.TrimSpace(title + ", " + widget.Clean(e.Text))
-		if e.Total > 0 && e.Unit == "bytes" {
-			b.doing += fmt.Sprintf(", %s of %s", widget.Bytes(e.Done), widget.Bytes(e.Total))
-		} else if e.Total > 0 {
-			b.doing += fmt.Sprintf(", %d of %d %s", e.Done, e.Total, e.Unit)
-		}
-		return
-	case progress.Line:
-		if b.tail = append(b.tail, widget.Clean(e.Text)); len(b.tail) > tailed {
-			b.tail = b.tail[1:]
-		}
-		return
-	}
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (b *told) read() (news, tail []string, doing string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	news, b.news = b.news, nil
-	return news, append([]string(nil), b.tail...), b.doing
-}
-
-// patience is how long nothing is said while something goes on.
-const patience = 15 * time.Second
-
-// typed are the lines that somebody types while something goes on.
-func (p *program) typed() chan string {
-	if p.Person {
-		return p.lines
-	}
-	return nil
-}
-
-// build builds an image, and returns its path; empty when it was cancelled or failed, which was said then.
-func (p *program) build(title string, spec engine.BuildSpec) (string, error) {
-	p.say("Building %s.", title)
-	if p.Person {
-		p.say("While it goes on: log reads the last lines, cancel ends it.")
-	}
-	ctx, cancel := context.WithCancel(p.ctx)
-	defer cancel()
-	b := &told{began: map[progress.Step]time.Time{}, title: map[progress.Step]string{}, wake: make(chan struct{}, 1)}
-	type end struct {
-		image engine.ImageInfo
-		err   error
-	}
-	ended := make(chan end, 1)
-	go func() {
-		var e end
-		defer func() {
-			if r := recover(); r != nil {
-				e.err = &task.PanicError{Value: r}
-			}
-			ended <- e
-		}()
-		e.image, e.err = p.Engine.Build(ctx, spec, b.take)
-	}()
-	lines := p.typed()
-	still := time.NewTicker(patience)
-	defer still.Stop()
-	said := false
-	for {
-		select {
-		case <-b.wake:
-			news, _, _ := b.read()
-			for _, s := range news {
-				p.say("%s", s)
-				said = true
-			}
-		case <-still.C:
-			if _, _, doing := b.read(); !said && doing != "" {
-				p.say("Still working: %s.", doing)
-			}
-			said = false
-		case s, ok := <-lines:
-			if !ok {
-				lines = nil // a pipe that has ended does not cancel what it began
-				continue
-			}
-			switch strings.ToLower(s) {
-			case "log":
-				_, tail, _ := b.read()
-				for _, l := range tail {
-					p.say("%s", l)
-				}
-			case "cancel", "c", "back", "leave", "quit":
-				p.say("Cancelling.")
-				cancel()
-			default:
-				p.say("It is still being built. Answer log or cancel.")
-			}
-		case e := <-ended:
-			news, tail, _ := b.read()
-			for _, s := range news {
-				p.say("%s", s)
-			}
-			switch {
-			case e.err == nil:
-				p.say("%s is built, %s.", title, widget.Bytes(e.image.Size))
-				return e.image.Path, nil
-			case ctx.Err() != nil:
-				p.say("The build was cancelled. What it has fetched is kept for the next time.")
-				return "", p.ctx.Err()
-			}
-			for _, l := range tail[max(0, len(tail)-8):] {
-				p.say("  %s", l)
-			}
-			p.failed("Building "+title, e.err)
-			return "", nil
-		}
-	}
-}
-
-// start starts an app and waits until it answers.
+// start starts an app and waits until it answers. Of a start that does not work the reason is said, and what does away with
+// it is asked for.
 func (p *program) start(title string, spec engine.RunSpec) error {
 	in, err := p.Engine.Start(p.ctx, spec)
 	var left *engine.UnsavedError
-	if errors.As(err, &left) {
+	var busy *engine.BusyError
+	var locked *engine.ReadOnlyImageError
+	switch {
+	case errors.As(err, &left):
 		keep, aerr := p.yes("The last time it was ended by force, before it could save what had changed inside. It is all still there. Go on with it? No deletes it for good.", true)
 		if aerr != nil {
 			return aerr
@@ -406,11 +291,26 @@ func (p *program) start(title string, spec engine.RunSpec) error {
 		if spec.Leftovers = engine.LeftoversDiscard; keep {
 			spec.Leftovers = engine.LeftoversKeep
 		}
-		in, err = p.Engine.Start(p.ctx, spec)
-	}
-	if err != nil {
+		return p.start(title, spec)
+	case errors.As(err, &busy), errors.As(err, &locked):
 		p.failed("Starting "+title, err)
-		return nil
+		fresh, aerr := p.yes("Start it fresh instead? What it changes inside the container is then thrown away when it ends.", false)
+		if aerr != nil || !fresh {
+			return aerr
+		}
+		spec.Writable = false
+		return p.start(title, spec)
+	case err != nil:
+		p.failed("Starting "+title, err)
+		c, ok := engine.Explain(err)
+		if !ok {
+			return nil
+		}
+		next, again, err := p.mend(c, spec, err.Error())
+		if err != nil || !again {
+			return err
+		}
+		return p.start(title, next)
 	}
 	p.say("%s is starting.", title)
 	if p.Person {
@@ -420,6 +320,38 @@ func (p *program) start(title string, spec engine.RunSpec) error {
 		return err
 	}
 	return p.app(in.Name)
+}
+
+// mend explains a cause and asks whether what does away with it is to be done. again says that next is to be started then.
+func (p *program) mend(c engine.Cause, spec engine.RunSpec, said string) (next engine.RunSpec, again bool, err error) {
+	p.explain(c, said)
+	switch {
+	case c.Fix == engine.FixDoctor:
+		ok, err := p.yes("Check this computer?", true)
+		if err == nil && ok {
+			err = p.doctor()
+		}
+		return spec, false, err
+	case c.Fix == engine.FixSpace:
+		p.say("What takes the space: carrel cache. To free it: carrel cache prune.")
+		return spec, false, nil
+	case c.Fix == engine.FixFolder && c.Path != "":
+		ok, err := p.yes("Create the folder "+widget.Clean(c.Path)+" and start it again?", true)
+		if err != nil || !ok {
+			return spec, false, err
+		}
+		if err := os.MkdirAll(c.Path, 0o777); err != nil { // less the umask, as mkdir does
+			p.failed("Making the folder", err)
+			return spec, false, nil
+		}
+		return spec, true, nil
+	}
+	next, can := engine.Amend(spec, c)
+	if !can {
+		return spec, false, nil
+	}
+	ok, err := p.yes(screen.MendWords(c, next)+"?", true)
+	return next, ok, err
 }
 
 // await waits until an app answers or has ended, and says so.

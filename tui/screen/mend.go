@@ -37,25 +37,28 @@ func (d Deps) Mend(c engine.Cause, spec *engine.RunSpec, start func(engine.RunSp
 	if !ok {
 		return "", nil
 	}
+	return MendWords(c, next), func() tea.Cmd { return start(next) }
+}
+
+// MendWords say what is done about a cause by starting next in place of what failed.
+func MendWords(c engine.Cause, next engine.RunSpec) string {
 	switch c.Fix {
 	case engine.FixPort:
-		label = "Use the next free port"
+		return "Use the next free port"
 	case engine.FixNetwork:
-		label = "Give it a network of its own"
+		return "Give it a network of its own"
 	case engine.FixMemory:
-		label = "Allow it " + amount.FormatBytes(next.Details.Limits.Memory)
+		return "Allow it " + amount.FormatBytes(next.Details.Limits.Memory)
 	case engine.FixTime:
-		label = "Give it " + amount.FormatSpan(next.TimeLimit)
+		return "Give it " + amount.FormatSpan(next.TimeLimit)
 	case engine.FixWritable:
-		label = "Let it change the folder"
+		return "Let it change the folder"
 	case engine.FixEnv:
-		label = "Start it with another private folder"
+		return "Start it with another private folder"
 	case engine.FixArgs:
-		label = "Start it with " + widget.Clean(c.Args[0])
-	default:
-		label = "Try again"
+		return "Start it with " + widget.Clean(c.Args[0])
 	}
-	return label, func() tea.Cmd { return start(next) }
+	return "Try again"
 }
 
 // mended brings a command that a command made.

@@ -118,33 +118,42 @@ func (s *Screen) title() string {
 
 // Init reads what the app says of itself, and the answers of the last time.
 func (s *Screen) Init() tea.Cmd {
-	id, name, eng, mem, life := s.id, s.name, s.d.Engine, s.d.Memory, s.d.Life
-	return task.Call(func() (readMsg, error) {
-		m := readMsg{id: id}
-		m.guarded, m.others = eng.Guarded()
-		var err error
-		if m.target, err = eng.Resolve(life, name); err != nil {
-			return m, err
-		}
-		if m.target.Kind == engine.TargetImage {
-			if _, c, err := task.Definition(m.target.Path); err == nil { // not an image: how to build one
-				m.card, m.def = c, m.target.Path
-				m.target.Built, m.target.Name = false, definitionName(m.target.Path)
-				m.memory, m.named = mem.Load(m.target.Name), mem.Load(presetsOf(m.target.Name))
-				return m, nil
-			} else if !errors.Is(err, task.ErrNoDefinition) {
-				return m, err
-			}
-		}
-		if m.card, err = eng.Card(life, name); err != nil && m.target.Kind != engine.TargetRemote {
-			return m, err
-		}
-		m.memory, m.named = mem.Load(m.target.Name), mem.Load(presetsOf(m.target.Name))
-		return m, nil
-	}, func(m readMsg, err error) tea.Msg {
+	id, name, d := s.id, s.name, s.d
+	return task.Call(func() (readMsg, error) { return read(d, name) }, func(m readMsg, err error) tea.Msg {
 		m.id, m.err = id, err
 		return m
 	})
+}
+
+func read(d screen.Deps, name string) (readMsg, error) {
+	var m readMsg
+	m.guarded, m.others = d.Engine.Guarded()
+	var err error
+	if m.target, err = d.Engine.Resolve(d.Life, name); err != nil {
+		return m, err
+	}
+	if m.target.Kind == engine.TargetImage {
+		if _, c, err := task.Definition(m.target.Path); err == nil { // not an image: how to build one
+			m.card, m.def = c, m.target.Path
+			m.target.Built, m.target.Name = false, definitionName(m.target.Path)
+			m.memory, m.named = d.Memory.Load(m.target.Name), d.Memory.Load(presetsOf(m.target.Name))
+			return m, nil
+		} else if !errors.Is(err, task.ErrNoDefinition) {
+			return m, err
+		}
+	}
+	if m.card, err = d.Engine.Card(d.Life, name); err != nil && m.target.Kind != engine.TargetRemote {
+		return m, err
+	}
+	m.memory, m.named = d.Memory.Load(m.target.Name), d.Memory.Load(presetsOf(m.target.Name))
+	return m, nil
+}
+
+// take fills the form in.
+func (s *Screen) take(m readMsg) tea.Cmd {
+	s.target, s.def, s.card, s.known = m.target, m.def, m.card, true
+	s.last, s.presets, s.guarded, s.others = m.memory, m.named, m.guarded, m.others
+	return s.fill(m.memory)
 }
 
 // Pace is that of a spinner while the app is started.
@@ -179,12 +188,11 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		if msg.id != s.id {
 			return nil
 		}
-		s.target, s.def, s.card, s.known, s.err = msg.target, msg.def, msg.card, true, msg.err
 		if msg.err != nil {
+			s.known, s.err = true, msg.err
 			return tea.Sequence(screen.Ask(screen.Back{}), screen.Ask(screen.Failed{What: "Opening " + s.name, Err: msg.err}))
 		}
-		s.last, s.presets, s.guarded, s.others = msg.memory, msg.named, msg.guarded, msg.others
-		cmd := s.fill(msg.memory)
+		cmd := s.take(msg)
 		s.pick()
 		return cmd
 	case screen.FolderDue:
@@ -559,16 +567,20 @@ func (s *Screen) runWith(left engine.Leftovers) tea.Cmd {
 	})
 	if !s.target.Built {
 		s.starting = false
-		b := engine.BuildSpec{Definition: s.target.Name, Target: s.target.Path, Force: true}
-		switch {
-		case s.def != "":
-			b.Definition, b.Target = s.def, "" // into the store
-		case s.target.Kind == engine.TargetRemote:
-			b.Definition = s.target.Ref
-		}
-		return tea.Batch(save, screen.Ask(screen.StartBuild{Title: s.title(), Spec: b, Then: &spec}))
+		return tea.Batch(save, screen.Ask(screen.StartBuild{Title: s.title(), Spec: s.build(), Then: &spec}))
 	}
 	return tea.Batch(save, s.begin(spec))
+}
+
+// build is how the image is built that is not there yet.
+func (s *Screen) build() engine.BuildSpec {
+	switch {
+	case s.def != "":
+		return engine.BuildSpec{Definition: s.def, Force: true} // into the store
+	case s.target.Kind == engine.TargetRemote:
+		return engine.BuildSpec{Definition: s.target.Ref, Target: s.target.Path, Force: true}
+	}
+	return engine.BuildSpec{Definition: s.target.Name, Target: s.target.Path, Force: true}
 }
 
 // begin starts the app as it is given.

@@ -288,6 +288,12 @@ func (s *Screen) next() tea.Cmd {
 	return s.sum.Next(func(b task.Batch[progress]) tea.Msg { return sumMsg{id, b} })
 }
 
+// Checksum is the SHA-256 of a file, in hexadecimal digits.
+func Checksum(ctx context.Context, path string) (sum string, err error) {
+	err = checksum(ctx, path, func(p progress) { sum = p.sum })
+	return sum, err
+}
+
 // checksum reads a file and tells how far it is.
 func checksum(ctx context.Context, path string, emit func(progress)) (err error) {
 	f, err := os.Open(path)
