@@ -370,7 +370,7 @@ func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tt
 	}
 	spec, from := e.fromInstance(in).Spec, e
 	if s.Details.FromCaller {
-		spec.App, spec.Cwd = s.App, s.Cwd
+		spec.App, spec.Cwd, spec.CleanEnv, spec.Details.Umask = s.App, s.Cwd, s.CleanEnv, s.Details.Umask
 	} else {
 		from = e.at(in.Dir)
 		from.c.User.Env = onScreen(from.c.User.Env, e.c.User.Env)

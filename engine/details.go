@@ -45,8 +45,8 @@ type Details struct {
 
 	Limits Limits `json:"limits,omitzero"`
 
-	// FromCaller is for Exec: the environment and the current folder are the caller's, not those that the app was started
-	// with. Apptainer has it so.
+	// FromCaller is for Exec: the environment, what CleanEnv says of it, the current folder and the umask are the caller's, not
+	// those that the app was started with. Apptainer has it so.
 	FromCaller bool `json:"-"`
 }
 

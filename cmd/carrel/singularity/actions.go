@@ -41,6 +41,12 @@ func (p *program) actionVerb(name, args, short string) verb {
 
 // act starts a container, or a process in one that runs, on this terminal.
 func (p *program) act(ctx context.Context, l *launch, action engine.Action, args []string) error {
+	instance := strings.HasPrefix(args[0], instancePrefix)
+	if instance {
+		if err := p.joins(l, args[0]); err != nil {
+			return err
+		}
+	}
 	s, err := l.spec(p.c, p.warn)
 	if err != nil {
 		return err
@@ -52,9 +58,15 @@ func (p *program) act(ctx context.Context, l *launch, action engine.Action, args
 		return err
 	}
 	std := engine.Stdio{In: p.c.In, Out: p.c.Out, Err: p.c.Err}
-	if name, ok := strings.CutPrefix(s.Image, instancePrefix); ok {
+	if instance {
+		name := strings.TrimPrefix(s.Image, instancePrefix)
 		p.alone()
 		s.Details.FromCaller = true
+		if s.Details.Umask == nil { // that of the instance is its own
+			mask := syscall.Umask(0)
+			syscall.Umask(mask)
+			s.Details.Umask = &mask
+		}
 		tty := term.IsTerminal(int(p.c.In.Fd())) && term.IsTerminal(int(p.c.Out.Fd()))
 		status, err := e.Exec(ctx, name, s, std, tty)
 		return result(status, err)
@@ -74,6 +86,37 @@ func (p *program) act(ctx context.Context, l *launch, action engine.Action, args
 		},
 	})
 	return result(status, err)
+}
+
+// ofProcess are the flags that say something about a process in an instance, or nothing at all. All others are about what an
+// instance is made of, which it keeps until it ends.
+var ofProcess = map[string]bool{
+	"app": true, "cleanenv": true, "cwd": true, "pwd": true, "env": true, "env-file": true, "no-umask": true, "shell": true,
+	"disable-cache": true, "no-eval": true, "no-https": true, "nohttps": true, "no-init": true, "underlay": true, "unsquash": true,
+	"ignore-fakeroot-command": true, "ignore-subuid": true, "ignore-userns": true, "runscript-timeout": true,
+}
+
+// everywhere are flags whose variables a computer's administrator sets for all containers: with an instance they have done
+// what they are for when it was started.
+var everywhere = map[string]bool{"bind": true, "mount": true, "nv": true, "rocm": true, "writable-tmpfs": true}
+
+// joins refuses flags that cannot be obeyed in an instance that runs, rather than to let somebody believe in a limit or a
+// folder that is not there. Variables, which are meant for whatever container comes, are remarked on.
+func (p *program) joins(l *launch, instance string) error {
+	for _, o := range l.options(false) {
+		if f := p.flags.Lookup(o.long); f == nil || !f.Changed || ofProcess[o.long] {
+			continue
+		}
+		if p.typed[o.long] {
+			return usage("an instance keeps what it was started with: give --"+o.long+" to `"+p.name+" instance start`",
+				"--%s has no effect on %s, which runs already", o.long, instance)
+		}
+		if !everywhere[o.long] {
+			p.warn("the variable for --%s has no effect on %s, which runs already", o.long, instance)
+		}
+	}
+	*l = launch{app: l.app, cwd: l.cwd, shell: l.shell, env: l.env, envFiles: l.envFiles, cleanEnv: l.cleanEnv, noUmask: l.noUmask, noHTTPS: l.noHTTPS}
+	return nil
 }
 
 // result is the end of a container: its status, without a word.

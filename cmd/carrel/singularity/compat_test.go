@@ -108,6 +108,8 @@ before them. Binds and mounts of both add up. Only CARREL_HOME is none: it is th
 - Without --pid the container's processes are this computer's, as in Apptainer; ` + "`carrel run`" + ` always gives them their own numbers.
 - Killing the program, in whatever way, ends what it serves; nothing is left mounted.
 - A flag after the image belongs to the app, as in Apptainer.
+- With instance://NAME, flags that say what a container is made of (mounts, limits, rights, namespaces) are refused, which Apptainer
+  leaves out without a word: an instance keeps what it was started with. Their variables are left out.
 
 ## Verbs and flags
 `

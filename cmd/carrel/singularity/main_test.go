@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"carrel/engine"
@@ -365,6 +366,62 @@ func TestInstance(t *testing.T) {
 	}
 	if status, _, errs := call(t, d, "exec", "instance://one", "true"); status != exitFatal {
 		t.Errorf("exec in an ended instance: %d, %q", status, errs)
+	}
+}
+
+// TestJoin: what cannot be changed of an instance that runs is refused, and what is said of the process counts.
+func TestJoin(t *testing.T) {
+	d := newDesk(t)
+	put(t, filepath.Join(d.cwd, "vars"), "FILE=read\n")
+	if status, _, errs := call(t, d, "instance", "start", d.image, "one"); status != 0 {
+		t.Fatal(errs)
+	}
+	defer call(t, d, "instance", "stop", "--all", "--force")
+	for _, args := range [][]string{
+		{"-B", "/tmp:/x"}, {"--mount", "type=bind,src=/tmp,dst=/x"}, {"--security", "seccomp:none"}, {"--security", "selinux:a"}, {"--drop-caps", "all"},
+		{"--add-caps", "all"}, {"--no-privs"}, {"--keep-privs"}, {"--memory", "1G"}, {"--cpus", "1"}, {"--pids-limit", "9"}, {"--nv"}, {"--rocm"},
+		{"--writable"}, {"--writable-tmpfs"}, {"--overlay", "x"}, {"--home", "/tmp"}, {"--no-home"}, {"--contain"}, {"--containall"}, {"--compat"},
+		{"--hostname", "x"}, {"--dns", "1.1.1.1"}, {"--net"}, {"--network", "none"}, {"--pid"}, {"--ipc"}, {"--uts"}, {"--userns"}, {"--fakeroot"},
+		{"--scratch", "/x"}, {"--workdir", "/tmp"}, {"--no-mount", "tmp"}, {"--blkio-weight", "10"}, {"--cpuset-cpus", "0"},
+	} {
+		status, out, errs := call(t, d, append(append([]string{"exec"}, args...), "instance://one", "echo", "ran")...)
+		flag := args[0]
+		if flag == "-B" {
+			flag = "--bind"
+		}
+		if status != exitUsage || out != "" || !strings.Contains(errs, flag+" has no effect on instance://one") || !strings.Contains(errs, "instance start") {
+			t.Errorf("%q: %d, %q, %q", args, status, out, errs)
+		}
+	}
+	for _, verb := range []string{"run", "shell"} {
+		if status, _, errs := call(t, d, verb, "--no-privs", "instance://one"); status != exitUsage || !strings.Contains(errs, "--no-privs has no effect") {
+			t.Errorf("%s: %d, %q", verb, status, errs)
+		}
+	}
+	mask := syscall.Umask(0o027)
+	defer syscall.Umask(mask)
+	for _, tc := range []struct {
+		name       string
+		env, args  []string
+		command    string
+		out, warns string
+	}{
+		{name: "umask", command: "umask", out: "0027\n"},
+		{name: "no-umask", args: []string{"--no-umask"}, command: "umask", out: "0022\n"},
+		{name: "the next one again", command: "umask", out: "0027\n"},
+		{name: "environment", command: "echo $COLOUR", out: "green\n"},
+		{name: "cleanenv", args: []string{"--cleanenv"}, command: "echo x$COLOUR", out: "x\n"},
+		{name: "env", args: []string{"-e", "--env", "COLOUR=red", "--env-file", "vars"}, command: "echo $COLOUR $FILE", out: "red read\n"},
+		{name: "pwd", args: []string{"--pwd", "/etc"}, command: "pwd", out: "/etc\n"},
+		{name: "binds for all", env: []string{"APPTAINER_BIND=/tmp:/x", "SINGULARITY_NV=1"}, command: "ls -d /x || echo on", out: "on\n"},
+		{name: "limit for all", env: []string{"APPTAINER_MEMORY=1G"}, command: "echo on", out: "on\n", warns: "variable for --memory has no effect"},
+	} {
+		d := *d
+		d.env = tc.env
+		status, out, errs := call(t, &d, append(append([]string{"exec"}, tc.args...), "instance://one", "sh", "-c", tc.command+" 2>/dev/null")...)
+		if status != 0 || out != tc.out || strings.Contains(errs, "has no effect") != (tc.warns != "") || !strings.Contains(errs, tc.warns) {
+			t.Errorf("%s: %d, %q, %q", tc.name, status, out, errs)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"carrel/engine"
 )
@@ -64,6 +65,9 @@ type program struct {
 	debug, quiet, silent bool
 	verbose, noColor     bool
 	version              bool
+
+	flags *pflag.FlagSet  // of the verb
+	typed map[string]bool // those of them that were given, not taken from variables
 }
 
 // Main carries out a command line and returns the exit status.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // verb is one command, or a group of them.
@@ -101,6 +102,8 @@ func (p *program) command(v verb, flags bool) *cobra.Command {
 			}
 			return statusError(exitUsage)
 		}
+		p.flags, p.typed = cmd.Flags(), map[string]bool{}
+		p.flags.Visit(func(f *pflag.Flag) { p.typed[f.Name] = true })
 		if err := twins(cmd.Flags(), v.options, p.lookup); err != nil {
 			return fmt.Errorf("%s: %w", cmd.Name(), err)
 		}

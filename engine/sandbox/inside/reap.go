@@ -234,6 +234,9 @@ func (k *keeper) exec(m plan.Message, fds []int) (int, error) {
 	if l == nil {
 		return 0, errors.New("the image has nothing to start there")
 	}
+	if m.Exec.Umask >= 0 {
+		defer unix.Umask(unix.Umask(m.Exec.Umask))
+	}
 	pid, err := start(l, m.Exec, fds[:3], m.TTY)
 	if err != nil {
 		return 0, err
