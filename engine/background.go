@@ -357,6 +357,14 @@ func (e *Engine) Forget(_ context.Context, name string) error {
 	return instance.Forget(e.instanceDir(), name)
 }
 
+// Discard is Forget of an app that runs on another computer as well, of which somebody knows that it has ended there.
+func (e *Engine) Discard(_ context.Context, name string) error {
+	if _, err := e.find(name); err != nil {
+		return err
+	}
+	return instance.Discard(e.instanceDir(), name)
+}
+
 // Exec runs a process in an app that runs: s.Action and its Args, in the environment and the folder of the app, to which
 // s.Env, s.App and s.Cwd add; with s.Details.FromCaller in the caller's. With tty it gets a terminal of its own, connected to
 // the caller's. It returns the process's exit status.

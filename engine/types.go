@@ -26,6 +26,9 @@ type (
 	Process    = instance.Process
 )
 
+// ElsewhereError is an app that runs on another computer, which shares this one's home folder.
+type ElsewhereError = instance.ElsewhereError
+
 // The states of an app, the reasons of its end, and when it is started again.
 const (
 	StateStarting  = instance.StateStarting

@@ -46,6 +46,9 @@ address is only printed, with what makes it reachable from where you are.`,
 			a.say("this is nothing that a browser shows")
 			return nil
 		}
+		if in.Elsewhere != "" {
+			return a.sendTo(in, addr)
+		}
 		if a.tellWay(addr) {
 			return nil
 		}
@@ -61,6 +64,14 @@ address is only printed, with what makes it reachable from where you are.`,
 		return open(addr.URL)
 	}
 	return c
+}
+
+// sendTo tells how an app of another computer is reached; an error where nothing can be told.
+func (a *app) sendTo(in engine.Instance, addresses ...engine.Address) error {
+	if a.tellWayTo(in.Elsewhere, addresses...) {
+		return nil
+	}
+	return &engine.ElsewhereError{Name: in.Name, Machine: in.Elsewhere}
 }
 
 // address finds the address of an app that is meant: of the port given after its name, or the first that a browser shows.
@@ -149,6 +160,9 @@ func (a *app) portCommand() *cobra.Command {
 		}
 		if err := a.print(a.page.columns(rows, map[int]bool{0: true})); err != nil {
 			return err
+		}
+		if in.Elsewhere != "" {
+			return a.sendTo(in, in.Addresses...)
 		}
 		a.tellWay(in.Addresses...)
 		return nil

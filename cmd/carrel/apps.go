@@ -350,9 +350,9 @@ func (s *seconds) Set(text string) error {
 }
 
 func (a *app) rmCommand() *cobra.Command {
-	var ended bool
+	var ended, force bool
 	c := &cobra.Command{
-		Use: "rm NAME|IMAGE …", Short: "Forget an app that has ended, or delete an image", GroupID: groupImages,
+		Use: "rm [OPTION …] NAME|IMAGE …", Short: "Forget an app that has ended, or delete an image", GroupID: groupImages,
 		Long: "A name that stands for both an ended app and an image means the app. Files elsewhere\nare deleted only when they are written as a path: carrel rm ./old.sif",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if ended && len(args) == 0 {
@@ -362,6 +362,7 @@ func (a *app) rmCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&ended, "ended", false, "forget all apps that have ended, with their logs")
+	c.Flags().BoolVarP(&force, "force", "f", false, "stop an app that runs first; one of another computer is only forgotten")
 	c.RunE = func(cmd *cobra.Command, names []string) error {
 		e, err := a.engine()
 		if err != nil {
@@ -385,6 +386,23 @@ func (a *app) rmCommand() *cobra.Command {
 		return a.each(cmd.Context(), names, func(ctx context.Context, name string) error {
 			in, err := e.Instance(ctx, name)
 			switch {
+			case err == nil && in.State.Live() && force && in.Elsewhere != "":
+				if err := e.Discard(ctx, in.Name); err != nil {
+					return err
+				}
+				a.say("forgot the app %s and its log; if it still runs on %s, it goes on there", in.Name, clean(in.Elsewhere))
+				return nil
+			case err == nil && in.State.Live() && force:
+				if err := e.Stop(ctx, in.Name, -1); err != nil && !errors.Is(err, engine.ErrNotRunning) {
+					return err
+				}
+				if err := e.Forget(ctx, in.Name); err != nil {
+					return err
+				}
+				a.say("stopped and forgot the app %s and its log", in.Name)
+				return nil
+			case err == nil && in.State.Live() && in.Elsewhere != "":
+				return hinted(fmt.Errorf("remove %s: it is running on %s", name, clean(in.Elsewhere)), "stop it there; if it has ended, as with its job: carrel rm --force "+name)
 			case err == nil && in.State.Live():
 				return hinted(fmt.Errorf("remove %s: it is running", name), "stop it first: carrel stop "+name)
 			case err == nil:

@@ -22,12 +22,18 @@ func here(getenv func(string) string, user string) *far.Place {
 }
 
 // tellWay tells somebody who sits at another computer how to reach addresses from there. It says whether it had to.
-func (a *app) tellWay(addresses ...engine.Address) bool {
+func (a *app) tellWay(addresses ...engine.Address) bool { return a.tellWayTo("", addresses...) }
+
+// tellWayTo is tellWay to an app of another computer that shares this one's home folder; "": of this one.
+func (a *app) tellWayTo(elsewhere string, addresses ...engine.Address) bool {
 	s, err := a.settings()
 	if err != nil {
 		return false
 	}
 	p := here(os.Getenv, s.user.Name)
+	if elsewhere != "" {
+		p = p.Beside(s.user.Name, elsewhere)
+	}
 	if p == nil {
 		return false
 	}

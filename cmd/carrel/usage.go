@@ -102,6 +102,9 @@ func (a *app) statsCommand() *cobra.Command {
 			if !in.State.Live() {
 				return hinted(fmt.Errorf("measure %s: %w", name, engine.ErrNotRunning), "start it again: carrel restart "+name)
 			}
+			if in.Elsewhere != "" {
+				return &engine.ElsewhereError{Name: name, Machine: in.Elsewhere}
+			}
 		}
 		var before map[string]engine.Usage
 		var last time.Time

@@ -27,7 +27,30 @@ func (e *ElsewhereError) Error() string {
 }
 
 // Hint says where to go.
-func (e *ElsewhereError) Hint() string { return "log in on " + e.Machine + " and try again there" }
+func (e *ElsewhereError) Hint() string {
+	return "log in on " + e.Machine + " and try again there; if it has ended there, as with its job: carrel rm --force " + e.Name
+}
+
+// takenNameError is the name of an instance that runs, here or elsewhere. It is an ErrExists.
+type takenNameError struct{ name, machine string }
+
+func (e *takenNameError) Error() string {
+	text := "reserve name " + e.name + ": " + ErrExists.Error()
+	if e.machine != "" {
+		text += " on " + e.machine
+	}
+	return text
+}
+
+func (e *takenNameError) Unwrap() error { return ErrExists }
+
+// Hint says what to do about it.
+func (e *takenNameError) Hint() string {
+	if e.machine != "" {
+		return "choose another name with --name; if that one has ended, as with its job: carrel rm --force " + e.name
+	}
+	return "choose another name with --name, or stop that one: carrel stop " + e.name + "; to start it anew: carrel restart " + e.name
+}
 
 // RemoteError is an error that crossed from a supervisor to its client, or from a new supervisor to its starter.
 type RemoteError struct {

@@ -178,13 +178,13 @@ func Reserve(root, name string, exact bool) (taken, dir string, err error) {
 		case exact && err != nil:
 			return "", "", fmt.Errorf("reserve name %s: %w", taken, err)
 		case exact:
-			return "", "", fmt.Errorf("reserve name %s: %w", taken, ErrExists)
+			return "", "", &takenNameError{taken, in.Elsewhere}
 		default:
 			continue
 		}
 		r := record{
 			Instance: Instance{Name: taken, State: StateStarting, PID: self.pid, Started: time.Now()},
-			Machine:  here, Start: self.start, Reserved: true,
+			Machine:  here, Start: self.start, Reserved: true, Beats: true,
 		}
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return "", "", fmt.Errorf("reserve name %s: %w", taken, err)
@@ -272,7 +272,12 @@ func (in Instance) over() time.Time {
 
 // Forget removes an instance that has ended, with its log; one of the history as well. ErrRunning (wrapped) tells that it
 // has not. The caller's own reservation may be given back as long as no supervisor has taken it over.
-func Forget(root, name string) error {
+func Forget(root, name string) error { return forget(root, name, false) }
+
+// Discard is Forget of an instance of another machine as well, of which somebody knows that it has ended there.
+func Discard(root, name string) error { return forget(root, name, true) }
+
+func forget(root, name string, elsewhere bool) error {
 	dir, err := folder(root, name)
 	if err != nil {
 		return err
@@ -287,7 +292,7 @@ func Forget(root, name string) error {
 		if _, e := os.Lstat(dir); e != nil {
 			return fmt.Errorf("forget %s: %w", name, ErrNotFound)
 		}
-	} else if err == nil && in.State.Live() && !(r.Reserved && in.PID == os.Getpid()) {
+	} else if err == nil && in.State.Live() && !(r.Reserved && in.PID == os.Getpid()) && !(elsewhere && in.Elsewhere != "") {
 		return fmt.Errorf("forget %s: %w", name, ErrRunning)
 	}
 	if err := os.RemoveAll(dir); err != nil {

@@ -52,12 +52,20 @@ func TestStaleEntriesAreRecognised(t *testing.T) {
 		{"no such process", func(r *record) { r.PID = 1 << 30 }, StateLost, ""},
 		{"started again since", func(r *record) { r.Machine.Boot = "another" }, StateLost, ""},
 		{"another machine", func(r *record) { r.Machine.Boot, r.Machine.Host = "another", "node7" }, StateReady, "node7"},
+		{"another machine of the same name", func(r *record) { r.Machine.Boot, r.Machine.ID = "another", "another" }, StateReady, thisMachine().Host},
+		{"another machine, silent", func(r *record) { r.Machine.Boot, r.Machine.Host, r.Beats = "another", "node7", true }, StateLost, "node7"},
+		{"another machine, of a version without beats", func(r *record) { r.Machine.Boot, r.Machine.Host = "another", "node7" }, StateReady, "node7"},
+		{"this machine, whose beats nobody needs", func(r *record) { r.Beats = true }, StateReady, ""},
 		{"ended on another machine", func(r *record) { r.Machine.Boot, r.Machine.Host, r.State = "another", "node7", StateExited }, StateExited, "node7"},
 		{"another container that is gone", func(r *record) { r.Machine.Space = "pid:[1]" }, StateLost, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			root := t.TempDir()
 			dir := put(t, root, "app", tc.change)
+			long := time.Now().Add(-2 * beatGrace)
+			if err := os.Chtimes(filepath.Join(dir, stateFile), long, long); err != nil {
+				t.Fatal(err)
+			}
 			in, err := Get(root, "app")
 			if err != nil || in.State != tc.state || in.Elsewhere != tc.elsewhere {
 				t.Errorf("got %s on %q, %v; want %s on %q", in.State, in.Elsewhere, err, tc.state, tc.elsewhere)
@@ -66,10 +74,77 @@ func TestStaleEntriesAreRecognised(t *testing.T) {
 				return
 			}
 			var e *ElsewhereError
-			if err := Stop(context.Background(), dir, 0); !errors.As(err, &e) || !strings.Contains(e.Hint(), "node7") {
+			if err := Stop(context.Background(), dir, 0); !errors.As(err, &e) || !strings.Contains(e.Hint(), tc.elsewhere) || !strings.Contains(e.Hint(), "rm --force app") {
 				t.Errorf("stop: %v", err)
 			}
+			if _, _, err := Reserve(root, "app", true); !errors.Is(err, ErrExists) || !strings.Contains(err.Error(), tc.elsewhere) || !strings.Contains(hint(err), "rm --force app") {
+				t.Errorf("its name: %v, %s", err, hint(err))
+			}
+			if err := Forget(root, "app"); !errors.Is(err, ErrRunning) {
+				t.Errorf("forget: %v", err)
+			}
+			if err := Discard(root, "app"); err != nil {
+				t.Error(err)
+			}
+			if _, err := Get(root, "app"); !errors.Is(err, ErrNotFound) {
+				t.Errorf("discarded, and still there: %v", err)
+			}
 		})
+	}
+}
+
+// TestBeat lets a supervisor show that it is there, and notice that another machine gave its folder away while it slept.
+func TestBeat(t *testing.T) {
+	root := t.TempDir()
+	dir := put(t, root, "app", func(r *record) { r.Beats = true })
+	r, err := readRecord(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &supervisor{rec: r, spec: Spec{Dir: dir}}
+	long := time.Now().Add(-2 * beatGrace)
+	if err := os.Chtimes(filepath.Join(dir, stateFile), long, long); err != nil {
+		t.Fatal(err)
+	}
+	if r.silent(dir, time.Now()) == 0 {
+		t.Error("a long silence is none")
+	}
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		s.beat(time.Millisecond, ended)
+		close(done)
+	}()
+	for end := time.Now().Add(20 * time.Second); r.silent(dir, time.Now()) != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it does not beat")
+		}
+	}
+	close(ended)
+	<-done
+	s.beatOnce(time.Now(), true)
+	if s.evicted {
+		t.Fatal("evicted from its own folder")
+	}
+	put(t, root, "app", func(r *record) { r.Machine.Host, r.Machine.Boot, r.Title = "node7", "another", "the other's" })
+	s.beatOnce(time.Now(), true)
+	s.update(func(r *record) { r.State = StateUnhealthy })
+	if now, err := readRecord(dir); err != nil || !s.evicted || now.Title != "the other's" || now.State != StateReady {
+		t.Errorf("it has written to the other's folder: %+v, %v", now, err)
+	}
+}
+
+// TestWatchFar: of what another machine changes the kernel tells nothing, so that it is looked for.
+func TestWatchFar(t *testing.T) {
+	root := t.TempDir()
+	put(t, root, "app", func(r *record) { r.Machine.Boot, r.Machine.Host = "another", "node7" })
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	changes, err := Watch(ctx, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, open := <-changes; !open {
+		t.Error("nobody looked")
 	}
 }
 

@@ -207,23 +207,6 @@ func traffic(pid int) (read, written int64) {
 	return read, written
 }
 
-// machine tells where a process number means something.
-type machine struct {
-	Host  string `json:"host"`
-	Boot  string `json:"boot"`  // changes at each start of the machine
-	Space string `json:"space"` // PID namespace, as /proc/self/ns/pid shows it
-}
-
-func thisMachine() machine {
-	var m machine
-	m.Host, _ = os.Hostname()
-	if b, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
-		m.Boot = strings.TrimSpace(string(b))
-	}
-	m.Space, _ = os.Readlink("/proc/self/ns/pid")
-	return m
-}
-
 // signalProcess signals a process that is known by number and start time, and no other.
 func signalProcess(pid int, start uint64, sig unix.Signal) error {
 	fd, err := unix.PidfdOpen(pid, 0)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +27,8 @@ type record struct {
 	Machine machine `json:"machine"`
 	// Start is field 22 of the supervisor's /proc/PID/stat; with Reserved, of the starter's.
 	Start uint64 `json:"pid_start"`
+	// Beats: the time of the file tells when its process was last there.
+	Beats bool `json:"beats,omitempty"`
 	// Reserved: no supervisor has taken over yet.
 	Reserved bool `json:"reserved,omitempty"`
 	// Control is the abstract name (unix(7)) of the control socket, where the folder's file system has no sockets.
@@ -90,8 +93,11 @@ func load(dir string, here machine) (Instance, record, error) {
 func (r *record) present(dir string, here machine) (in Instance, gone bool) {
 	in = r.Instance
 	in.Dir, in.LogFile = dir, logfile.Path(dir)
-	if r.Machine.Host != here.Host && r.Machine.Boot != here.Boot {
+	if !r.Machine.sameAs(here) {
 		in.Elsewhere = r.Machine.Host
+		if d := r.silent(dir, time.Now()); d > 0 && in.State.Live() {
+			in.lose(heard(in.Elsewhere, d))
+		}
 		return in, false
 	}
 	if !in.State.Live() {
@@ -111,15 +117,19 @@ func (r *record) present(dir string, here machine) (in Instance, gone bool) {
 		gone = !alive(in.PID, r.Start)
 	}
 	if gone {
-		in.State, in.Reason = StateLost, ReasonLost
-		in.Problem = "its supervisor was killed, or the computer was switched off; everything in it has ended"
-		in.Hint = ""
+		problem := "its supervisor was killed, or the computer was switched off; everything in it has ended"
 		if r.Reserved {
-			in.Problem = "it was never started: the program that was about to was interrupted"
+			problem = "it was never started: the program that was about to was interrupted"
 		}
-		for i := range in.Addresses {
-			in.Addresses[i].Ready = false
-		}
+		in.lose(problem)
 	}
 	return in, gone
+}
+
+// lose makes it an instance whose supervisor is gone.
+func (in *Instance) lose(problem string) {
+	in.State, in.Reason, in.Problem, in.Hint = StateLost, ReasonLost, problem, ""
+	for i := range in.Addresses {
+		in.Addresses[i].Ready = false
+	}
 }

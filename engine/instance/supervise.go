@@ -48,6 +48,7 @@ type supervisor struct {
 	guard     *guard.Guard          // with Spec.Guard; the same for all attempts, so that a browser's cookie stays good
 	guarded   atomic.Pointer[ports] // those whose links are shown now
 	mainEnded bool                  // remarked; only used by ports.watch
+	evicted   bool                  // the folder is another instance's now
 
 	// overtime tells that the time of the whole instance is over; nil: it may run for ever.
 	overtime <-chan time.Time
@@ -98,6 +99,7 @@ func (s *supervisor) run(ctx context.Context) (int, error) {
 	srv.serve()
 	defer srv.close()
 	defer close(s.final)
+	go s.beat(beatEvery, s.final)
 	defer s.console.close()
 	if s.spec.TimeLimit > 0 {
 		timer := time.NewTimer(s.spec.TimeLimit - time.Since(s.rec.Started))
@@ -131,7 +133,7 @@ func (s *supervisor) takeOver() error {
 			State: StateStarting, PID: self.pid, Started: started,
 			Limits: s.spec.Limits, Terminal: s.spec.Terminal, Stdin: s.spec.Stdin,
 		},
-		Machine: thisMachine(), Start: self.start,
+		Machine: thisMachine(), Start: self.start, Beats: true,
 	}
 	if s.log, err = logfile.Open(s.spec.Dir, s.spec.LogSize); err != nil {
 		return err
@@ -150,7 +152,7 @@ func (s *supervisor) update(change func(*record)) {
 	before := s.rec
 	before.Addresses = slices.Clone(s.rec.Addresses)
 	change(&s.rec)
-	if sameRecord(&before, &s.rec) {
+	if s.evicted || sameRecord(&before, &s.rec) {
 		return
 	}
 	err := s.rec.write(s.spec.Dir, !s.rec.State.Live())

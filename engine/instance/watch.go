@@ -72,9 +72,13 @@ func Watch(ctx context.Context, root string) (<-chan struct{}, error) {
 	return changes, nil
 }
 
+// farLook is how often instances of other machines are looked at, of whose changes the kernel tells nothing here.
+const farLook = 5 * time.Second
+
 // rootWatch watches the root, the state files below it, and the supervisors.
 type rootWatch struct {
 	root   string
+	far    bool // there are some of other machines that run
 	w      *inotify.Watcher
 	pidfds map[string]supervisorFD
 }
@@ -86,6 +90,7 @@ func (s *rootWatch) renew() {
 	here := thisMachine()
 	entries, _ := os.ReadDir(s.root)
 	there := map[string]bool{}
+	s.far = false
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") || !e.IsDir() {
 			continue
@@ -102,7 +107,8 @@ func (s *rootWatch) renew() {
 			delete(s.pidfds, e.Name())
 			known = false
 		}
-		if err == nil && !known && r.State.Live() && r.Machine == here && alive(r.PID, r.Start) {
+		s.far = s.far || err == nil && r.State.Live() && !r.Machine.sameAs(here)
+		if err == nil && !known && r.State.Live() && r.Machine.Boot == here.Boot && r.Machine.Space == here.Space && alive(r.PID, r.Start) {
 			if fd, err := unix.PidfdOpen(r.PID, 0); err == nil {
 				s.pidfds[e.Name()] = supervisorFD{r.PID, fd}
 			}
@@ -121,10 +127,15 @@ func (s *rootWatch) wait(ctx context.Context) (changed bool, err error) {
 	for _, p := range s.pidfds {
 		fds = append(fds, p.fd)
 	}
-	events, err := s.w.Wait(ctx, -1, fds...)
+	timeout := time.Duration(-1)
+	if s.far {
+		timeout = farLook
+	}
+	events, err := s.w.Wait(ctx, timeout, fds...)
 	if err != nil {
 		return false, err
 	}
+	changed = s.far && len(events) == 0
 	for name, p := range s.pidfds {
 		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, 0); n > 0 && err == nil {
 			_ = unix.Close(p.fd)

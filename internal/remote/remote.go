@@ -112,6 +112,25 @@ func short(host string) string {
 	return strings.ToLower(name)
 }
 
+// Beside is another machine, seen from the person's own computer: it is reached by way of the one that leads to this place,
+// or, where the person sits at this one (p is nil), directly. It is nil where nothing is known that ssh could be told.
+func (p *Place) Beside(user, hostname string) *Place {
+	there := Place{User: word(user), Host: word(hostname)}
+	if there.Host == "" {
+		return nil
+	}
+	if p == nil {
+		return &there
+	}
+	if p.Host == "" {
+		return nil // only a JupyterHub leads here
+	}
+	if there.Port, there.Jump = p.Port, p.Jump; there.Jump == "" {
+		there.Jump = p.Host
+	}
+	return &there
+}
+
 // Tunnel is the line that makes ports of this computer's 127.0.0.1 appear under the same numbers on the person's own
 // (ssh(1), -L, -J); empty where that is not the way.
 func (p *Place) Tunnel(ports ...int) string {

@@ -47,6 +47,25 @@ func TestFind(t *testing.T) {
 	}
 }
 
+func TestBeside(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		here   *Place
+		other  string
+		tunnel string
+	}{
+		{"in front of it", nil, "node7", "ssh -N -L 8888:127.0.0.1:8888 ada@node7"},
+		{"over SSH", &Place{Host: "192.0.2.7", Port: 2222}, "node7", "ssh -N -L 8888:127.0.0.1:8888 -J ada@192.0.2.7:2222 ada@node7"},
+		{"on a node", &Place{Host: "node3", Jump: "login1"}, "node7", "ssh -N -L 8888:127.0.0.1:8888 -J ada@login1 ada@node7"},
+		{"on a JupyterHub", &Place{Hub: "/user/ada/"}, "node7", ""},
+		{"a trap", nil, "$(rm)", ""},
+	} {
+		if got := test.here.Beside("ada", test.other).Tunnel(8888); got != test.tunnel {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.tunnel)
+		}
+	}
+}
+
 func env(text string) func(string) string {
 	return func(name string) string {
 		for pair := range strings.SplitSeq(text, "|") {

@@ -295,7 +295,6 @@ type waiter struct {
 	dir   string
 	log   int
 	pidfd int // -1: none
-	ended bool
 }
 
 func newWaiter(dir string, writer int) *waiter {
@@ -343,8 +342,10 @@ func (w *waiter) wait(ctx context.Context) error {
 		further = append(further, w.pidfd)
 	}
 	timeout := time.Duration(-1)
-	if w.ended {
-		timeout = time.Second // the writer is gone, and still nobody says that this is the end
+	if w.pidfd < 0 {
+		// The writer is gone, and still nobody says that this is the end; or it is one of another machine, of whose writing
+		// the kernel tells nothing here (inotify(7), network file systems).
+		timeout = time.Second
 	}
 	events, err := w.watch.Wait(ctx, timeout, further...)
 	if err != nil {
@@ -353,7 +354,7 @@ func (w *waiter) wait(ctx context.Context) error {
 	if w.pidfd >= 0 {
 		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(w.pidfd), Events: unix.POLLIN}}, 0); n > 0 && err == nil {
 			_ = unix.Close(w.pidfd) // it would be readable for good
-			w.pidfd, w.ended = -1, true
+			w.pidfd = -1
 		}
 	}
 	for _, e := range events {
