@@ -137,7 +137,7 @@ func Load(ctx context.Context, sources ...Source) (*Catalog, error) {
 		c.entries = append(c.entries, entries...)
 	}
 	slices.SortStableFunc(c.entries, func(a, b *Entry) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Tag, b.Tag))
+		return cmp.Or(strings.Compare(a.Name, b.Name), compareVersions(a.Tag, b.Tag))
 	})
 	return c, nil
 }

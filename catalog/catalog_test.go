@@ -252,6 +252,40 @@ func TestInternal(t *testing.T) {
 		for _, f := range e.Validate() {
 			t.Errorf("%s, line %d: %s: %s", e.ID(), f.Line, f.Rule, f.Message)
 		}
+		for _, missing := range lacking(e) {
+			t.Errorf("%s does not say %s", e.ID(), missing)
+		}
+	}
+}
+
+// lacking is what an entry of the built-in catalog has to say of itself, and does not.
+func lacking(e *Entry) []string {
+	var all []string
+	want := func(what string, is bool) {
+		if !is {
+			all = append(all, what)
+		}
+	}
+	c := e.Card
+	want("what it is about: carrel.keywords", len(c.Keywords) >= 3)
+	want("its licence", c.Licenses != "")
+	want("where it serves, and that it is ready there", c.PrimaryPort() != nil && c.Ready != nil && c.Ready.Port == c.PrimaryPort().Container && c.Ready.Path != "")
+	want("how it is started: carrel.example", c.Example != "" || e.Name == "welcome")
+	want("which folders it works with", len(c.Binds) > 0)
+	want("how to cite it: carrel.cite", strings.HasPrefix(c.Cite, "doi:10.") || strings.HasPrefix(c.Cite, "https://"))
+	return all
+}
+
+func TestLacking(t *testing.T) {
+	e := &Entry{Name: "x"}
+	if n := len(lacking(e)); n != 6 {
+		t.Errorf("of an entry without labels %d are missing: %q", n, lacking(e))
+	}
+	for cite, want := range map[string]bool{"": true, "tool": true, "https://tool.org/": false, "doi:10.1/x": false} {
+		e.Card.Cite = cite
+		if got := strings.Contains(strings.Join(lacking(e), " "), "how to cite"); got != want {
+			t.Errorf("cite %q: missing %t", cite, got)
+		}
 	}
 }
 

@@ -127,8 +127,7 @@ func (c *container) versions() []string {
 			all = append(all, k)
 		}
 	}
-	slices.Sort(all)
-	slices.Reverse(all)
+	slices.SortFunc(all, func(a, b string) int { return compareVersions(b, a) })
 	return append(slices.Sorted(maps.Keys(c.Latest)), all...)
 }
 

@@ -54,6 +54,22 @@ func (e *Entry) Effects() *Effects {
 	return &x
 }
 
+// Needs are the files beside the definition that it puts into the image: without them it cannot be built.
+func (e *Entry) Needs() []string {
+	if e.Definition == nil {
+		return nil
+	}
+	var all []string
+	for _, s := range e.Definition.Stages {
+		for _, f := range s.Files {
+			if f.From == "" && !path.IsAbs(f.Src) && !strings.HasPrefix(f.Src, "~") && !leaves(f.Src) && !strings.Contains(f.Src, "{{") {
+				all = append(all, f.Src)
+			}
+		}
+	}
+	return all
+}
+
 // leaves tells whether a relative path leads out of its folder.
 func leaves(p string) bool {
 	clean := path.Clean(p)

@@ -173,6 +173,10 @@ func (e *Entry) score(words []string) int {
 		for _, k := range e.Card.Keywords {
 			best = max(best, match(k, w, 20))
 		}
+		// The whole name of an added source finds what is in it.
+		if e.Source.Kind != BuiltIn && strings.EqualFold(path.Base(e.Source.Name), w) {
+			best = max(best, 80)
+		}
 		if best == 0 {
 			return 0
 		}

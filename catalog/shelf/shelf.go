@@ -218,6 +218,9 @@ func (s *Shelf) Add(ctx context.Context, r Request) (Added, error) {
 // Update fetches the newest state of a catalog and says what it changes. A pinned commit stays as it is; so does a folder,
 // which is read as it is anyway. When it fails the copy there was remains.
 func (s *Shelf) Update(ctx context.Context, name string) (Change, error) {
+	if err := s.exists(name); err != nil {
+		return Change{}, err
+	}
 	unlock, err := s.lock(name)
 	if err != nil {
 		return Change{}, err
@@ -275,13 +278,21 @@ func (c *Change) compare(old, fresh *catalog.Catalog) {
 	slices.Sort(c.Gone)
 }
 
-// Remove takes a catalog off the shelf, with its copy; a folder itself is left alone.
-func (s *Shelf) Remove(name string) error {
+// exists is ErrNotFound where nothing of that name has been added: to lock it would make a folder.
+func (s *Shelf) exists(name string) error {
 	if !nameRule.MatchString(name) {
 		return fmt.Errorf("catalog %s: %w", name, ErrNotFound)
 	}
 	if _, err := os.Stat(filepath.Join(s.Dir, name)); err != nil {
 		return fmt.Errorf("catalog %s: %w", name, ErrNotFound)
+	}
+	return nil
+}
+
+// Remove takes a catalog off the shelf, with its copy; a folder itself is left alone.
+func (s *Shelf) Remove(name string) error {
+	if err := s.exists(name); err != nil {
+		return err
 	}
 	unlock, err := s.lock(name)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,9 +28,9 @@ func (a *app) catalogCommand() *cobra.Command {
 	show := &cobra.Command{
 		Use: "show NAME", Short: "Show one, or its definition", Args: exactly(1, "NAME"),
 	}
-	definition := show.Flags().Bool("deffile", false, "print its definition file")
+	definition := show.Flags().Bool("deffile", false, "print its definition file; carrel catalog copy takes the files along that it needs")
 	show.RunE = func(_ *cobra.Command, args []string) error { return a.showEntry(args[0], *definition) }
-	more := a.shelfCommands()
+	more := append([]*cobra.Command{a.copyEntryCommand()}, a.shelfCommands()...)
 	c.AddCommand(append([]*cobra.Command{list, search, show}, more...)...)
 	for _, sub := range append([]*cobra.Command{c, list, search, show}, more...) {
 		sub.DisableFlagsInUseLine = true
@@ -48,8 +49,10 @@ type entryJSON struct {
 	// Effects is what building it does, for entries of others.
 	Effects *catalog.Effects `json:"effects,omitempty"`
 	Path    string           `json:"path,omitempty"`
-	Error   string           `json:"error,omitempty"`
-	Card    *card.Card       `json:"card,omitempty"`
+	// Deffile is the definition file, where that was asked for.
+	Deffile string     `json:"deffile,omitempty"`
+	Error   string     `json:"error,omitempty"`
+	Card    *card.Card `json:"card,omitempty"`
 }
 
 func toJSON(e *catalog.Entry) entryJSON {
@@ -88,13 +91,23 @@ func (a *app) listCatalog(query string) error {
 		a.say("no app fits %q; carrel catalog lists all", query)
 		return nil
 	}
-	rows := [][]string{{"NAME", "TITLE", "KIND", "DESCRIPTION"}}
+	head := []string{"NAME", "TITLE", "KIND", "DESCRIPTION"}
+	// Where they come from, as soon as that is not the same for all there are.
+	several := slices.ContainsFunc(all.List(), func(e *catalog.Entry) bool { return e.Source.Kind != catalog.BuiltIn })
+	if several {
+		head = []string{"NAME", "TITLE", "KIND", "FROM", "DESCRIPTION"}
+	}
+	rows := [][]string{head}
 	for _, e := range entries {
 		text := e.Card.Description
 		if e.Err != nil {
 			text = "! " + e.Err.Error()
 		}
-		rows = append(rows, []string{clean(e.ID()), clean(e.Title()), clean(e.Card.Category), clean(text)})
+		row := []string{clean(e.ID()), clean(e.Title()), clean(e.Card.Category), clean(text)}
+		if several {
+			row = slices.Insert(row, 3, clean(e.Source.Name))
+		}
+		rows = append(rows, row)
 	}
 	return a.print(a.page.text(a.page.columns(rows, nil)))
 }
@@ -104,7 +117,15 @@ func (a *app) showEntry(name string, definition bool) error {
 	if err != nil {
 		return err
 	}
+	if definition && a.json {
+		j := toJSON(e)
+		j.Deffile = e.Raw
+		return a.printJSON(j)
+	}
 	if definition {
+		if len(e.Needs()) > 0 {
+			a.say("it takes files along that are beside it: carrel catalog copy %s FOLDER copies all of it", quote(e.ID()))
+		}
 		text := ending(e.Raw)
 		if a.page.is {
 			text = safeLines(text)

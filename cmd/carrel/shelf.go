@@ -205,16 +205,25 @@ the first time, Carrel shows what building it does.`,
 			if err != nil {
 				return err
 			}
+			removed, err := []string{}, error(nil)
 			for _, n := range names {
-				if err := a.shelf(s).Remove(n); err != nil {
+				if err = a.shelf(s).Remove(n); err != nil {
 					if errors.Is(err, shelf.ErrNotFound) {
-						return hinted(err, "carrel catalog sources lists what was added")
+						err = hinted(err, "carrel catalog sources lists what was added")
 					}
-					return err
+					break
 				}
-				a.say("removed %s", clean(n))
+				removed = append(removed, n)
+				if !a.json {
+					a.say("removed %s", clean(n))
+				}
 			}
-			return nil
+			if a.json {
+				return errors.Join(err, a.printJSON(struct {
+					Removed []string `json:"removed"`
+				}{removed}))
+			}
+			return err
 		},
 	}
 	sources := &cobra.Command{
@@ -250,17 +259,37 @@ the first time, Carrel shows what building it does.`,
 				return err
 			}
 			l := a.library(s)
+			type allowed struct {
+				Name    string   `json:"name"`
+				Source  string   `json:"source"`
+				Explain []string `json:"explain"`
+			}
+			out := []allowed{}
 			for _, n := range names {
 				e, err := a.find(n)
 				if err != nil {
 					return err
 				}
-				for _, line := range e.Explain() {
-					a.say("%s", clean(line))
+				told := e.Explain()
+				out = append(out, allowed{e.ID(), e.Source.Name, orNone(told)})
+				if !a.json {
+					for _, line := range told {
+						a.say("%s", clean(line))
+					}
 				}
 				if err := l.Consents.Save(e.Consent(), map[string]string{"entry": e.ID(), "source": e.Source.Name}); err != nil {
 					return err
 				}
+				switch {
+				case a.json:
+				case len(told) == 0:
+					a.say("%s needs no consent: it is not of an added catalog", clean(e.ID()))
+				default:
+					a.say("%s may be built now, as it is; when it changes you are asked again", clean(e.ID()))
+				}
+			}
+			if a.json {
+				return a.printJSON(out)
 			}
 			return nil
 		},

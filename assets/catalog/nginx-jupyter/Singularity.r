@@ -10,7 +10,8 @@ OSVersion: bookworm
         carrel run -p 8888 -B .:/opt/notebooks nginx-jupyter:r
         carrel run -p 8888 --writable jupyter-r.sif
 
-    For further packages add their Debian names (r-cran-…) to %post of the definition file.
+    For further packages make one of your own (carrel catalog copy nginx-jupyter:r FOLDER), and add their
+    Debian names (r-cran-…) to %post.
 
 %labels
     org.opencontainers.image.title        Jupyter notebook for R
