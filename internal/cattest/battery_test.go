@@ -3,6 +3,7 @@ package cattest
 import (
 	"encoding/json"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -38,6 +39,7 @@ func TestBattery(t *testing.T) {
 			Reference    string
 			Translations map[string]words
 			Columns      []struct{ Name, Description string }
+			Parameters   []struct{ Name, Description, Type, Values string }
 		}
 		if err := json.Unmarshal(text, &config); err != nil {
 			t.Errorf("%s: %v", f.Name(), err)
@@ -58,6 +60,27 @@ func TestBattery(t *testing.T) {
 		module, err := fs.ReadFile(top, path.Join(f.Name(), "experiment.js"))
 		if err != nil {
 			t.Error(err)
+		}
+		// What --set can change is what the module has a usual value for.
+		said := map[string]bool{"rest": true}
+		for _, p := range config.Parameters {
+			said[p.Name] = true
+			if p.Description == "" || p.Type != "number" && p.Values == "" {
+				t.Errorf("%s: parameter %+v", f.Name(), p)
+			}
+		}
+		usual := map[string]bool{"rest": true}
+		if _, text, ok := strings.Cut(string(module), "\n  parameters: {"); !ok {
+			t.Errorf("%s: no parameters", f.Name())
+		} else {
+			text, _, _ = strings.Cut(text, "}")
+			for _, pair := range strings.Split(text, ",") {
+				name, _, _ := strings.Cut(strings.TrimSpace(pair), ":")
+				usual[name] = true
+			}
+		}
+		if !maps.Equal(said, usual) {
+			t.Errorf("%s: config.json lists the parameters %v, experiment.js has %v", f.Name(), said, usual)
 		}
 		for _, part := range []string{"en: {", "de: {", "pages: [", "debrief:", "trials:", "summary"} {
 			if !strings.Contains(string(module), part) {

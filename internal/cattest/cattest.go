@@ -33,8 +33,8 @@ type Check struct {
 // checks are the entries that more can be said of than that they show a page.
 var checks = map[string][]Check{
 	"expfactory": {
-		{Bind: "/data", Args: []string{"--trials", "14", "--set", "practice=4"}, Use: session{who: "T01", language: "en", interrupted: "flanker"}.use},
-		{Name: "de", Bind: "/data", Args: []string{"--trials", "7", "--set", "practice=4", "--lang", "de"}, Use: session{who: "T02", language: "de"}.use},
+		{Bind: "/data", Args: []string{"--trials", "14", "--set", "practice=4", "--results-key", resultsKey}, Use: session{who: "T01", language: "en", interrupted: "flanker"}.use},
+		{Name: "de", Bind: "/data", Args: []string{"--trials", "9", "--set", "practice=4", "--set", "n=3", "--lang", "de", "--results-key", resultsKey}, Use: session{who: "T02", language: "de", interrupted: "n-back", n: 3}.use},
 	},
 	"data-browser":         {{Use: tables}, {Name: "own", Bind: "/data", Use: ownTables}},
 	"model-explorer":       {{Use: models}, {Name: "own", Bind: "/model", Use: ownModel}},

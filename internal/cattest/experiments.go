@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,9 +26,14 @@ var (
 	shown string
 )
 
+// resultsKey is the key to the page of results.
+const resultsKey = "experimenter"
+
 // A session is how a participant takes part.
 type session struct {
 	who, language string
+	// n is that of the n-back task.
+	n int
 	// interrupted is the experiment in which the window is closed once; empty: none.
 	interrupted string
 }
@@ -82,6 +89,9 @@ func (s session) use(ctx context.Context, b *browser.Browser, app App) error {
 				return err
 			}
 			if err := again(ctx, b, s.who); err != nil {
+				return err
+			}
+			if err := waitFor(ctx, b, time.Minute, fmt.Sprintf(`window.battery?.phase && document.title && location.pathname.startsWith("/run/") && document.documentElement.lang === %q`, s.language)); err != nil {
 				return err
 			}
 		}
@@ -146,14 +156,62 @@ func (s session) use(ctx context.Context, b *browser.Browser, app App) error {
 	if err := s.words(ctx, b, names); err != nil {
 		return err
 	}
-	// The page of results.
+	if s.interrupted == "n-back" {
+		if err := s.freshStart(app.Folder); err != nil {
+			return err
+		}
+		if err := waitFor(ctx, b, time.Second, `localStorage.getItem("shown").includes("vor drei Schritten") && !localStorage.getItem("shown").includes("vor zwei Schritten")`); err != nil {
+			return fmt.Errorf("the instructions of the n-back task with n = 3: %w", err)
+		}
+	}
+	// The page of results, which is not for participants.
 	if err := b.Run(ctx, `location.href = "/results"`, nil); err != nil {
+		return err
+	}
+	if err := waitFor(ctx, b, 30*time.Second, `document.querySelector("input[name=key]")`); err != nil {
+		return err
+	}
+	var status int
+	if err := b.Run(ctx, `return fetch("/data.zip").then((a) => a.status)`, &status); err != nil {
+		return err
+	}
+	if status != http.StatusForbidden {
+		return fmt.Errorf("everybody's data, without the key: status %d", status)
+	}
+	if err := b.Run(ctx, `document.querySelector("input[name=key]").value = arguments[0]; document.querySelector("form").submit()`, nil, resultsKey); err != nil {
 		return err
 	}
 	if err := waitFor(ctx, b, 30*time.Second, fmt.Sprintf(`document.body.dataset.ready === "yes" && document.querySelectorAll("article svg").length >= %d`, len(names))); err != nil {
 		return err
 	}
 	return picture(ctx, b, app, "results")
+}
+
+// freshStart wants the first n trials, and the n after the interruption at the seventh, to be neither target nor other: there
+// is nothing to compare them with.
+func (s session) freshStart(folder string) error {
+	f, err := os.Open(filepath.Join(folder, s.who, "n-back.csv"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	table, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		return err
+	}
+	phase, condition, n := slices.Index(table[0], "phase"), slices.Index(table[0], "condition"), slices.Index(table[0], "n")
+	trial := 0
+	for _, row := range table[1:] {
+		if row[phase] != "main" {
+			continue
+		}
+		trial++
+		first := trial <= s.n || trial >= 7 && trial < 7+s.n
+		if (row[condition] == "first") != first || row[n] != strconv.Itoa(s.n) {
+			return fmt.Errorf("n-back: trial %d, with an interruption at 7, is %q of n = %s", trial, row[condition], row[n])
+		}
+	}
+	return nil
 }
 
 // words wants that all experiments have all their words in each language, and that those of the session's were shown.

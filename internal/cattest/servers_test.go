@@ -13,7 +13,7 @@ func TestServers(t *testing.T) {
 	if err != nil || exec.CommandContext(t.Context(), python, "-c", "import sqlite3; sqlite3.Connection.setlimit").Run() != nil {
 		t.Skip("missing: Python 3.11")
 	}
-	for test, entry := range map[string]string{"test_tables.py": "data-browser", "test_models.py": "model-explorer"} {
+	for test, entry := range map[string]string{"test_tables.py": "data-browser", "test_models.py": "model-explorer", "test_expfactory.py": "expfactory"} {
 		t.Run(entry, func(t *testing.T) {
 			t.Parallel()
 			server, err := filepath.Abs(filepath.Join("../../assets/catalog", entry, "server"))

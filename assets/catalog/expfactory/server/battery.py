@@ -3,6 +3,7 @@
 A folder holds either experiment.js, a module for the framework in web/battery.js, or index.html, a page of its own as the
 Experiment Factory serves it (it sends its data to /save and goes on to /next).
 """
+import difflib
 import json
 import os
 import re
@@ -30,6 +31,12 @@ COLUMNS = [
     ("time", "Date and time of the answer (UTC, ISO 8601)", "text", ""),
 ]
 
+# Parameters that every experiment of web/battery.js has; the others stand in its config.json.
+PARAMETERS = [{"name": "rest", "description": "A rest after so many trials (0: none)", "type": "number"}]
+
+# What makes experiment.js a module for web/battery.js.
+MODULE = re.compile(r"^\s*export\s+(default\b|\{[^}]*\bas\s+default\b)", re.MULTILINE)
+
 
 class Experiment:
     """One experiment: its folder, and what its config.json says."""
@@ -40,6 +47,8 @@ class Experiment:
             config = json.load(f)
         if isinstance(config, list):  # the form of 2016: a list of one
             config = config[0]
+        if not isinstance(config, dict):
+            raise ValueError("config.json is no description of an experiment")
         self.config = config
         self.id = str(config.get("exp_id") or os.path.basename(folder)).replace("_", "-")
         if not NAME.fullmatch(self.id):
@@ -51,6 +60,29 @@ class Experiment:
         # With index.html the folder is a page of its own, whatever its scripts are called.
         if os.path.isfile(os.path.join(folder, "index.html")):
             self.module = False
+        if self.module:
+            with open(os.path.join(folder, "experiment.js"), encoding="utf-8") as f:
+                if not MODULE.search(f.read()):
+                    raise ValueError("its experiment.js has no \"export default\". In the form of 2016, where config.json lists scripts under \"run\", "
+                                     "an experiment needs an index.html that loads them, sends its data to /save and goes on to /next")
+        # None: an experiment that does not say what parameters it has takes any.
+        self.parameters = None
+        if not self.module:
+            self.parameters = {}
+        elif "parameters" in config:
+            self.parameters = {p["name"]: p for p in [*PARAMETERS, *config["parameters"]]}
+        self.columns(), self.codebook()  # they are as they should be
+
+    def takes(self, name):
+        """Whether the experiment has a parameter of this name."""
+        return self.parameters is None or name in self.parameters
+
+    def duration(self, trials=None):
+        """Minutes it takes, with so many trials where it lets others choose their number; as web/start.js says it."""
+        usual = self.config.get("trials")
+        if trials and usual and self.takes("trials"):
+            return self.minutes * trials / usual
+        return self.minutes
 
     def columns(self):
         """Names of the columns of its data, in order."""
@@ -74,7 +106,7 @@ class Experiment:
         c = self.config
         return {
             "id": self.id, "name": c.get("name", self.id), "description": c.get("description") or c.get("notes") or "",
-            "minutes": self.minutes, "trials": c.get("trials"), "reference": c.get("reference", ""), "module": self.module,
+            "minutes": self.minutes, "trials": c.get("trials"), "fixed": not self.takes("trials"), "reference": c.get("reference", ""), "module": self.module,
             "translations": c.get("translations", {}), "version": str(c.get("version", "1")),
         }
 
@@ -99,16 +131,42 @@ def load(folders):
     return found, problems
 
 
-def choose(experiments, names, minutes, order, rng):
-    """The names of a session in their order: those given, or all, that fit into so many minutes (None: all of them)."""
+def choose(experiments, names, minutes, order, rng, trials=None):
+    """A session: the names in their order, of those given or of all, that fit into so many minutes (None: all of them), and
+    those that do not."""
     names = list(names or sorted(experiments))
     if order == "random":
         rng.shuffle(names)
     if minutes is None:
-        return names
-    chosen, left = [], minutes
+        return names, []
+    chosen, out, left = [], [], minutes
     for name in names:
-        if experiments[name].minutes <= left:
+        takes = experiments[name].duration(trials)
+        if takes <= left:
             chosen.append(name)
-            left -= experiments[name].minutes
-    return chosen
+            left -= takes
+        else:
+            out.append(name)
+    return chosen, out
+
+
+def check(experiments, names, parameters):
+    """What is wrong with parameters for these experiments, as a sentence; empty when nothing is. A parameter has to be one of at
+    least one of them, and its value of the kind it says."""
+    chosen = [experiments[n] for n in names or sorted(experiments)]
+    for name, value in parameters.items():
+        having = [e for e in chosen if e.takes(name)]
+        if not having:
+            known = sorted({p for e in chosen for p in e.parameters})
+            like = difflib.get_close_matches(name, known, 1)
+            there = ", ".join(known) or "none"
+            return f"there is no parameter {name}." + (f" Do you mean {like[0]}?" if like else "") + f" There are: {there}"
+        for e in having:
+            said = (e.parameters or {}).get(name, {})
+            number = isinstance(value, int) and not isinstance(value, bool)
+            if said.get("type") == "number" and (not number or not said.get("least", 0) <= value < 1e6):
+                return f"{name} of {e.id} is a whole number from {said.get('least', 0)}, not {value}"
+            values = str(said.get("values", "")).split()
+            if values and str(value) not in values:
+                return f"{name} of {e.id} is {' or '.join(values)}, not {value}"
+    return ""

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The Experiment Factory: runs web experiments and keeps their data in a folder."""
 import argparse
-import hashlib
+import hmac
 import http.cookies
 import http.server
 import io
@@ -10,10 +10,12 @@ import mimetypes
 import os
 import random
 import re
+import secrets
 import signal
 import socket
 import sys
 import threading
+import traceback
 import urllib.parse
 import zipfile
 
@@ -31,8 +33,12 @@ for extension, kind in {".js": "text/javascript", ".mjs": "text/javascript", ".s
 class Factory:
     """What the server serves: experiments, options, data."""
 
-    def __init__(self, options, experiments, data):
+    def __init__(self, options, experiments, data, kept=True, problems=()):
         self.options, self.experiments = options, experiments
+        # Whether the data outlive the app, and what folders hold no experiment.
+        self.kept, self.problems = kept, [f"{os.path.basename(folder)}: {reason}" for folder, reason in problems]
+        # Who knows it sees everybody's data.
+        self.key = options.results_key or secrets.token_urlsafe(12)
         self.store = store.Store(data, experiments)
         self.random = random.SystemRandom()
 
@@ -42,33 +48,43 @@ class Factory:
             "experiments": [self.experiments[n].describe() for n in sorted(self.experiments)],
             "chosen": o.experiment or None, "language": o.lang, "order": o.order, "minutes": o.minutes,
             "trials": o.trials, "participant": o.participant, "suggestion": self.store.next_participant(),
+            "kept": self.kept, "problems": self.problems,
         }
 
     def begin(self, asked):
         o = self.options
-        participant = str(asked.get("participant") or o.participant or "").strip()
+        participant = asked.get("participant") or o.participant or ""
+        if not isinstance(participant, str):
+            raise store.Refused(400, "A participant is named by a text.")
+        participant = participant.strip()
         if participant:
             self.store.path(participant)
             waiting = self.store.unfinished(participant)
             if waiting and asked.get("resume") is None:
-                raise store.Refused(409, json.dumps(waiting))
+                raise store.Refused(409, "There is an unfinished session.", waiting)
             if waiting and asked["resume"]:
                 return waiting
         names = asked.get("experiments") or o.experiment
+        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+            raise store.Refused(400, "Experiments are a list of names.")
         unknown = [n for n in names if n not in self.experiments]
         if unknown:
             raise store.Refused(404, f"There is no experiment {unknown[0]}.")
         minutes = number(asked.get("minutes"), o.minutes, float)
         order = asked.get("order") if asked.get("order") in ("given", "random") else o.order
-        names = battery.choose(self.experiments, list(dict.fromkeys(names)), minutes, order, self.random)
+        trials = number(asked.get("trials"), o.trials, int)
+        # --set trials=N is a number of trials as well.
+        names, out = battery.choose(self.experiments, list(dict.fromkeys(names)), minutes, order, self.random, trials or o.set.get("trials"))
         if not names:
             raise store.Refused(400, "No experiment is that short.")
         parameters = dict(o.set)
-        trials = number(asked.get("trials"), o.trials, int)
         if trials:
             parameters["trials"] = trials
         language = asked.get("language") if asked.get("language") in ("en", "de") else o.lang
-        return self.store.begin(participant, names, language, parameters, order)
+        session = self.store.begin(participant, names, language, parameters, order, out)
+        if out:
+            print(f"{session['participant']}: {', '.join(out)} left out, to stay within {minutes:g} minutes", flush=True)
+        return session
 
 
 def number(value, default, kind):
@@ -105,7 +121,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case []:
                 self.page("index.html")
             case ["results"]:
-                self.page("results.html")
+                asked = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query).get("key", [""])[-1]
+                if self.knows(asked):  # not in the address, which is seen and kept
+                    self.redirect("/results", cookie=f"results={urllib.parse.quote(f.key, safe='')}")
+                else:
+                    self.page("results.html" if self.experimenter() else "key.html")
             case ["run", _, _]:
                 self.page("run.html")
             case ["web", *rest]:
@@ -123,8 +143,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.answer(f.setup())
             case ["api", "sessions", participant, session]:
                 self.answer(f.store.session(participant, session))
+            case [("data" | "merged" | "data.zip"), *_] | ["api", "results", *_] if not self.experimenter():
+                raise store.Refused(403, "The results are for the experimenter: open /results with the key that stands in the log.")
             case ["api", "results"]:
-                self.answer([summary(r) for r in f.store.runs()])
+                runs, problems = f.store.runs()
+                self.answer({"runs": [summary(r) for r in runs], "problems": problems})
             case ["api", "results", participant, session, name]:
                 self.answer(f.store.run(f.store.session(participant, session), name))
             case ["data", *rest]:
@@ -154,7 +177,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise store.Refused(415, "JSON is expected.")
         try:
             asked = json.loads(body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise store.Refused(400, "This is no JSON.") from None
         if not isinstance(asked, dict):
             raise store.Refused(400, "An object is expected.")
@@ -163,6 +186,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.answer(f.begin(asked))
             case ["api", "sessions", participant, session, name]:
                 s = f.store.session(participant, session)
+                if s["experiments"][s["position"]:][:1] != [name]:  # what is over is not shown again
+                    raise store.Refused(409, f"The session is not at {name}.")
                 self.answer({**f.store.resume(s, name, self.headers.get("User-Agent", "")),
                              "config": f.experiments[name].describe()}, cookie=f"run={participant}/{session}/{name}")
             case ["api", "sessions", participant, session, name, "trials"]:
@@ -173,12 +198,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case _:
                 raise store.Refused(404, "There is nothing here.")
 
+    # Who may see what
+
+    def knows(self, key):
+        return hmac.compare_digest(key.encode(), self.factory.key.encode())
+
+    def cookie(self, name):
+        try:
+            found = http.cookies.SimpleCookie(self.headers.get("Cookie", "")).get(name)
+        except http.cookies.CookieError:
+            return ""
+        return urllib.parse.unquote(found.value) if found else ""
+
+    def experimenter(self):
+        """Whether the browser has shown the key."""
+        return self.knows(self.cookie("results"))
+
     # Experiments that are pages of their own
 
     def current(self):
         """The session and the experiment that the browser is at."""
-        cookie = http.cookies.SimpleCookie(self.headers.get("Cookie", "")).get("run")
-        match (urllib.parse.unquote(cookie.value) if cookie else "").split("/"):
+        match self.cookie("run").split("/"):
             case [participant, session, name]:
                 return self.factory.store.session(participant, session), name
             case _:
@@ -196,13 +236,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 data = data["data"]
             if isinstance(data, str):
                 data = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise store.Refused(400, "This is no JSON.") from None
-        rows = [r.get("trialdata", r) if isinstance(r, dict) else {"value": r} for r in (data if isinstance(data, list) else [data])]
-        # Some pages send everything once more with each block, others only what is new: what is known already is not kept twice.
-        for i, row in enumerate(rows):
-            row["key"] = f"page-{i}-" + hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:12]
-        self.answer({"kept": self.factory.store.add(session, name, rows)})
+        rows = data if isinstance(data, list) else [data]
+        self.answer({"kept": self.factory.store.add_page(session, name, [r if isinstance(r, dict) else {"value": r} for r in rows])})
 
     def go_on(self):
         session, name = self.current()
@@ -213,7 +250,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def merged(self, name):
         e = self.factory.experiments[name]
-        runs = [r for r in self.factory.store.runs() if r["experiment"] == name]
+        runs = [r for r in self.factory.store.runs()[0] if r["experiment"] == name]
         rows = [{**{k: r[k] for k in ("participant", "session", "experiment", "version", "language")}, **t} for r in runs for t in r["trials"]]
         self.send(store.table(e.columns(), rows).encode(), "text/csv; charset=utf-8", download=name + ".csv")
 
@@ -234,15 +271,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             work()
         except store.Refused as refused:
             self.close_connection = True
-            text = str(refused)
-            body = {"unfinished": json.loads(text)} if refused.status == 409 else {"error": text}
-            self.answer(body, refused.status)
+            self.answer({"unfinished": refused.unfinished} if refused.unfinished else {"error": str(refused)}, refused.status)
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
             self.close_connection = True
         except OSError as error:
             self.close_connection = True
             self.log_error("%s", error)
             self.answer({"error": f"The data could not be saved: {error.strerror or error}"}, 507)
+        except Exception:  # a mistake in this program; who asked is told that there will be no other answer
+            self.close_connection = True
+            self.log_error("%s", traceback.format_exc())
+            self.answer({"error": "The server made a mistake; its log says more."}, 500)
 
     def body(self):
         try:
@@ -287,9 +326,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def redirect(self, to):
+    def redirect(self, to, cookie=None):
         self.send_response(302)
         self.send_header("Location", to)
+        if cookie:
+            self.send_header("Set-Cookie", f"{cookie}; Path=/; SameSite=Strict; HttpOnly")
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -326,7 +367,8 @@ def arguments(argv):
     p.add_argument("--order", choices=("given", "random"), default="given", help="order of the experiments (given)")
     p.add_argument("--participant", default="", metavar="ID", help="the participant's identifier; asked for, or P001, P002 … without")
     p.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of an experiment, such as deadline=1500")
-    p.add_argument("--data", metavar="FOLDER", help="where the data go (/data when it can be written to, else ./expfactory-data)")
+    p.add_argument("--data", metavar="FOLDER", help="where the data go (the folder bound to /data, else ./expfactory-data); a folder inside the container is lost with it")
+    p.add_argument("--results-key", default=os.environ.get("RESULTS_KEY") or "", metavar="KEY", help="the key to the page of results (a new one each time, in the log)")
     p.add_argument("--experiments", action="append", default=[], metavar="FOLDER", help="a folder with experiments of your own (/experiments)")
     p.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 9684), help="port to listen on (9684)")
     p.add_argument("--address", default=os.environ.get("ADDRESS") or "127.0.0.1", help="address to listen on (127.0.0.1)")
@@ -339,7 +381,7 @@ def arguments(argv):
     parameters = {}
     for pair in o.set:
         name, equals, value = pair.partition("=")
-        if not equals or not re.fullmatch(r"[a-z_]+", name):
+        if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name):
             p.error(f"--set {pair}: write NAME=VALUE")
         try:
             parameters[name] = json.loads(value)
@@ -349,17 +391,43 @@ def arguments(argv):
     return p, o
 
 
+def outside(path):
+    """Whether a folder is one of the computer's, bound into the container: what is in the container itself, or in a memory of its
+    own, goes when it ends."""
+    path = os.path.realpath(path)
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    if path == "/":
+        return False
+    try:  # proc(5): ID PARENT DEVICE ROOT PLACE OPTIONS … - KIND
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
+            kinds = [line.partition(" - ")[2].split()[0] for line in f if line.split()[4].encode().decode("unicode_escape") == path]
+    except (OSError, IndexError, UnicodeDecodeError):
+        return True
+    return not kinds or kinds[-1] not in ("tmpfs", "ramfs")
+
+
 def data_folder(asked):
-    """Where the data go: the first folder that can be written to."""
-    for folder in [asked] if asked else ["/data", os.path.join(os.getcwd(), "expfactory-data")]:
-        if folder != "/data":
-            try:
-                os.makedirs(folder, exist_ok=True)
-            except OSError:
-                continue
-        if os.path.isdir(folder) and os.access(folder, os.W_OK):
-            return folder
-    return None
+    """Where the data go, and whether they are kept there: the folder that was asked for, the one that is bound to /data, or one
+    in the current folder, when that is one of the computer's. Sentences say what is wrong."""
+    def usable(folder):
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            sys.exit(f"The data cannot be saved in {folder}: {error.strerror}.")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            sys.exit(f"The data cannot be saved in {folder}: it cannot be written to.")
+        return folder
+
+    if asked:
+        return usable(asked), outside(asked)
+    if os.path.ismount("/data"):
+        return usable("/data"), True
+    here = os.getcwd()
+    if outside(here) and os.access(here, os.W_OK | os.X_OK):
+        return usable(os.path.join(here, "expfactory-data")), True
+    sys.exit("There is no folder in which the data would be kept: /data is inside the container, which is thrown away when this ends.\n"
+             "Bind a folder of yours: -B FOLDER:/data\nTo try it out, with data that are lost: --data /tmp/lost")
 
 
 def main():
@@ -371,24 +439,38 @@ def main():
         for name in sorted(experiments):
             e = experiments[name].describe()
             print(f"{name:16} {e['minutes']:3.0f} min  {e['description']}")
+            print("".join(f"{'':25}--set {p['name']}=…  {p['description']}\n" for p in (experiments[name].parameters or {}).values() if p not in battery.PARAMETERS), end="")
         return
     for name in options.experiment:
         if name not in experiments:
             parser.error(f"there is no experiment {name}. There are: {', '.join(sorted(experiments))}")
-    folder = data_folder(options.data)
-    if folder is None:
-        sys.exit("There is no folder to save data in. Bind one: -B FOLDER:/data")
-    Handler.factory = Factory(options, experiments, folder)
+    wrong = battery.check(experiments, options.experiment, options.set)
+    if wrong:
+        parser.error(f"--set: {wrong}")
+    folder, kept = data_folder(options.data)
+    Handler.factory = Factory(options, experiments, folder, kept, problems)
     try:
         server = Server((options.address, options.port), Handler)
     except OSError as error:
         sys.exit(f"Port {options.port}: {error.strerror}. Name another one with --port.")
     print(f"Found {len(experiments)} valid experiments")
-    print(f"Data are saved in {folder}")
+    print(f"Data are saved in {folder}" + ("" if kept else
+          f", INSIDE THE CONTAINER: they are lost when this ends, unless it was started with --writable.\nBind a folder of yours to keep them: -B FOLDER:/data"))
+    trials = options.trials or options.set.get("trials")
+    if trials:
+        fixed = [n for n in options.experiment or sorted(experiments) if not experiments[n].takes("trials")]
+        if fixed:
+            print(f"{', '.join(fixed)}: always with all its trials; --trials does not change their number")
+    if options.minutes and options.experiment and options.order == "given":
+        names, out = battery.choose(experiments, options.experiment, options.minutes, "given", None, trials)
+        if out:
+            print(f"Within {options.minutes:g} minutes there is time for {', '.join(names) or 'none'}; left out: {', '.join(out)}")
+    print(f"Results are for the experimenter: /results?key={Handler.factory.key} behind the same address")
     print(f"Preview experiment at http://{'localhost' if options.address == '0.0.0.0' else options.address}:{server.server_port}/", flush=True)
     for s in (signal.SIGTERM, signal.SIGINT):
         signal.signal(s, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever()
 
 
-main()
+if __name__ == "__main__":
+    main()

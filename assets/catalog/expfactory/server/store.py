@@ -10,6 +10,7 @@ never half a one, whatever happens.
 """
 import csv
 import datetime
+import hashlib
 import io
 import json
 import os
@@ -24,9 +25,9 @@ MAX_ROWS = 100_000
 class Refused(Exception):
     """Something that cannot be done, with the HTTP status that says so."""
 
-    def __init__(self, status, message):
+    def __init__(self, status, message, unfinished=None):
         super().__init__(message)
-        self.status = status
+        self.status, self.unfinished = status, unfinished
 
 
 def now():
@@ -71,6 +72,11 @@ def cell(value):
     return value
 
 
+# What a record has at least; another program, or an editor, may have left something else under its name.
+SESSION = {"participant": str, "session": int, "language": str, "experiments": list, "parameters": dict, "position": int}
+RUN = {"participant": str, "session": int, "experiment": str, "version": str, "language": str, "trials": list}
+
+
 class Store:
     """The folder of data."""
 
@@ -98,14 +104,18 @@ class Store:
             number += 1
         return f"P{number:03}"
 
-    def read(self, path):
+    def read(self, path, form):
         try:
             with open(path, encoding="utf-8") as f:
-                return json.load(f)
+                record = json.load(f)
         except FileNotFoundError:
             raise Refused(404, "There is no such record.") from None
-        except ValueError:
+        except (OSError, ValueError, RecursionError):
             raise Refused(500, f"{path} cannot be read.") from None
+        if not isinstance(record, dict) or not all(isinstance(record.get(k), kind) for k, kind in form.items()) \
+                or not all(isinstance(t, dict) for t in record.get("trials", [])):
+            raise Refused(500, f"{path} is no record of the Experiment Factory.")
+        return record
 
     def write(self, path, record):
         replace(path, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
@@ -123,7 +133,7 @@ class Store:
     def session(self, participant, number):
         if not re.fullmatch(r"[1-9]\d{0,5}", str(number)):
             raise Refused(404, "There is no such session.")
-        return self.read(self.path(participant, f"session-{number}.json"))
+        return self.read(self.path(participant, f"session-{number}.json"), SESSION)
 
     def unfinished(self, participant):
         """The last session of a participant when it was not finished."""
@@ -134,14 +144,14 @@ class Store:
                 return session
         return None
 
-    def begin(self, participant, names, language, parameters, order):
-        """Starts a session."""
+    def begin(self, participant, names, language, parameters, order, left_out=()):
+        """Starts a session. What was left out of it, as it would have taken too long, is kept with it."""
         with self.lock:
             participant = participant or self.next_participant()
             os.makedirs(self.path(participant), exist_ok=True)
             number = (self.numbers(participant) or [0])[-1] + 1
             session = {"participant": participant, "session": number, "language": language, "order": order, "experiments": names,
-                       "parameters": parameters, "position": 0, "started": now(), "finished": None}
+                       "left_out": list(left_out), "parameters": parameters, "position": 0, "started": now(), "finished": None}
             self.write(self.path(participant, f"session-{number}.json"), session)
             return session
 
@@ -172,7 +182,7 @@ class Store:
             raise Refused(404, f"The session has no experiment {name}.")
         with self.lock:
             try:
-                return self.read(self.base(session, name) + ".json")
+                return self.read(self.base(session, name) + ".json", RUN)
             except Refused as refused:
                 if refused.status != 404:
                     raise
@@ -203,7 +213,7 @@ class Store:
             raise Refused(400, "These are no trials.")
         with self.lock:
             run = self.run(session, name)
-            known = {t["key"] for t in run["trials"]}
+            known = {t.get("key") for t in run["trials"]}
             new = [r for r in rows if r["key"] not in known]
             if len(run["trials"]) + len(new) > MAX_ROWS:
                 raise Refused(413, "These are too many trials.")
@@ -213,6 +223,25 @@ class Store:
                 run["trials"] += new
                 self.save_run(session, run)
             return len(run["trials"])
+
+    def add_page(self, session, name, rows):
+        """Adds what a page of its own sent. Some pages send everything once more with each block, others only what is new. What
+        carries the time at which it was done (as jsPsych and psiTurk write it) is kept once. Of other rows only those are known
+        already that are a repetition of everything before, with something new behind: equal rows of two blocks are two rows,
+        and save says with which sending they came."""
+        with self.lock:
+            run = self.run(session, name)
+            at = max((t["save"] for t in run["trials"] if isinstance(t.get("save"), int)), default=0) + 1
+            prints = [hashlib.sha256(json.dumps(r, sort_keys=True).encode()).hexdigest()[:16] for r in rows]
+            before = [t.get("key", "").rpartition("-")[2] for t in run["trials"]]
+            if not all(timed(r) for r in rows) and len(rows) > len(before) > 0 and prints[:len(before)] == before:
+                rows, prints = rows[len(before):], prints[len(before):]
+            new = []
+            for i, (row, print_) in enumerate(zip(rows, prints)):
+                inner = row.get("trialdata", row)
+                values = dict(inner) if isinstance(inner, dict) else {"value": inner}
+                new.append({**values, "save": at, "key": f"page-{print_}" if timed(row) else f"page-{at}-{i}-{print_}"})
+            return self.add(session, name, new)
 
     def resume(self, session, name, browser):
         """The record of an experiment that is opened, perhaps again."""
@@ -224,13 +253,28 @@ class Store:
             return run
 
     def runs(self):
-        """All records, without their trials."""
+        """All records, and what cannot be read, as sentences."""
+        found, problems = [], []
+
+        def attempt(work):
+            try:
+                return work()
+            except Refused as refused:
+                problems.append(str(refused))
+                return None
+
         for participant in self.participants():
             for number in self.numbers(participant):
-                session = self.session(participant, number)
-                for name in session["experiments"]:
-                    base = self.base(session, name)
-                    if os.path.isfile(base + ".json"):
-                        run = self.read(base + ".json")
+                session = attempt(lambda: self.session(participant, number))
+                for name in session["experiments"] if session else []:
+                    base = self.base(session, str(name))
+                    run = attempt(lambda: self.read(base + ".json", RUN)) if os.path.isfile(base + ".json") else None
+                    if run:
                         run["file"] = os.path.relpath(base, self.folder)
-                        yield run
+                        found.append(run)
+        return found, problems
+
+
+def timed(row):
+    """Whether a page wrote down when the row was made, so that no other is equal to it."""
+    return isinstance(row, dict) and any(k in row for k in ("dateTime", "time_elapsed", "timestamp"))

@@ -5,6 +5,9 @@
 //   practice   (ctx) => [spec, …]       practice trials; none without it
 //   trial      (spec, ctx) => a jsPsych trial; key tasks call ctx.keys({…}) to make one
 //   row        (data, spec, ctx) => columns of the data, besides the common ones; optional
+//   rows       (spec) => how many rows a trial has; 1 without it
+//   afresh     (spec, i, ctx)           changes the i-th trial (from 0) after an interruption, where trials depend on those before
+//   wording    (ctx) => {NAME: text}    what stands for {NAME} in the texts; optional
 //   after      (row, ctx)               what an adaptive experiment learns from a trial; called again for old rows on resume
 //   summary    (rows, t) => {measures: [{key, label, value, unit, digits}], plot}
 //
@@ -20,15 +23,32 @@ export const escape = (text) => String(text).replace(/[&<>"']/g, (c) => escapes[
 // What an experiment's functions get.
 export function context(experiment, run) {
   const language = experiment.texts[run.language] ? run.language : "en";
-  const t = { ...common[language], ...experiment.texts[language] };
+  let t = { ...common[language], ...experiment.texts[language] };
   const ctx = {
     t, language, parameters: { ...experiment.parameters, ...run.parameters }, state: {}, stop: false, practising: false,
     random: new Random(run.seed),
     // A source of chance for one trial, the same however often it is asked for.
     chance: (n) => new Random((run.seed ^ Math.imul(n + 1, 0x9e3779b1)) >>> 0),
   };
+  if (experiment.wording) ctx.t = t = filled(t, experiment.wording(ctx));
   ctx.keys = (task) => keyTrial(task, ctx);
   return ctx;
+}
+
+// Texts with words in the place of {NAME}.
+function filled(value, words) {
+  if (typeof value === "string") return value.replace(/\{(\w+)\}/g, (all, name) => words[name] ?? all);
+  if (Array.isArray(value)) return value.map((v) => filled(v, words));
+  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, filled(v, words)]));
+  return value;
+}
+
+// How many of the main trials have been done: a trial counts when all its rows are there.
+function doneOf(main, rows, count) {
+  const have = {};
+  rows.forEach((r) => { const key = r.key.split(".")[0]; have[key] = (have[key] ?? 0) + 1; });
+  const first = main.findIndex((spec, i) => (have[`main-${i + 1}`] ?? 0) < (count?.(spec) ?? 1));
+  return first < 0 ? main.length : first;
 }
 
 // A trial of a task that is answered by keys; see KeyTask for what it can have.
@@ -36,13 +56,17 @@ function keyTrial(task, ctx) {
   return { type: KeyTask, ...task, labels: ctx.t.labels ?? {}, texts: ctx.t, feedback: () => ctx.practising };
 }
 
-// Runs an experiment in an element: instructions, practice until it is understood, main trials, debrief. save(row) is called
-// with every trial. The promise is kept when the participant has read the debrief.
+// Runs an experiment in an element: instructions, practice until it is understood, main trials, debrief. save(rows) is called
+// with every trial, which has one row or, on a page of a survey, several. The promise is kept when the participant has read the debrief.
 export function perform(experiment, run, element, save) {
   const ctx = context(experiment, run);
   const t = ctx.t;
   const jsPsych = window.initJsPsych({ display_element: element });
-  const rows = run.trials.filter((r) => r.phase === "main");
+  const main = experiment.trials(ctx);
+  const known = run.trials.filter((r) => r.phase === "main");
+  const done = doneOf(main, known, experiment.rows);
+  // What is left of a trial that was cut off is asked for again.
+  const rows = known.filter((r) => Number(/^main-(\d+)/.exec(r.key)?.[1]) <= done);
   let interrupted = 0;
   const leave = () => { interrupted = 1; };
   const hidden = () => { if (document.hidden) leave(); };
@@ -62,15 +86,15 @@ export function perform(experiment, run, element, save) {
     trial.on_finish = (data) => {
       finished?.(data);
       const answers = data.rows ?? [data];
-      answers.forEach((answer, i) => {
-        const row = {
-          key: answers.length > 1 ? `${key}.${i + 1}` : key, phase, trial: answer.number ?? number,
-          condition: spec.condition ?? "", stimulus: spec.stimulus ?? "",
-          response: answer.response ?? "", correct_response: answer.correct_response ?? "", correct: answer.correct ?? "",
-          rt_ms: round(answer.rt), onset_ms: round(answer.onset), late_ms: round(answer.late), interrupted,
-          time: new Date().toISOString(), ...experiment.row?.(answer, spec, ctx),
-        };
-        save(row);
+      const made = answers.map((answer, i) => ({
+        key: answers.length > 1 ? `${key}.${i + 1}` : key, phase, trial: answer.number ?? number,
+        condition: spec.condition ?? "", stimulus: spec.stimulus ?? "",
+        response: answer.response ?? "", correct_response: answer.correct_response ?? "", correct: answer.correct ?? "",
+        rt_ms: round(answer.rt), onset_ms: round(answer.onset), late_ms: round(answer.late), interrupted,
+        time: new Date().toISOString(), ...experiment.row?.(answer, spec, ctx),
+      }));
+      save(made);
+      made.forEach((row) => {
         if (phase === "main") {
           rows.push(row);
           experiment.after?.(row, ctx);
@@ -84,11 +108,10 @@ export function perform(experiment, run, element, save) {
   };
 
   let practised = [];
-  const main = experiment.trials(ctx);
-  const resumed = rows.length > 0;
+  const resumed = known.length > 0;
   rows.forEach((r) => experiment.after?.(r, ctx));
   const timeline = [];
-  timeline.push(pages(resumed ? [`<h1>${t.welcomeBack}</h1><p>${t.goOn}</p>`] : [`<h1>${t.title}</h1>${t.pages[0]}`, ...t.pages.slice(1)], t, t.begin));
+  timeline.push(pages(resumed ? [`<h1>${t.welcomeBack}</h1><p>${t.goOn}</p>${t.pages.at(-1)}`] : [`<h1>${t.title}</h1>${t.pages[0]}`, ...t.pages.slice(1)], t, t.begin));
 
   if (!resumed && experiment.practice) {
     const block = (list, n) => list.map((spec, i) => one(spec, "practice", `practice-${run.resumed}-${n}-${i + 1}`, i + 1));
@@ -107,7 +130,7 @@ export function perform(experiment, run, element, save) {
   }
 
   // Main trials, with a rest now and then.
-  const done = new Set(rows.map((r) => r.key.split(".")[0])).size;
+  if (resumed) main.slice(done).forEach((spec, i) => experiment.afresh?.(spec, i, ctx));
   const rest = ctx.parameters.rest ?? 60;
   main.forEach((spec, i) => {
     if (i < done) return;

@@ -3,7 +3,7 @@ import { common } from "./texts.js";
 import { draw, format } from "./plot.js";
 
 const setup = await (await fetch("/api/setup")).json();
-const runs = await (await fetch("/api/results")).json();
+const { runs, problems } = await (await fetch("/api/results")).json();
 const known = Object.fromEntries(setup.experiments.map((e) => [e.id, e]));
 
 function node(name, attributes = {}, ...children) {
@@ -56,5 +56,6 @@ async function section(id) {
 const ids = [...new Set(runs.map((r) => r.experiment))];
 const people = new Set(runs.map((r) => r.participant)).size;
 document.getElementById("lead").textContent = runs.length ? `${people} ${people === 1 ? "participant" : "participants"}, ${runs.length} ${runs.length === 1 ? "run" : "runs"}.` : "There are no data yet.";
+document.getElementById("overview").append(...problems.map((p) => node("p", { class: "problem", role: "alert" }, `Left out: ${p}`)));
 document.getElementById("details").append(...await Promise.all(ids.map(section)));
 document.body.dataset.ready = "yes";

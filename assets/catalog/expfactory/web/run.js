@@ -3,8 +3,8 @@ import { perform } from "./battery.js";
 import { Saver } from "./saver.js";
 
 const texts = {
-  en: { of: "of", waiting: "Not saved yet: the server does not answer. Keep this window open.", over: "That was all", overText: "Thank you for taking part. Your data are saved; you may close this window.", results: "Results", again: "New session", broken: "This cannot go on" },
-  de: { of: "von", waiting: "Noch nicht gespeichert: Der Server antwortet nicht. Lassen Sie das Fenster offen.", over: "Das war alles", overText: "Vielen Dank für Ihre Teilnahme. Ihre Daten sind gespeichert; Sie können das Fenster schließen.", results: "Ergebnisse", again: "Neue Sitzung", broken: "So geht es nicht weiter" },
+  en: { of: "of", waiting: "Not saved yet: the server does not answer. Keep this window open.", over: "That was all", overText: "Thank you for taking part. Your data are saved; you may close this window.", again: "New session", broken: "This cannot go on" },
+  de: { of: "von", waiting: "Noch nicht gespeichert: Der Server antwortet nicht. Lassen Sie das Fenster offen.", over: "Das war alles", overText: "Vielen Dank für Ihre Teilnahme. Ihre Daten sind gespeichert; Sie können das Fenster schließen.", again: "Neue Sitzung", broken: "So geht es nicht weiter" },
 };
 
 const stage = document.getElementById("stage");
@@ -25,7 +25,7 @@ async function main() {
   const { position, experiments } = session;
   if (position >= experiments.length) {
     document.body.classList.remove("running");
-    stage.innerHTML = `<div class="page over"><h1>${t.over}</h1><p>${t.overText}</p><nav><a class="button quiet" href="/results#${participant}">${t.results}</a><a class="button quiet" href="/">${t.again}</a></nav></div>`;
+    stage.innerHTML = `<div class="page over"><h1>${t.over}</h1><p>${t.overText}</p><nav><a class="button quiet" href="/">${t.again}</a></nav></div>`;
     window.battery = { phase: "over" };
     return;
   }
@@ -44,7 +44,7 @@ async function main() {
     saving.textContent = state === "waiting" ? `${t.waiting}${why ? ` (${why})` : ""}` : "";
     saving.dataset.state = state;
   });
-  await perform(experiment, run, stage, (row) => saver.add(row));
+  await perform(experiment, run, stage, (rows) => saver.add(rows));
   await saver.flush();
   await ask(`${api}/${name}/done`, {});
   location.reload();

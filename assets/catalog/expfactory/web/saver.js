@@ -10,8 +10,9 @@ export class Saver {
     });
   }
 
-  add(row) {
-    this.queue.push(row);
+  // Takes the rows of a trial; they are sent together, so that the server has all of them or none.
+  add(rows) {
+    this.queue.push(...rows);
     this.sending ??= this.send().finally(() => { this.sending = null; });
   }
 

@@ -5,12 +5,16 @@ const texts = {
     participant: "Participant", trials: "Trials", minutes: "At most … minutes", order: "Order", given: "as picked", random: "random", begin: "Begin", results: "Results",
     minutesShort: "min", sum: (n, m) => (n ? `${n} ${n === 1 ? "experiment" : "experiments"}, about ${m} minutes` : "Nothing is picked yet"), usual: "as usual", other: "Deutsch",
     found: "There is an unfinished session", foundText: (s) => `${s.participant} stopped at experiment ${s.position + 1} of ${s.experiments.length}.`, goOn: "Go on with it", anew: "Begin a new one", reference: "Source",
+    lost: "Nothing is kept: the data are saved inside the container and lost when it ends. Start it with -B FOLDER:/data to keep them.", always: "always all of it",
+    leftOut: (names) => `Not in the time: ${names}`, broken: (what) => `Left out: ${what}`,
   },
   de: {
     title: "Experimente wählen", one: "Gleich geht es los", lead: "Wählen Sie eines oder mehrere. Sie laufen in der Reihenfolge, in der Sie sie wählen.", chosen: "Diese Sitzung ist für Sie vorbereitet.",
     participant: "Versuchsperson", trials: "Durchgänge", minutes: "Höchstens … Minuten", order: "Reihenfolge", given: "wie gewählt", random: "zufällig", begin: "Los", results: "Ergebnisse",
     minutesShort: "Min", sum: (n, m) => (n ? `${n} ${n === 1 ? "Experiment" : "Experimente"}, etwa ${m} Minuten` : "Noch ist nichts gewählt"), usual: "wie üblich", other: "English",
     found: "Es gibt eine unterbrochene Sitzung", foundText: (s) => `${s.participant} hat bei Experiment ${s.position + 1} von ${s.experiments.length} aufgehört.`, goOn: "Weitermachen", anew: "Neu beginnen", reference: "Quelle",
+    lost: "Nichts wird behalten: Die Daten liegen im Container und gehen mit ihm verloren. Mit -B ORDNER:/data gestartet, bleiben sie.", always: "immer vollständig",
+    leftOut: (names) => `Keine Zeit für: ${names}`, broken: (what) => `Ausgelassen: ${what}`,
   },
 };
 
@@ -29,7 +33,7 @@ fields.order.value = setup.order;
 
 function minutes(e) {
   const trials = Number(fields.trials.value);
-  return trials && e.trials ? (e.minutes * trials) / e.trials : e.minutes;
+  return trials && e.trials && !e.fixed ? (e.minutes * trials) / e.trials : e.minutes;
 }
 
 function node(name, attributes = {}, ...children) {
@@ -53,7 +57,7 @@ function draw() {
     const own = { ...e, ...e.translations[language] };
     const place = picked.indexOf(e.id) + 1;
     const card = node("button", { type: "button", "data-experiment": e.id, "aria-pressed": String(place > 0) },
-      node("span", { class: "mark" }, place ? String(place) : ""), node("b", {}, own.name), node("span", { class: "time" }, `${Math.max(1, Math.round(minutes(e)))} ${t.minutesShort}`), node("span", { class: "text" }, own.description));
+      node("span", { class: "mark" }, place ? String(place) : ""), node("b", {}, own.name), node("span", { class: "time" }, `${Math.max(1, Math.round(minutes(e)))} ${t.minutesShort}${fields.trials.value && e.fixed ? `, ${t.always}` : ""}`), node("span", { class: "text" }, own.description));
     card.addEventListener("click", () => {
       picked = place ? picked.filter((id) => id !== e.id) : [...picked, e.id];
       draw();
@@ -63,7 +67,14 @@ function draw() {
     return node("li", {}, card);
   }));
   const list = setup.chosen ?? picked;
-  by("sum").textContent = t.sum(list.length, Math.max(1, Math.round(list.reduce((s, id) => s + minutes(setup.experiments.find((e) => e.id === id)), 0))));
+  const known = (id) => setup.experiments.find((e) => e.id === id);
+  // As the server chooses: in this order, each that still fits.
+  let left = Number(fields.minutes.value) || Infinity;
+  const fits = fields.order.value === "random" ? list : list.filter((id) => minutes(known(id)) <= left && ((left -= minutes(known(id))), true));
+  const out = list.filter((id) => !fits.includes(id)).map((id) => ({ ...known(id), ...known(id).translations[language] }).name);
+  by("sum").textContent = t.sum(fits.length, Math.max(1, Math.round(fits.reduce((s, id) => s + minutes(known(id)), 0)))) + (out.length ? `. ${t.leftOut(out.join(", "))}` : "");
+  by("lost").textContent = setup.kept ? "" : t.lost;
+  by("broken").replaceChildren(...setup.problems.map((p) => node("li", {}, t.broken(p))));
   by("begin").disabled = list.length === 0;
 }
 
@@ -93,7 +104,7 @@ form.addEventListener("submit", (e) => {
 by("resume").addEventListener("close", () => {
   if (by("resume").returnValue) begin(by("resume").returnValue === "go-on").catch(failed);
 });
-fields.trials.addEventListener("input", draw);
+[fields.trials, fields.minutes, fields.order].forEach((f) => f.addEventListener("input", draw));
 by("language").addEventListener("click", () => {
   language = language === "en" ? "de" : "en";
   draw();

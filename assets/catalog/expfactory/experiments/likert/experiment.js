@@ -9,6 +9,7 @@ export default {
   parameters: { rest: 0 },
   // A trial is a page of statements.
   trials: () => Array.from({ length: Math.ceil(form.items.length / form.pages) }, (_, i) => ({ items: form.items.slice(i * form.pages, (i + 1) * form.pages) })),
+  rows: (spec) => spec.items.length,
   trial(spec, ctx) {
     let appeared = 0;
     return {

@@ -20,6 +20,8 @@ export default {
   parameters: { trials: 96, practice: 16, deadline: 4000, cue: 500 },
   practice: (ctx) => list(ctx, ctx.parameters.practice),
   trials: (ctx) => list(ctx, ctx.parameters.trials),
+  // After an interruption there is no task of the trial before to repeat or to leave.
+  afresh: (spec, i) => { if (i === 0) spec.condition = "first"; },
   trial: (spec, ctx) => ctx.keys({
     fixation: ctx.parameters.cue, before: show(spec, ctx.t, "&nbsp;"), stimulus: show(spec, ctx.t, spec.digit),
     keys: { f: "left", j: "right" }, correct: answers[spec.task](spec.digit), deadline: ctx.parameters.deadline,
