@@ -248,16 +248,19 @@ func (o heatOrder) heat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer release() // nothing, when it got its name
-	u, err := tree.Unpack(filepath.Join(part, "root"), tree.UnpackOptions{OwnerAccess: true, SkipXattrs: true})
+	defer release()                                                          // nothing, when it got its name
+	u, err := tree.Unpack(filepath.Join(part, "root"), tree.UnpackOptions{}) // with true modes: they are what containers see, and save
 	if err != nil {
 		return err
 	}
 	count := &sizer{sink: u, dir: o.Dir, limit: o.Limit}
 	err = img.WriteTo(ctx, count)
-	_, cerr := u.Close()
+	report, cerr := u.Close()
 	if err := errors.Join(err, cerr); err != nil {
 		return err
+	}
+	if report.Xattrs > 0 {
+		return errXattrs
 	}
 	if err := coolDown(o.Dir, o.Limit-count.bytes); err != nil {
 		return err

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,6 +52,9 @@ func (e *Engine) hotLimit() int64 {
 	return e.c.HotLimit
 }
 
+// hotForm is raised when copies made before must not be used any more. 1: they had changed modes, and no attributes.
+const hotForm = 2
+
 // hotKey names the content of an image file as it is now.
 func hotKey(path string) (string, error) {
 	st, err := os.Stat(path)
@@ -59,7 +65,7 @@ func hotKey(path string) (string, error) {
 	if !ok {
 		return "", errors.ErrUnsupported
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %d %d", sys.Dev, sys.Ino, st.Size(), st.ModTime().UnixNano()))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %d %d %d %d", hotForm, sys.Dev, sys.Ino, st.Size(), st.ModTime().UnixNano()))
 	return hex.EncodeToString(sum[:16]), nil
 }
 
@@ -100,6 +106,8 @@ func isFolder(p string) bool {
 
 var errTooLarge = errors.New("the unpacked image exceeds the limit of the cache")
 
+var errXattrs = errors.New("the file system of the cache does not keep extended attributes")
+
 // sizer adds up what a tree takes on disk, and stops where it is too much.
 type sizer struct {
 	sink    tree.Sink
@@ -121,6 +129,9 @@ func (s *sizer) Add(e tree.Entry, body io.Reader) error {
 			return errTooLarge
 		}
 	}
+	// Those of root and of security modules cannot be set by a user, who would not see them either.
+	e.Xattrs = maps.Clone(e.Xattrs)
+	maps.DeleteFunc(e.Xattrs, func(name string, _ []byte) bool { return !strings.HasPrefix(name, "user.") })
 	return s.sink.Add(e, body)
 }
 
@@ -153,7 +164,10 @@ func hotCopies(dir string) []hotCopy {
 		if err != nil {
 			continue
 		}
-		_, _ = fmt.Sscanf(string(data), "%d %s", &c.bytes, &c.image) // a damaged note counts as nothing, and goes first
+		size, image, _ := strings.Cut(strings.TrimSuffix(string(data), "\n"), " ")
+		if n, err := strconv.ParseInt(size, 10, 64); err == nil { // a damaged note counts as nothing
+			c.bytes, c.image = n, image
+		}
 		c.used = st.ModTime()
 		out = append(out, c)
 	}

@@ -65,8 +65,9 @@ func (e *Engine) layer(p *prepared, o *launch.Options, part image.Partition) (la
 	if part.FS != "squashfs" {
 		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "which cannot be run"}
 	}
-	// Layers of other writers may mark replaced folders by attributes; without layers nobody asks for any.
-	return e.squashLayer(p, o, p.image.Path, p.image.File(), part, len(p.image.Overlays()) == 0)
+	// Layers of other writers may mark replaced folders by attributes; without layers nobody asks for any, unless what is
+	// changed is kept, with its attributes.
+	return e.squashLayer(p, o, p.image.Path, p.image.File(), part, len(p.image.Overlays()) == 0 && !p.keeps)
 }
 
 // squashLayer makes a SquashFS in a file mountable. The file stays open until the container has ended.

@@ -59,6 +59,7 @@ type prepared struct {
 	limits  []string       // what it may use at most; see Instance.Limits
 	notes   []string       // what a person should know once it is started
 	hot     bool           // it starts from an unpacked copy
+	keeps   bool           // what it changes is kept
 	closers []func()
 }
 
@@ -133,7 +134,8 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 	if err := e.detail(s, p, &o); err != nil {
 		return fail(err)
 	}
-	e.identity(&o, s.Writable || s.writesOverlay())
+	p.keeps = s.Writable || s.writesOverlay()
+	e.identity(&o, p.keeps)
 	e.userNS(s, &o)
 	if err := e.layers(ctx, p, &o); err != nil {
 		return fail(err)

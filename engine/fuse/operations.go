@@ -229,6 +229,10 @@ func (w *worker) xattr(in *squashfs.Inode, r *request) unix.Errno {
 		if err != nil {
 			return unix.EIO
 		}
+		if w.s.opt.OneOwner {
+			// In a user namespace they mean nothing, and an overlay that cannot copy them copies up no file.
+			maps.DeleteFunc(attrs, func(name string, _ []byte) bool { return strings.HasPrefix(name, "security.") })
+		}
 		if r.op == opListxattr {
 			for _, name := range slices.Sorted(maps.Keys(attrs)) {
 				if !strings.HasPrefix(name, "trusted.") { // which the kernel would not give to those who may only mount FUSE

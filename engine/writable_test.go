@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/image"
+	"carrel/internal/testroot"
+)
+
+// marked is an image with a file of each of three modes, and an extended attribute.
+func marked(t *testing.T, e *Engine) string {
+	t.Helper()
+	root := testroot.Make(t, "stat")
+	for name, mode := range map[string]os.FileMode{"plain": 0o644, "fixed": 0o444, "closed": 0o400} {
+		p := filepath.Join(root, name)
+		if err := os.WriteFile(p, []byte("text\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Setxattr(filepath.Join(root, "plain"), "user.foo", []byte("bar"), 0); err != nil {
+		t.Fatal(err)
+	}
+	target := filepath.Join(e.c.User.Cwd, "marked.sif")
+	if _, err := e.Build(context.Background(), BuildSpec{Definition: root, Target: target}, nil); err != nil {
+		t.Fatal(err, Hint(err))
+	}
+	return target
+}
+
+// TestWritableAttributes: a file that a run changes keeps its mode and extended attributes, whether the image is served,
+// mounted, or used from an unpacked copy.
+func TestWritableAttributes(t *testing.T) {
+	for _, hot := range []bool{false, true} {
+		e := newEngine(t, nil)
+		path := marked(t, e)
+		if hot {
+			if os.Getuid() == 0 {
+				continue // root's images are mounted by the kernel
+			}
+			key, err := hotKey(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := runHeater(t.Context(), heatOrder{Image: path, Dir: e.hotDir(), Key: key, Limit: 1 << 30}); err != nil {
+				t.Fatal(err)
+			}
+			if len(hotCopies(e.hotDir())) != 1 {
+				t.Fatal("no copy was made")
+			}
+		}
+		s := shell(path, "stat -c %a /plain /fixed /closed; echo more >> /plain; touch /fixed; chmod 444 /fixed")
+		s.Writable = true
+		if status, out, err := output(t, e, s); status != 0 || err != nil || out != "644\n444\n400\n" {
+			t.Errorf("hot %v: %d, %q, %v", hot, status, out, err)
+		}
+		img, err := image.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fsys, err := img.FS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, mode := range map[string]os.FileMode{"plain": 0o644, "fixed": 0o444, "closed": 0o400} {
+			if info, err := fs.Stat(fsys, name); err != nil || info.Mode() != mode {
+				t.Errorf("hot %v: %s is %v, %v", hot, name, info, err)
+			}
+		}
+		if attrs, err := image.XattrsOf(fsys, "plain"); err != nil || string(attrs["user.foo"]) != "bar" {
+			t.Errorf("hot %v: attributes %q, %v", hot, attrs, err)
+		}
+		if len(img.Overlays()) != 1 {
+			t.Errorf("hot %v: %d layers", hot, len(img.Overlays()))
+		}
+		img.Close()
+	}
+}
