@@ -93,6 +93,11 @@ func (s *Shelf) clone(ctx context.Context, address, ref, dir string) (string, er
 	if _, err := git("init", "--quiet", "--template="); err != nil {
 		return "", err
 	}
+	// What stands there has the last word about attributes (gitattributes(5)): a filter that the person has set up for files
+	// of their own is not run over these.
+	if err := writeAttributes(dir); err != nil {
+		return "", err
+	}
 	what := ref
 	if what == "" {
 		what = "HEAD"
@@ -122,6 +127,15 @@ func (s *Shelf) clone(ctx context.Context, address, ref, dir string) (string, er
 		return "", err
 	}
 	return commit, checkSize(dir)
+}
+
+// writeAttributes has git take the files of a new repository as they are.
+func writeAttributes(dir string) error {
+	info := filepath.Join(dir, ".git", "info")
+	if err := os.MkdirAll(info, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(info, "attributes"), []byte("* -filter -text -ident -working-tree-encoding\n"), 0o644)
 }
 
 // withoutGit is an environment without what would point git at another repository (git(1), "ENVIRONMENT VARIABLES").

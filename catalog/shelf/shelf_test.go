@@ -201,11 +201,17 @@ func TestGitHostile(t *testing.T) {
 	write(t, r.dir, "esc/Singularity", recipe+"\x1b]0;owned\x07")
 	r.commit()
 	s := newShelf(t)
+	// The filter is one that the person has for files of their own.
+	config := filepath.Join(filepath.Dir(secret), "gitconfig")
+	write(t, filepath.Dir(config), "gitconfig", "[filter \"evil\"]\n\tsmudge = touch "+secret+".smudge; cat\n\tprocess = touch "+secret+".smudge\n\trequired = true\n")
+	s.Env = append(s.Env, "GIT_CONFIG_GLOBAL="+config) // the last counts
 	if _, err := s.Add(ctx, Request{Address: "file://" + r.dir, Name: "evil"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(secret + ".run"); err == nil {
-		t.Error("a hook was run")
+	for ending, what := range map[string]string{".run": "hook", ".smudge": "filter"} {
+		if _, err := os.Stat(secret + ending); err == nil {
+			t.Error("a " + what + " was run")
+		}
 	}
 	sources, _ := s.Sources()
 	c, err := catalog.Load(ctx, sources...)
