@@ -72,6 +72,7 @@ type Sharing struct {
 	once  sync.Once
 	mu    sync.Mutex
 	taken int
+	sent  map[string]int64 // bytes, by client, of those that have a part
 	err   error
 	until time.Time
 }
@@ -111,7 +112,7 @@ func Start(ctx context.Context, s Spec) (*Sharing, error) {
 	rand.Read(random)
 	h := &Sharing{
 		Name: filepath.Base(s.Path), Size: st.Size(), SHA256: sum,
-		spec: s, file: f, title: s.Title, word: base64.RawURLEncoding.EncodeToString(random), ended: make(chan struct{}),
+		spec: s, file: f, title: s.Title, word: base64.RawURLEncoding.EncodeToString(random), ended: make(chan struct{}), sent: map[string]int64{},
 	}
 	if h.title == "" {
 		h.title = h.Name
@@ -213,7 +214,7 @@ func (h *Sharing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // send hands the file out and tells how it goes.
 func (h *Sharing) send(w http.ResponseWriter, r *http.Request) {
 	from, _, _ := net.SplitHostPort(r.RemoteAddr)
-	body := &watched{ReadSeeker: io.NewSectionReader(h.file, 0, h.Size), h: h, from: from}
+	body := &watched{ReadSeeker: io.NewSectionReader(h.file, 0, h.Size), h: h, from: from, answer: http.NewResponseController(w)}
 	if r.Method == http.MethodGet {
 		h.tell(Event{Kind: Begun, From: from, Size: h.Size})
 	}
@@ -222,11 +223,16 @@ func (h *Sharing) send(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	at, _ := body.ReadSeeker.Seek(0, io.SeekCurrent)
-	if at < h.Size || r.Context().Err() != nil {
+	// Who took it in parts has all of it with the last one; a part alone, such as the last byte, is no copy. What was on its
+	// way when they went does not count as a whole.
+	gone := r.Context().Err() != nil
+	if gone {
+		body.sent = min(body.sent, h.Size-1)
+	}
+	if whole := h.count(from, body.sent); !whole || gone {
 		h.tell(Event{Kind: Left, From: from, Done: at, Size: h.Size})
 		return
 	}
-	// The last part of one that was taken up again counts as well: then they have all of it.
 	h.tell(Event{Kind: Taken, From: from, Done: h.Size, Size: h.Size})
 	h.mu.Lock()
 	h.taken++
@@ -240,6 +246,21 @@ func (h *Sharing) send(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// count adds to what a client was sent, and tells whether that is all of it.
+func (h *Sharing) count(from string, bytes int64) (whole bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	bytes += h.sent[from]
+	delete(h.sent, from)
+	if bytes >= h.Size {
+		return true
+	}
+	if len(h.sent) < mostClients {
+		h.sent[from] = bytes
+	}
+	return false
+}
+
 func (h *Sharing) tell(e Event) {
 	if h.spec.Event != nil {
 		h.spec.Event(e)
@@ -249,13 +270,24 @@ func (h *Sharing) tell(e Event) {
 // watched tells how much was read.
 type watched struct {
 	io.ReadSeeker
-	h    *Sharing
-	from string
-	told time.Time
+	h      *Sharing
+	from   string
+	answer *http.ResponseController
+	told   time.Time
+	sent   int64 // bytes
 }
 
+// patience is how long a client may take no more bytes before it is given up, and mostClients of how many it is kept which
+// part they have.
+const (
+	patience    = 2 * time.Minute
+	mostClients = 1000
+)
+
 func (b *watched) Read(p []byte) (int, error) {
+	_ = b.answer.SetWriteDeadline(time.Now().Add(patience)) // where there are none it waits for as long as the kernel does
 	n, err := b.ReadSeeker.Read(p)
+	b.sent += int64(n)
 	if now := time.Now(); now.Sub(b.told) > 250*time.Millisecond {
 		b.told = now
 		if at, e := b.ReadSeeker.Seek(0, io.SeekCurrent); e == nil {

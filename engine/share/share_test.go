@@ -74,6 +74,9 @@ func TestShare(t *testing.T) {
 	if code, got := get(t, h.URL, "bytes=2000000-"); code != 206 || !bytes.Equal(got, data[2_000_000:]) {
 		t.Errorf("the rest: status %d, %d bytes", code, len(got))
 	}
+	if code, got := get(t, h.URL, "bytes=0-1999999"); code != 206 || !bytes.Equal(got, data[:2_000_000]) {
+		t.Errorf("the beginning: status %d, %d bytes", code, len(got))
+	}
 	code, text := get(t, h.Page, "")
 	if code != 200 || !bytes.Contains(text, []byte(h.SHA256)) || bytes.Contains(text, []byte("<script>x")) || bytes.Contains(text, []byte("<b>ours")) || !bytes.Contains(text, []byte("carrel run &#39;it&#39;\\&#39;&#39;s")) {
 		t.Errorf("status %d, page %s", code, text)
@@ -85,7 +88,7 @@ func TestShare(t *testing.T) {
 		}
 	}
 	mu.Lock()
-	if events[Begun] != 2 || events[Taken] != 2 || events[Left] != 0 {
+	if events[Begun] != 3 || events[Taken] != 2 || events[Left] != 1 {
 		t.Errorf("events %v", events)
 	}
 	mu.Unlock()
@@ -103,7 +106,21 @@ func TestShareEnds(t *testing.T) {
 		spec Spec
 		do   func(cancel func(), h *Sharing)
 	}{
-		"once":    {Spec{Times: 1}, func(_ func(), h *Sharing) { get(t, h.URL, "") }},
+		"once": {Spec{Times: 1}, func(_ func(), h *Sharing) { get(t, h.URL, "") }},
+		"once, after a part": {Spec{Times: 1}, func(_ func(), h *Sharing) {
+			for range 3 {
+				get(t, h.URL, "bytes=-1")
+			}
+			select {
+			case <-h.Done():
+				t.Error("the last byte counted as all of it")
+			default:
+			}
+			if h.Taken() != 0 {
+				t.Error("the last byte was counted")
+			}
+			get(t, h.URL, "")
+		}},
 		"time":    {Spec{For: time.Millisecond}, func(func(), *Sharing) {}},
 		"context": {Spec{}, func(cancel func(), _ *Sharing) { cancel() }},
 		"close":   {Spec{}, func(_ func(), h *Sharing) { h.Close() }},
