@@ -28,6 +28,9 @@ import (
 // carrelArgument is the build argument by which a definition asks for this program's binary (the welcome app does).
 const carrelArgument = "{{ CARREL }}"
 
+// Sections are what BuildSpec.Sections may name: "all", "none", "apps" for those of SCIF apps, and sections without their %.
+var Sections = []string{"all", "none", "pre", "setup", "files", "post", "environment", "labels", "runscript", "startscript", "test", "help", "apps"}
+
 // BuildError is a build that failed, after it had begun.
 type BuildError struct {
 	Text, HintText string
@@ -194,7 +197,7 @@ func (e *Engine) buildSpec(s BuildSpec) (build.Spec, *CatalogEntry, func(), erro
 	nothing := func() {}
 	spec := build.Spec{
 		Target: s.Target, Sandbox: s.Sandbox, Force: s.Force, NoTest: s.NoTest, Compression: s.Compression, Level: s.Level,
-		BuildArgs: map[string]string{}, Cache: e.c.CacheDir, Work: e.workDir(), Mirror: e.c.Mirror, HostApt: e.c.HostApt, Registries: e.access(), Library: e.c.Library, Platform: s.Platform,
+		BuildArgs: map[string]string{}, Cache: e.c.CacheDir, Work: e.workDir(), Mirror: e.c.Mirror, HostApt: e.c.HostApt, Registries: e.access(), Library: e.c.Library, Platform: s.Platform, DockerHost: e.c.DockerHost,
 		Version: e.c.Version, Time: s.Time, Folders: []string{e.c.User.Cwd}, CacheLimit: e.c.CacheLimit,
 		NoCache: s.NoCache, Update: s.Update, Resume: s.Resume, Sections: s.Sections, Reproducible: s.Reproducible,
 	}

@@ -38,6 +38,10 @@ type Config struct {
 	Credentials []string
 	Login       *RegistryLogin
 
+	// DockerHost is where the Docker daemon listens, for docker-daemon:NAME, as unix://PATH or tcp://HOST:PORT; empty for
+	// the usual place.
+	DockerHost string
+
 	// CacheLimit bounds what builds leave in the cache, in bytes; 0 for no limit.
 	CacheLimit int64
 

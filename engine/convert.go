@@ -87,8 +87,8 @@ func (e *Engine) Convert(ctx context.Context, s BuildSpec, format Format, sink S
 func (e *Engine) convertible(ctx context.Context, s BuildSpec, sink Sink) (*image.Image, func(), error) {
 	nothing := func() {}
 	sink.Send(Event{Kind: progress.Plan, Plan: []progress.Planned{{Step: progress.StepPack, Title: "Write image"}}})
-	if isRemote(s.Definition) {
-		img, err := e.openRemote(ctx, s.Definition, sink)
+	if isRemote(s.Definition) && !strings.HasPrefix(s.Definition, "docker-daemon:") { // which gives nothing but the whole image
+		img, err := e.openRemote(ctx, s.Definition, s.Platform, sink)
 		return img, nothing, err
 	}
 	if path := e.expand(s.Definition); !isDefinition(path) {

@@ -80,7 +80,7 @@ func (e *Engine) open(ctx context.Context, verb, name string) (*image.Image, Tar
 		img, err := image.Open(t.Path)
 		return img, t, err
 	case t.Kind == TargetRemote:
-		img, err := e.openRemote(ctx, t.Ref, nil)
+		img, err := e.openRemote(ctx, t.Ref, "", nil)
 		return img, t, err
 	}
 	return nil, t, &notBuiltError{verb, name}

@@ -82,15 +82,17 @@ func (e *Engine) remoteOptions(platform string, sink Sink) remote.Options {
 }
 
 // openRemote opens what a reference stands for: of an image in layers only the manifest and the configuration are read,
-// an image file is got into the cache.
-func (e *Engine) openRemote(ctx context.Context, ref string, sink Sink) (*image.Image, error) {
+// an image file is got into the cache. platform is "OS/ARCH[/VARIANT]", empty for this computer's.
+func (e *Engine) openRemote(ctx context.Context, ref, platform string, sink Sink) (*image.Image, error) {
 	if err := hubGone(ref); err != nil {
 		return nil, err
 	}
 	if !remote.Is(ref) {
-		return image.OpenReference(ctx, ref, e.ociOptions(sink))
+		o := e.ociOptions(sink)
+		o.Platform = platform
+		return image.OpenReference(ctx, ref, o)
 	}
-	f, err := remote.Find(ctx, ref, e.remoteOptions("", sink))
+	f, err := remote.Find(ctx, ref, e.remoteOptions(platform, sink))
 	if err != nil {
 		return nil, err
 	}

@@ -118,7 +118,7 @@ func (a *app) newEngine() (*engine.Engine, error) {
 		DataDir: s.dirs.Data, CacheDir: s.dirs.Cache, StateDir: s.dirs.State,
 		User: s.user, Self: s.self, Version: version(),
 		Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: append(a.insecure, s.config.Insecure...),
-		Mirrors: s.config.Mirrors, Library: s.config.Library, Credentials: s.credentials, Login: s.login,
+		Mirrors: s.config.Mirrors, Library: s.config.Library, Credentials: s.credentials, Login: s.login, DockerHost: dockerHost(os.Getenv),
 		CacheLimit: s.config.CacheLimit, HotLimit: s.config.HotLimit, Guard: s.config.Guard, Catalog: entries{a},
 		HistoryNumber: s.config.History, HistoryAge: time.Duration(s.config.HistoryDays) * 24 * time.Hour,
 	})

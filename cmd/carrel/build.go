@@ -53,6 +53,7 @@ only. All of definition files: docs/definition-files.md`,
 	f.StringVar(&spec.Compression, "compression", "zstd", "zstd, gzip (read by everything since 2010) or none, as `KIND`")
 	f.IntVar(&spec.Level, "level", 0, "`LEVEL` of the compression; 0 is its usual one")
 	f.StringVar(&spec.LogFile, "log", "", "also keep the whole log in `FILE`")
+	f.StringVar(&spec.Platform, "platform", "", "of images from registries, those for another computer, as `OS/ARCH` (linux/arm64)")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "show the whole log")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "show nothing but errors")
 	f.BoolVar(&a.json, "json", false, "print what happens as JSON, a line each (carrel help json)")
@@ -82,6 +83,9 @@ only. All of definition files: docs/definition-files.md`,
 			return usageOf(err)
 		}
 		if err := sourceDate(&spec, os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
+			return err
+		}
+		if err := checkSections(spec.Sections); err != nil {
 			return err
 		}
 		switch spec.Compression {
@@ -140,6 +144,16 @@ only. All of definition files: docs/definition-files.md`,
 		return nil
 	}
 	return c
+}
+
+// checkSections refuses sections that do not exist, of which nothing would be carried out.
+func checkSections(names []string) error {
+	for _, n := range names {
+		if !slices.Contains(engine.Sections, n) {
+			return usage("the sections are "+strings.Join(engine.Sections, ", "), "section %q is not known", n)
+		}
+	}
+	return nil
 }
 
 // sourceDate takes the time for a reproducible image from the variable that build systems set for it

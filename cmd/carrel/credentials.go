@@ -3,6 +3,8 @@ package main
 import (
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"carrel/engine"
 	"carrel/internal/xdg"
 )
@@ -27,6 +29,20 @@ func credentialFiles(getenv func(string) string, dirs xdg.Dirs) []string {
 	files = append(files, apptainerCredentials(getenv, dirs))
 	add(dirs.Home, ".singularity", "docker-config.json")
 	return files
+}
+
+// dockerHost is where Docker's daemon listens: where the variable says, or, for one that is a user's own, beside that user's
+// other sockets. Empty for the usual place.
+func dockerHost(getenv func(string) string) string {
+	if host := getenv("DOCKER_HOST"); host != "" {
+		return host
+	}
+	for _, socket := range []string{"/var/run/docker.sock", filepath.Join(getenv("XDG_RUNTIME_DIR"), "docker.sock")} {
+		if filepath.IsAbs(socket) && unix.Access(socket, unix.W_OK) == nil {
+			return "unix://" + socket
+		}
+	}
+	return ""
 }
 
 // apptainerCredentials is where `apptainer registry login` stores passwords.

@@ -58,7 +58,7 @@ func dropIn(arg0 string, args []string) int {
 				User: s.user, Self: s.self, Version: version(),
 				Mirror: s.config.Mirror, HostApt: "/etc/apt", Insecure: append(insecure, s.config.Insecure...),
 				Mirrors: s.config.Mirrors, Library: cmp.Or(accounts.Library, s.config.Library), Credentials: credentials, Login: accounts.Login,
-				Catalog: entries{a},
+				Catalog: entries{a}, DockerHost: dockerHost(os.Getenv), CacheLimit: s.config.CacheLimit, HotLimit: s.config.HotLimit,
 			})
 		},
 		Signals: a.interrupt.relay,

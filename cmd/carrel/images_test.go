@@ -10,9 +10,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"carrel/engine"
+	"carrel/engine/image"
 	"carrel/engine/progress"
 	"carrel/internal/testroot"
 )
@@ -161,6 +169,65 @@ func TestPushAndPull(t *testing.T) {
 	}
 	for _, args := range [][]string{{"push", "tool.sif", "https://" + host + "/x"}, {"push", "none.sif", "docker://" + host + "/x:1"}} {
 		if status, _, errs := call(t, args...); status != exitFailure || !strings.Contains(errs, "→") {
+			t.Errorf("%q: %d, %q", args, status, errs)
+		}
+	}
+}
+
+// TestPlatform builds of a registry's image for two platforms, into both kinds of form.
+func TestPlatform(t *testing.T) {
+	t.Setenv("CARREL_HOME", t.TempDir())
+	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer srv.Close()
+	host := strings.TrimPrefix(srv.URL, "http://")
+	index := v1.ImageIndex(empty.Index)
+	for _, arch := range []string{"amd64", "arm64"} {
+		layer, err := random.Layer(1000, types.OCILayer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: arch, RootFS: v1.RootFS{Type: "layers"}})
+		if err == nil {
+			img, err = mutate.AppendLayers(img, layer)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}})
+	}
+	tag, err := name.NewTag(host + "/lab/tool:1")
+	if err == nil {
+		err = remote.WriteIndex(tag, index)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, arch := range []string{"amd64", "arm64"} {
+		for _, form := range []string{"sif", "oci-archive"} {
+			target := filepath.Join(dir, arch+"."+form)
+			if status, _, errs := call(t, "build", "-q", "--platform", "linux/"+arch, "--format", form, target, "docker://"+tag.String()); status != 0 {
+				t.Errorf("%s %s: %d, %s", arch, form, status, errs)
+				continue
+			}
+			img, err := image.Open(target)
+			if err != nil || img.Arch != arch {
+				t.Errorf("%s %s: %+v, %v", arch, form, img, err)
+				continue
+			}
+			img.Close()
+		}
+	}
+	status, _, errs := call(t, "build", "--platform", "linux/s390x", filepath.Join(dir, "x.sif"), "docker://"+tag.String())
+	if status != exitFailure || !strings.Contains(errs, "not available for this platform") {
+		t.Errorf("a platform that there is not: %d, %q", status, errs)
+	}
+}
+
+func TestSectionNames(t *testing.T) {
+	for _, args := range [][]string{{"build", "--section", "psot"}, {"build", "--section", "post,lables"}} {
+		status, _, errs := call(t, append(args, "x.sif", "nowhere.def")...)
+		if status != exitUsage || !strings.Contains(errs, "is not known") || !strings.Contains(errs, "runscript") {
 			t.Errorf("%q: %d, %q", args, status, errs)
 		}
 	}

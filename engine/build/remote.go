@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -41,23 +42,23 @@ func (e *StatusError) Hint() string {
 	return "try again later"
 }
 
-// dockerSocket is where Docker's daemon listens.
-const dockerSocket = "/var/run/docker.sock"
+// usualDockerHost is where Docker's daemon listens unless said otherwise.
+const usualDockerHost = "unix:///var/run/docker.sock"
 
 // DaemonError is a Docker daemon that cannot be asked.
 type DaemonError struct {
-	Socket string
-	Err    error
+	Host string
+	Err  error
 }
 
 func (e *DaemonError) Error() string {
-	return fmt.Sprintf("ask the Docker daemon at %s: %v", e.Socket, e.Err)
+	return fmt.Sprintf("ask the Docker daemon at %s: %v", e.Host, e.Err)
 }
 func (e *DaemonError) Unwrap() error { return e.Err }
 
 // Hint says what to do about it.
 func (e *DaemonError) Hint() string {
-	return "where Docker runs: docker save -o image.tar NAME, and build from docker-archive:image.tar"
+	return "the variable DOCKER_HOST says where it listens, if not there; or, where Docker runs: docker save -o image.tar NAME, and build from docker-archive:image.tar"
 }
 
 // fetchDaemon gets an image out of Docker's daemon on this computer, as docker save does (Docker Engine API, ImageGet).
@@ -66,12 +67,13 @@ func (b *builder) fetchDaemon(ctx context.Context, def *definition.Stage) (base,
 	if from == "" {
 		return base{}, errors.New("the header needs From: the name of the image")
 	}
-	socket := dockerSocket
-	if b.spec.DockerSocket != "" {
-		socket = b.spec.DockerSocket
+	host := cmp.Or(b.spec.DockerHost, usualDockerHost)
+	network, address, _ := strings.Cut(host, "://")
+	if network != "unix" && network != "tcp" {
+		return base{}, &DaemonError{Host: host, Err: errors.New("only addresses of the form unix://PATH and tcp://HOST:PORT can be asked")}
 	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		return (&net.Dialer{}).DialContext(ctx, network, strings.TrimSuffix(address, "/"))
 	}}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker/images/"+url.PathEscape(from)+"/get", nil)
@@ -84,7 +86,7 @@ func (b *builder) fetchDaemon(ctx context.Context, def *definition.Stage) (base,
 		return base{}, fmt.Errorf("image %s of the Docker daemon: %w", from, oci.ErrNotFound)
 	}
 	if err != nil {
-		return base{}, &DaemonError{Socket: socket, Err: err}
+		return base{}, &DaemonError{Host: host, Err: err}
 	}
 	m, err := oci.Open(ctx, "docker-archive:"+file, oci.Options{})
 	if err != nil {

@@ -76,28 +76,40 @@ func TestFromDaemon(t *testing.T) {
 	})}
 	go srv.Serve(l)
 	defer srv.Close()
-	run := func(from, socket string) (build.Result, error) {
+	run := func(from, host string) (build.Result, error) {
 		t.Helper()
 		spec := build.Spec{
 			Text: "Bootstrap: docker-daemon\nFrom: " + from + "\n", Name: "daemon", Folders: []string{k.cwd}, Target: filepath.Join(k.cwd, "image.sif"),
-			Cache: k.config.CacheDir, Work: filepath.Join(k.config.CacheDir, "work"), IDKind: "root", Force: true, DockerSocket: socket,
+			Cache: k.config.CacheDir, Work: filepath.Join(k.config.CacheDir, "work"), IDKind: "root", Force: true, DockerHost: host,
 		}
 		// Nothing is executed, so that neither a worker nor its rights are needed.
 		return build.Run(context.Background(), spec, nil)
 	}
-	res, err := run("lab/tool:1.0", socket)
+	res, err := run("lab/tool:1.0", "unix://"+socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if out, _ := k.out(engine.RunSpec{Image: res.Path}); out != "serving hello you: a b c\n" {
 		t.Errorf("run: %q", out)
 	}
-	if _, err := run("lab/none:1.0", socket); err == nil || !strings.Contains(err.Error(), "not found") {
+	if _, err := run("lab/none:1.0", "unix://"+socket); err == nil || !strings.Contains(err.Error(), "not found") {
 		t.Errorf("missing image: %v", err)
 	}
 	var de *build.DaemonError
-	if _, err := run("lab/tool:1.0", filepath.Join(k.dir, "nowhere.sock")); !errors.As(err, &de) || de.Hint() == "" {
+	if _, err := run("lab/tool:1.0", "unix://"+filepath.Join(k.dir, "nowhere.sock")); !errors.As(err, &de) || de.Hint() == "" {
 		t.Errorf("missing daemon: %v", err)
+	}
+	if _, err := run("lab/tool:1.0", "ssh://somewhere"); !errors.As(err, &de) || !strings.Contains(err.Error(), "ssh") {
+		t.Errorf("a daemon far away: %v", err)
+	}
+	// Over the network, by the engine, and into another form.
+	far := httptest.NewServer(srv.Handler)
+	defer far.Close()
+	k.config.DockerHost = strings.Replace(far.URL, "http:", "tcp:", 1)
+	k.start()
+	info, err := k.Convert(t.Context(), engine.BuildSpec{Definition: "docker-daemon:lab/tool:1.0", Target: "image.tar"}, engine.FormatOCIArchive, nil)
+	if err != nil || k.open(info.Path).OCI() == nil {
+		t.Errorf("converted: %+v, %v", info, err)
 	}
 	k.workEmpty()
 }

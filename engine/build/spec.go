@@ -80,8 +80,8 @@ type Spec struct {
 	// them from the caller's environment for yum and zypper.
 	Variables map[string]string `json:"variables,omitempty"`
 
-	// DockerSocket is where the Docker daemon listens; empty for the usual place.
-	DockerSocket string `json:"docker_socket,omitempty"`
+	// DockerHost is where the Docker daemon listens, unix://PATH or tcp://HOST:PORT; empty for the usual place.
+	DockerHost string `json:"docker_host,omitempty"`
 
 	// Resolv and Hosts are the host's name resolution; Proxies variables that are passed to sections.
 	Resolv  []byte   `json:"resolv,omitempty"`

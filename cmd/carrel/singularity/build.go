@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"carrel/engine"
@@ -101,6 +102,11 @@ func (p *program) make(ctx context.Context, m *making, target, source string) er
 	s.Definition, s.Target, s.NoCache, s.BuildArgs = source, absolute(target, p.c.User.Cwd), m.disableCache, map[string]string{}
 	if len(m.sections) > 0 && m.sections[0] != "all" {
 		s.Sections = m.sections
+	}
+	for _, n := range s.Sections {
+		if !slices.Contains(engine.Sections, n) {
+			return usage("the sections are "+strings.Join(engine.Sections, ", "), "section %q is not known", n)
+		}
 	}
 	var err error
 	if s.Binds, err = parseBinds(m.binds, m.mounts, p.c.User.Cwd); err != nil {

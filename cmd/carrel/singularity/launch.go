@@ -38,7 +38,7 @@ var (
 const (
 	noSetuid   = "containers never run set-user-ID programs with other rights than yours (no_new_privs is always on)"
 	noCrypto   = "encrypted images are not supported"
-	noDaemon   = "there is no Docker daemon to ask; use docker://, docker-archive: or oci:"
+	noDaemon   = "the variable DOCKER_HOST says where Docker listens, for docker-daemon: (unix:// and tcp://)"
 	noAccounts = "registries are entered with what `registry login`, `docker login` or `podman login` has stored, or as APPTAINER_DOCKER_USERNAME and APPTAINER_DOCKER_PASSWORD say"
 )
 
