@@ -25,7 +25,7 @@ var errUnusual = errors.New("unusual")
 func canFork(c *Config) bool {
 	p, q := &c.Plan, &c.Plan.Process
 	switch {
-	case !c.Alone, c.Cgroup != nil, c.Network, c.Self != "":
+	case !c.Alone, c.Cgroup != nil, c.Network:
 		return false
 	case p.KeepAlive, p.Net != nil, len(p.Groups) > 0, c.IDs.Namespace && !c.IDs.simple():
 		return false
@@ -51,6 +51,7 @@ type compiler struct {
 	view   view
 	fuse   int // the descriptor of the image's mount
 	root   forked.Slot
+	start  forked.Slot // the starter's file
 	files  int
 	upper  map[string]bool // folders of the throw-away layer that are made
 	mounts []string        // where something is mounted already, without links
@@ -86,7 +87,7 @@ func compile(c *Config, stdio []*os.File, fuse int) (*forked.Program, error) {
 	}
 	b.begin()
 	sources := b.sources(places)
-	b.stage(places)
+	b.stage(places, b.Starter(b.present(candidates(args[0], searched(env)))))
 	for i := range p.Ops {
 		if err := b.op(&p.Ops[i], places[i], sources[i]); err != nil {
 			return nil, err
@@ -154,11 +155,9 @@ func (b *compiler) begin() {
 	if b.c.Plan.Process.CloseFDs {
 		b.Do(unix.SYS_CLOSE_RANGE, forked.Int(3), forked.Int(1<<31-1), forked.Int(unix.CLOSE_RANGE_CLOEXEC))
 	}
+	limitFiles(&b.Program)
 	if m := b.c.IDs; m.Namespace {
-		// user_namespaces(7): a process may map its own id; setgroups(2) has to be given up before.
-		b.write("/proc/self/setgroups", "deny")
-		b.write("/proc/self/gid_map", fmt.Sprintf("%d %d 1\n", m.GID[0].ContainerID, m.GID[0].HostID))
-		b.write("/proc/self/uid_map", fmt.Sprintf("%d %d 1\n", m.UID[0].ContainerID, m.UID[0].HostID))
+		mapOwn(&b.Program, m)
 	}
 	if h := b.c.Plan.Hostname; h != "" {
 		b.Do(unix.SYS_SETHOSTNAME, b.Text(h), forked.Int(len(h)))
@@ -166,14 +165,8 @@ func (b *compiler) begin() {
 	b.mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, "")
 }
 
-func (b *compiler) write(file, text string) {
-	fd := b.open(file, unix.O_WRONLY)
-	b.Do(unix.SYS_WRITE, forked.In(fd), b.Text(text), forked.Int(len(text)))
-	b.close(fd)
-}
-
-func (b *compiler) open(name string, flags int) forked.Slot {
-	return b.Get(unix.SYS_OPENAT, forked.Int(unix.AT_FDCWD), b.Text(name), forked.Int(flags|unix.O_CLOEXEC))
+func (b *compiler) open(name string, flags int, mode uint32) forked.Slot {
+	return b.Get(unix.SYS_OPENAT, forked.Int(unix.AT_FDCWD), b.Text(name), forked.Int(flags|unix.O_CLOEXEC), forked.Int(int(mode)))
 }
 
 func (b *compiler) close(fd forked.Slot) { b.Do(unix.SYS_CLOSE, forked.In(fd)) }
@@ -202,7 +195,7 @@ func (b *compiler) sources(places []place) []source {
 	for i := range b.c.Plan.Ops {
 		op := &b.c.Plan.Ops[i]
 		if op.Kind == plan.OpProc && !b.c.Plan.PIDNS {
-			out[i] = source{fd: b.open("/proc", unix.O_PATH|unix.O_DIRECTORY), dir: true}
+			out[i] = source{fd: b.open("/proc", unix.O_PATH|unix.O_DIRECTORY, 0), dir: true}
 		}
 		if op.Kind != plan.OpBind {
 			continue
@@ -213,22 +206,22 @@ func (b *compiler) sources(places []place) []source {
 			continue
 		}
 		out[i].dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
-		out[i].fd = b.open(op.Source, unix.O_PATH)
+		out[i].fd = b.open(op.Source, unix.O_PATH, 0)
 	}
 	return out
 }
 
 // stage makes the root: the folder or image under a layer in memory, in which the places for mounts are.
-func (b *compiler) stage(places []place) {
+func (b *compiler) stage(places []place, starter []byte) {
 	var layer forked.Slot
 	image := b.c.Plan.Layers[0].FUSE
 	if image {
 		// The kernel wants the opener's user namespace to be the mount's (fs/fuse/inode.c, fuse_fill_super).
-		fd := b.open("/dev/fuse", unix.O_RDWR)
+		fd := b.open("/dev/fuse", unix.O_RDWR, 0)
 		b.Do(unix.SYS_DUP3, forked.In(fd), forked.Int(b.fuse), forked.Int(unix.O_CLOEXEC))
 		b.close(fd)
 	} else {
-		layer = b.open(b.c.Plan.Layers[0].Folder, unix.O_PATH|unix.O_DIRECTORY)
+		layer = b.open(b.c.Plan.Layers[0].Folder, unix.O_PATH|unix.O_DIRECTORY, 0)
 	}
 	b.mount("carrel", "/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755")
 	b.chdir("/tmp")
@@ -238,6 +231,10 @@ func (b *compiler) stage(places []place) {
 	}
 	b.Do(unix.SYS_PIVOT_ROOT, b.Text("."), b.Text("old"))
 	b.chdir("/")
+	fd := b.open("/files/start", unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o755)
+	b.Do(unix.SYS_WRITE, forked.In(fd), b.Data(starter), forked.Int(len(starter)))
+	b.close(fd) // nobody writes to a program that is executed
+	b.start = b.open("/files/start", unix.O_PATH, 0)
 	lower := "."
 	if image {
 		lower = "/layer0"
@@ -260,7 +257,7 @@ func (b *compiler) stage(places []place) {
 	b.mount("carrel", "/root", "overlay", unix.MS_NOSUID|unix.MS_NODEV, opts)
 	b.chdir("/")
 	b.Do(unix.SYS_UMASK, forked.In(mask))
-	b.root = b.open("/root", unix.O_PATH|unix.O_DIRECTORY)
+	b.root = b.open("/root", unix.O_PATH|unix.O_DIRECTORY, 0)
 }
 
 // fuseOptions are those of the mount of an image, for the ids that the child has in its namespace.
@@ -437,7 +434,7 @@ func (b *compiler) file(op *plan.Op, content []byte) {
 	if mode == 0 {
 		mode = 0o644
 	}
-	fd := b.Get(unix.SYS_OPENAT, forked.Int(unix.AT_FDCWD), b.Text(name), forked.Int(unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC), forked.Int(int(mode)))
+	fd := b.open(name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, mode)
 	if len(content) > 0 {
 		b.Do(unix.SYS_WRITE, forked.In(fd), b.Data(content), forked.Int(len(content)))
 	}
@@ -478,11 +475,7 @@ func (b *compiler) process(args, env []string, stdio []*os.File) {
 		b.chdir(p.Dir)
 	}
 	var vars [][]byte
-	search := derive.DefaultPath
 	for _, kv := range env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			search = v
-		}
 		if !strings.HasPrefix(kv, "PWD=") {
 			vars = append(vars, append([]byte(kv), 0))
 		}
@@ -509,7 +502,17 @@ func (b *compiler) process(args, env []string, stdio []*os.File) {
 	for i := range stdio {
 		b.Do(unix.SYS_DUP3, forked.In(fds[i]), forked.Int(i), forked.Int(0))
 	}
-	b.Exec(b.present(candidates(args[0], search)), args, vars)
+	b.Exec(forked.In(b.start), args, vars)
+}
+
+// searched are the folders in which a program is looked for (execvp(3)).
+func searched(env []string) string {
+	for _, kv := range slices.Backward(env) {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			return v
+		}
+	}
+	return derive.DefaultPath
 }
 
 // present leaves out candidates that are not there, which would cost an image a question or two each. What is mounted is not

@@ -17,7 +17,6 @@ import (
 
 	_ "carrel/engine/sandbox/inside" // so that this binary can be an init
 	"carrel/engine/sandbox/plan"
-	"carrel/internal/spawn"
 )
 
 // Config is a container to be started.
@@ -37,8 +36,6 @@ type Config struct {
 	Look func(layer int) fs.FS
 	// Note takes remarks for a person; nil drops them.
 	Note func(string)
-	// Self is this program's binary; empty: /proc/self/exe.
-	Self string
 	// Alone tells that the container will be waited for and sent signals, but asked for nothing: no Dial, no Exec. It is then
 	// started without the detour of a program that is its init, where that is possible, in half the time.
 	Alone bool
@@ -102,40 +99,25 @@ func Start(ctx context.Context, c Config) (*Container, error) {
 	}
 	defer order.Close()
 
-	sys := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	flags := uintptr(syscall.CLONE_NEWNS)
 	for flag, on := range map[uintptr]bool{
 		syscall.CLONE_NEWPID: p.PIDNS, syscall.CLONE_NEWIPC: c.IPC, syscall.CLONE_NEWUTS: c.UTS || p.Hostname != "",
 		syscall.CLONE_NEWNET: c.Network || p.Net != nil,
 	} {
 		if on {
-			sys.Cloneflags |= flag
+			flags |= flag
 		}
 	}
-	if c.Cgroup != nil {
-		sys.UseCgroupFD, sys.CgroupFD = true, int(c.Cgroup.Fd())
-	}
-	c.IDs.attr(sys)
 	files, closeNull, err := standard(c.Stdin, c.Stdout, c.Stderr)
 	if err != nil {
 		parent.Close()
 		return nil, err
 	}
 	defer closeNull()
-	self := c.Self
-	if self == "" {
-		self = "/proc/self/exe"
-	}
-	var proc *os.Process
-	spawn.Do(func() {
-		proc, err = os.StartProcess(self, []string{plan.Arg0}, &os.ProcAttr{
-			Env:   initEnv,
-			Files: append(files, child, order),
-			Sys:   sys,
-		})
-	})
+	proc, err := spawnInit(&c, flags, append(files, child, order))
 	if err != nil {
 		parent.Close()
-		return nil, &Error{Op: "new namespaces", Err: errors.Unwrap(err)}
+		return nil, err
 	}
 	child.Close()
 

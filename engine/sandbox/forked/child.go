@@ -1,6 +1,7 @@
 package forked
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"syscall"
@@ -89,6 +90,9 @@ func (p *Program) Start(flags uintptr, ctl int) (int, error) {
 	p.started.set(msgStarted)
 	if p.passes {
 		p.slots[p.socket] = uintptr(ctl)
+	}
+	if p.starter != nil {
+		binary.LittleEndian.PutUint64(p.starter[starterData:], uint64(ctl))
 	}
 	syscall.ForkLock.Lock()
 	pid, errno := p.fork(flags | uintptr(unix.SIGCHLD))
@@ -212,15 +216,19 @@ func (p *Program) run(from, to int) {
 //go:norace
 //go:nosplit
 func (p *Program) become() {
-	errno := syscall.ENOENT
-	for _, path := range p.paths {
-		_, _, errno = syscall.RawSyscall6(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)), uintptr(unsafe.Pointer(&p.argv[0])), uintptr(unsafe.Pointer(&p.envv[0])), 0, 0, 0)
-		if errno != syscall.ENOENT && errno != syscall.EACCES && errno != syscall.ENOTDIR {
-			break
-		}
+	if p.starter != nil { // it goes on telling, and closes the socket
+		syscall.RawSyscall6(unix.SYS_FCNTL, uintptr(p.ctl), unix.F_SETFD, 0, 0, 0, 0)
 	}
+	file := p.program.value
+	if p.program.slot {
+		file = p.slots[file]
+	}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_EXECVEAT, file, uintptr(unsafe.Pointer(&empty)), uintptr(unsafe.Pointer(&p.argv[0])), uintptr(unsafe.Pointer(&p.envv[0])), unix.AT_EMPTY_PATH, 0)
 	p.fail(-1, errno)
 }
+
+// empty is the empty path.
+var empty byte
 
 // fail reports a failure and ends this process.
 //

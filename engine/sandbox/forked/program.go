@@ -41,8 +41,9 @@ type Program struct {
 	slots [maxSlots]uintptr
 	used  int
 
-	paths      []*byte // programs that are tried in turn
+	program    Arg // descriptor of the file that the process becomes
 	argv, envv []*byte
+	starter    []byte // the file; nil where it is another
 
 	name    []byte
 	ctl     int  // the child's end of the socket
@@ -149,16 +150,14 @@ func (p *Program) Limit(resource int, value uint64) {
 	})
 }
 
-// Exec is what the started process becomes: the first of the paths that can be executed. An address in env that is known
+// Exec is what the process becomes: the program of a file, by a descriptor of it (execveat(2)). An address in env that is known
 // only later is given by bytes that end in a zero byte.
-func (p *Program) Exec(paths, args []string, env [][]byte) {
+func (p *Program) Exec(file Arg, args []string, env [][]byte) {
 	text := func(s string) *byte {
 		b := append([]byte(s), 0)
 		return &b[0]
 	}
-	for _, s := range paths {
-		p.paths = append(p.paths, text(s))
-	}
+	p.program = file
 	for _, s := range args {
 		p.argv = append(p.argv, text(s))
 	}

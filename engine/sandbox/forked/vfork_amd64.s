@@ -22,3 +22,22 @@ TEXT ·vfork(SB),NOSPLIT|NOFRAME,$0-32
 	MOVQ	AX, errno+24(FP)
 done:
 	RET
+
+// func vfork3(args *cloneArgs, size uintptr) (pid, errno uintptr)
+//
+// As vfork.
+TEXT ·vfork3(SB),NOSPLIT|NOFRAME,$0-32
+	MOVQ	args+0(FP), DI
+	MOVQ	size+8(FP), SI
+	MOVL	$435, AX // clone3
+	POPQ	R12
+	SYSCALL
+	PUSHQ	R12
+	MOVQ	$0, errno+24(FP)
+	MOVQ	AX, pid+16(FP)
+	TESTQ	AX, AX
+	JGE	done
+	NEGQ	AX
+	MOVQ	AX, errno+24(FP)
+done:
+	RET

@@ -20,3 +20,20 @@ TEXT ·vfork(SB),NOSPLIT|NOFRAME,$0-32
 	MOVD	R0, errno+24(FP)
 done:
 	RET
+
+// func vfork3(args *cloneArgs, size uintptr) (pid, errno uintptr)
+//
+// As vfork.
+TEXT ·vfork3(SB),NOSPLIT|NOFRAME,$0-32
+	MOVD	args+0(FP), R0
+	MOVD	size+8(FP), R1
+	MOVD	$435, R8 // clone3
+	SVC
+	MOVD	ZR, errno+24(FP)
+	MOVD	R0, pid+16(FP)
+	CMP	$0, R0
+	BGE	done
+	NEG	R0, R0
+	MOVD	R0, errno+24(FP)
+done:
+	RET

@@ -182,7 +182,7 @@ func lastCap() int {
 }
 
 // hide keeps the process, which shares init's user, from looking into init: not dumpable means not to be traced
-// (ptrace(2), "access mode checking").
+// (ptrace(2), "access mode checking"). Of its program's file that is not the only protection; see package sandbox, spawnInit.
 func hide() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
 		return opError{op: "protect init", err: err}

@@ -44,10 +44,8 @@ func reap(p *plan.Plan, ctl *control) (int, error) {
 	if err := dropPrivileges(&p.Process, true, ctl.note); err != nil {
 		return 0, err
 	}
-	if !p.Process.KeepCaps {
-		if err := hide(); err != nil {
-			return 0, err
-		}
+	if err := hide(); err != nil {
+		return 0, err
 	}
 	// Handled, not ignored: an ignored signal would stay ignored in what is started (signal(7)). What a terminal sends goes
 	// to the whole foreground group, so the process gets it without help.

@@ -175,6 +175,9 @@ func become(p *plan.Plan, ctl *control) error {
 	if err := dropPrivileges(&p.Process, false, ctl.note); err != nil {
 		return err
 	}
+	if err := hide(); err != nil { // programs that the image's environment scripts start run beside it
+		return err
+	}
 	l, err := prepare(&p.Process, ctl)
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func (t tree) open(p string, m missing, mode uint32) (int, error) {
 		fd, err := unix.Openat(top(), name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err == unix.ENOENT && m != failMissing {
 			fd, err = create(top(), name, last && m == makeFile, mode, last)
-			if err == unix.EACCES && t.denied != nil {
+			if (err == unix.EACCES || err == unix.EOVERFLOW) && t.denied != nil { // EOVERFLOW: the folder's group has no number here
 				*t.denied = true
 			}
 		}

@@ -1,0 +1,185 @@
+package sandbox
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/sandbox/plan"
+	"carrel/internal/testroot"
+)
+
+// TestMain lets the test binary be what attacks from the inside. What it says is what it managed.
+func TestMain(m *testing.M) {
+	if len(os.Args) < 2 && os.Getenv("TARGET") == "" {
+		os.Exit(m.Run())
+	}
+	switch os.Args[1] {
+	case "/bin/again": // as the interpreter of that script: this is the program that carries the container
+		overwrite("/proc/self/exe")
+	case "overwrite":
+		for _, pid := range os.Args[2:] {
+			overwrite("/proc/" + pid + "/exe")
+		}
+	case "trace":
+		runtime.LockOSThread()
+		for _, pid := range os.Args[2:] {
+			trace(pid)
+		}
+	default:
+		os.Exit(m.Run())
+	}
+	os.Exit(0)
+}
+
+// overwrite tries to write to a program, if it is the one that TARGET names by its device and inode, as somebody does who waits
+// until nobody runs it any more. Until then the kernel says ETXTBSY (open(2)), also where the mount would not let it happen.
+func overwrite(link string) {
+	f, err := os.Open(link)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	var fs unix.Statfs_t
+	if unix.Fstat(int(f.Fd()), &st) != nil || unix.Fstatfs(int(f.Fd()), &fs) != nil || os.Getenv("TARGET") == "" {
+		fmt.Println("it cannot be tried")
+	}
+	if identity(&st) != os.Getenv("TARGET") || fs.Flags&unix.ST_RDONLY != 0 {
+		return
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.O_WRONLY|unix.O_APPEND|unix.O_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	if err == nil || err == unix.ETXTBSY {
+		fmt.Println(link, "can be written to:", err)
+	}
+}
+
+func identity(st *unix.Stat_t) string { return fmt.Sprintf("%d:%d", st.Dev, st.Ino) }
+
+// trace tries to get at a process that is not this one's child, in both ways there are.
+func trace(text string) {
+	pid := 0
+	if _, err := fmt.Sscan(text, &pid); err != nil {
+		fmt.Println("not a process:", text)
+		return
+	}
+	if err := unix.PtraceAttach(pid); err == nil {
+		fmt.Println("traced", pid)
+		_ = unix.PtraceDetach(pid)
+	}
+	if f, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", pid), os.O_RDWR, 0); err == nil {
+		fmt.Println("memory of", pid)
+		f.Close()
+	}
+	// And that it could, if it were let: a child of its own.
+	child := exec.Command("/bin/sleep", "100")
+	if err := child.Start(); err != nil {
+		fmt.Println("no child:", err)
+		return
+	}
+	defer func() { child.Process.Kill(); child.Wait() }()
+	if err := unix.PtraceAttach(child.Process.Pid); err != nil {
+		fmt.Println("it cannot trace at all:", err)
+	}
+}
+
+// attacker makes a root with this test's binary as /bin/attacker.
+func attacker(t *testing.T, more ...string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := testroot.Make(t, append(more, self)...)
+	if err := os.Rename(filepath.Join(root, "bin", filepath.Base(self)), filepath.Join(root, "bin/attacker")); err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// writeFile makes an executable file with what leads to it.
+func writeFile(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOwnProgram: nothing in a container can write to the program that started it, by none of the ways to it: process 1, what
+// sources the image's environment scripts, and a program of the image that is interpreted by /proc/self/exe.
+func TestOwnProgram(t *testing.T) {
+	root := attacker(t)
+	writeFile(t, filepath.Join(root, "bin/again"), "#!/proc/self/exe\n")
+	writeFile(t, filepath.Join(root, ".singularity.d/env/10-attack.sh"), "/bin/attacker overwrite 1 $$ self $PPID >&2\n/bin/attacker overwrite $PPID >&2; /bin/sh -c '/bin/attacker overwrite $PPID' >&2\n")
+	var own unix.Stat_t
+	if err := unix.Stat("/proc/self/exe", &own); err != nil {
+		t.Fatal(err)
+	}
+	plain := newPlan(t)
+	plain.Layers = []plan.Layer{{Folder: root}}
+	plain.Process.Env = append(plain.Process.Env, "TARGET="+identity(&own))
+	defer func() { firstWay = byTree }()
+	for _, w := range []way{byTree, byBind, byCopy} {
+		firstWay = w
+		for _, pids := range []bool{true, false} {
+			for _, caps := range []bool{false, true} {
+				if caps && !pids && os.Getuid() == 0 {
+					continue // the computer's root, who sees all processes: nothing of it is out of reach
+				}
+				for _, args := range [][]string{
+					{"sh", "-c", "attacker overwrite 1 $PPID self; sh -c '/bin/attacker overwrite $PPID 1; again'"}, {"/bin/again"}, {"/proc/self/exe", "overwrite", "self"},
+				} {
+					p := plain
+					p.PIDNS, p.Process.KeepCaps = pids, caps
+					p.Process.Action = &plan.Action{Name: "exec", Args: args}
+					if _, out, err := run(t, Config{Plan: p, IDs: ids()}); err != nil || out != "" {
+						t.Errorf("way %d, own processes %v, capabilities %v, %q: it managed %q (%v)", w, pids, caps, args, out, err)
+					}
+				}
+			}
+		}
+	}
+	// Without an environment script that needs a container there need be no init.
+	if err := os.RemoveAll(filepath.Join(root, ".singularity.d")); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"/bin/again"}, {"/proc/self/exe", "overwrite", "self"}, {"attacker", "overwrite", "1", "self"}} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := plain
+		p.Process.Args = args
+		k := startForked(t, Config{Plan: p, Stdout: w})
+		w.Close()
+		out, _ := io.ReadAll(r)
+		if status, err := k.Wait(); err != nil || len(out) > 0 || args[0] == "attacker" && status != 0 {
+			t.Errorf("%q: %d, %v, it managed %q", args, status, err, out)
+		}
+		r.Close()
+	}
+}
+
+// TestStartsInEveryWay: a container starts in every way to keep its program from it, and the file stays what it was.
+func TestStartsInEveryWay(t *testing.T) {
+	defer func() { firstWay = byTree }()
+	for _, w := range []way{byTree, byBind, byCopy} {
+		firstWay = w
+		p := newPlan(t, "/bin/sh", "-c", "grep -c . /proc/self/mountinfo >/dev/null; grep /exe /proc/self/mountinfo; exit 5")
+		if status, out, err := run(t, Config{Plan: p, IDs: ids()}); status != 5 || out != "" || err != nil {
+			t.Errorf("way %d: %d, %q, %v", w, status, out, err)
+		}
+	}
+}

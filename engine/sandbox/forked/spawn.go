@@ -1,0 +1,71 @@
+package forked
+
+import (
+	"errors"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// vfork3 is vfork by clone3(2).
+//
+//go:noescape
+func vfork3(args *cloneArgs, size uintptr) (pid, errno uintptr)
+
+// cloneArgs is struct clone_args (clone3(2)), up to what CLONE_INTO_CGROUP needs.
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+}
+
+// Spawn starts a child in new namespaces (flags of clone(2)) that makes the calls of the program, with the memory of this
+// process, and becomes its file; it is the caller's child. cgroup is a descriptor of a folder of cgroup v2 to start in; -1 is
+// the caller's own. The error is a *FailedError where a call of the program failed, and nothing is left then.
+func (p *Program) Spawn(flags uintptr, cgroup int) (int, error) {
+	if p.full() || p.passes || p.starter != nil || len(p.limits) > 0 {
+		return 0, errors.New("not a program to be spawned")
+	}
+	p.ctl = -1
+	flags |= unix.CLONE_VM | unix.CLONE_VFORK
+	var args *cloneArgs
+	if cgroup >= 0 {
+		args = &cloneArgs{flags: uint64(flags) | unix.CLONE_INTO_CGROUP, exitSignal: uint64(unix.SIGCHLD), cgroup: uint64(cgroup)}
+	}
+	syscall.ForkLock.Lock()
+	pid, errno := p.spawn(flags|uintptr(unix.SIGCHLD), args)
+	syscall.ForkLock.Unlock()
+	p.alive()
+	if errno != 0 {
+		return 0, syscall.Errno(errno)
+	}
+	if p.report[0] == msgFailed {
+		for {
+			if _, err := unix.Wait4(int(pid), nil, 0, nil); err != unix.EINTR {
+				break
+			}
+		}
+		return 0, &FailedError{int(p.report[1]), syscall.Errno(p.report[2])}
+	}
+	return int(pid), nil
+}
+
+// spawn returns in the parent only, and at once: the child uses this frame of the stack, which is the parent's.
+//
+//go:noinline
+//go:norace
+func (p *Program) spawn(flags uintptr, args *cloneArgs) (pid, errno uintptr) {
+	beforeFork()
+	if args != nil {
+		pid, errno = vfork3(args, unsafe.Sizeof(*args))
+	} else {
+		pid, errno = vfork(flags, nil)
+	}
+	if errno != 0 || pid != 0 {
+		afterFork()
+		return pid, errno
+	}
+	afterForkInChild()
+	p.run(0, len(p.steps))
+	p.become()
+	return 0, 0
+}
