@@ -305,6 +305,8 @@ func (c *converter) run(in Instruction) {
 	switch {
 	case hasSemicolon(text):
 		s.post = append(s.post, "(set +e", text, ")")
+	case (strings.ContainsAny(text, "&|\n") || ownShell.MatchString(text)) && strings.Contains(text, "#"): // a remark would hide the end
+		s.post = append(s.post, "("+text, ")")
 	case strings.ContainsAny(text, "&|\n") || ownShell.MatchString(text):
 		s.post = append(s.post, "("+text+")")
 	default:
@@ -464,7 +466,7 @@ func (c *converter) copy(in Instruction) {
 			c.note(in.Line, "%s --%s=%s has no counterpart", in.Name, f[0], f[1])
 		}
 	}
-	if from == "" && slices.Contains(sources, ".") && c.context != nil {
+	if from == "" && slices.ContainsFunc(sources, func(s string) bool { return path.Clean("/"+s) == "/" }) && c.context != nil {
 		if _, err := fs.Stat(c.context, ".dockerignore"); err == nil {
 			c.note(in.Line, "what .dockerignore leaves out is copied too: name the folders you need instead of \".\"")
 		}

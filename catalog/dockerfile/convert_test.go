@@ -44,6 +44,8 @@ func TestToDefinition(t *testing.T) {
 			[]string{"From: a\nStage: two", "    x\n", "    z\n", "%files from two", "From: d:1\nStage: image4", "%files from image4"}, []string{"Stage: one", "unused", "Stage: \n"}, 0},
 		{"by number", "FROM a\nRUN x\nFROM b\nCOPY --from=0 /o /o\n", []string{"Stage: 0", "%files from 0"}, nil, 0},
 		{"chain", "FROM a\nRUN x && y\nRUN cd /z\nRUN p; q\nRUN echo \"a;b\"\n", []string{"(x && y)", "(cd /z)", "(set +e\n    p; q\n    )", "    echo \"a;b\"\n"}, nil, 0},
+		{"a remark at the end", "FROM a\nRUN x && y # note\nRUN z # note\n", []string{"(x && y # note\n    )\n", "    z # note\n"}, []string{"note)"}, 0},
+		{"all, with a slash", "FROM a\nCOPY ./ /w\n", []string{"./ /.copied/2/all"}, nil, 1},
 		{"continuation", "FROM a\nRUN x \\\n  # remark\n\n  && y\n", []string{"(x \\\n      && y)"}, []string{"remark"}, 0},
 		{"document", "FROM a\nRUN <<E\na\nb\nE\nRUN <<'E'\n#!/usr/bin/python3\nprint(1)\nE\n", []string{"(set +e\n    a\n    b\n    )", "cat > /tmp/.run-6 <<'E'\n#!/usr/bin/python3\nprint(1)\nE\n", "/tmp/.run-6"}, nil, 0},
 		{"document with a section's name", "FROM a\nCOPY <<'E' /x\n%post\nit's\nE\n", []string{"'%post' \\\n", `'it'\''s' > /x`}, nil, 0},
@@ -129,7 +131,7 @@ func TestFromDefinition(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := FromDefinition(f)
-	for _, w := range []string{"ARG MORE\nFROM debian:12${MORE} AS one", "COPY a /b", `COPY ["c d", "/e"]`, "COPY abs /f", "RUN <<'POSTX'\n#!/bin/bash -ex", "COPY --from=one /o /o", `ENV A="1"`, `ENV B="2"`, "#!/usr/bin/env python3\nprint('${TAG} ${MORE}')", "%setup ran on", "SCIF app x"} {
+	for _, w := range []string{"ARG MORE\nFROM debian:12${MORE} AS one", "COPY a /b", `COPY ["c d", "/e"]`, "COPY abs /f", "RUN <<'POSTX'\n#!/bin/bash -ex", "COPY --from=one /o /o", `ENV A="1"`, `ENV B="2"`, "#!/usr/bin/env python3\nprint('{{ TAG }} {{ MORE }}')", `"$MORE" | sed`, `"s|{{ *TAG *}}|$value|g" /.runscript`, "%setup ran on", "SCIF app x"} {
 		if !strings.Contains(r.Text, w) {
 			t.Errorf("lacks %q:\n%s", w, r.Text)
 		}
@@ -139,6 +141,53 @@ func TestFromDefinition(t *testing.T) {
 	}
 	if len(r.Remarks) < 4 {
 		t.Errorf("remarks %v", r.Remarks)
+	}
+}
+
+func TestFromDefinitionParts(t *testing.T) {
+	const head = "Bootstrap: docker\nFrom: debian:12\n"
+	for _, tt := range []struct {
+		name, in   string
+		want, lack []string
+	}{
+		{"help", head + "%help\nUse it\n\n    so\n", []string{"%help, which nothing shows", "#   Use it\n#\n#       so\n"}, nil},
+		{"packages of yum", "Bootstrap: yum\nOSVersion: 9\nInclude: dnf gcc,make\n", []string{"RUN dnf -y install gcc make && dnf clean all\n"}, []string{"install dnf"}},
+		{"packages of zypper", "Bootstrap: zypper\nInclude: zypper vim\n", []string{"zypper --non-interactive install vim &&"}, nil},
+		{"packages of debootstrap", "Bootstrap: debootstrap\nOSVersion: bookworm\nInclude: a b\n", []string{"--no-install-recommends a b\n"}, nil},
+		{"packages of nobody", "Bootstrap: busybox\nInclude: a\n", []string{"Include: a is not installed"}, []string{"RUN"}},
+		{"an interpreter", head + "%runscript -c /bin/python3\nprint(1)\n", []string{"/.runscript\n#!/bin/python3\nprint(1)\n"}, []string{"#!/bin/sh"}},
+		{"an interpreter and variables", head + "%environment\nexport A=$(date)\n%runscript -c /usr/bin/env python3\nprint(1)\n",
+			[]string{"/.runscript.own\n#!/usr/bin/env python3\nprint(1)\n", "/.runscript\n#!/bin/sh\n. /.environment.sh\nexec /.runscript.own \"$@\"\n"}, nil},
+		{"an interpreter of %post", head + "%post -c /usr/bin/perl\nprint 1;\n", []string{"#!/usr/bin/perl\nprint 1;\n"}, []string{"umask", "-ex"}},
+		{"a label with an argument", head + "%labels\nversion {{ V }}\nprice 5$\n", []string{"ARG V\n", "LABEL version=\"${V}\"\n", `LABEL price="5\$"`}, []string{`\${V}`}},
+		{"an argument in %runscript", head + "%runscript\necho '{{ V }}' $X\n", []string{"echo '{{ V }}' $X\n", `sed -i "s|{{ *V *}}|$value|g" /.runscript`}, []string{"'${V}'"}},
+		{"quotes in variables", head + "%environment\nexport A='say \"hi\" for 5$'\nexport B=\"it's\"\nexport C=\"a\\$b\"\n", []string{`ENV A="say \"hi\" for 5\$"`, `ENV B="it's"`, `ENV C="a\$b"`}, nil},
+		{"known variables", head + "%environment\nexport A=/opt\nexport PATH=$A/bin:${PATH}\n", []string{`ENV PATH="$A/bin:${PATH}"`}, []string{"environment.sh"}},
+		{"variables of the start", head + "%environment\nexport A=$HOME/x\n%runscript\ntrue\n", []string{"/.environment.sh\nexport A=$HOME/x\n", "#!/bin/sh\n. /.environment.sh\ntrue\n"}, []string{"ENV A"}},
+		{"tilde", head + "%environment\nexport A=~/x\n", []string{"/.environment.sh\n"}, []string{"ENV A"}},
+		{"a folder into a folder", head + "%files\nscripts /opt/\nscripts /srv\nscripts /new\n*.py /w\n. /all\nx/ /opt\n",
+			[]string{"COPY scripts /opt/scripts\n", "COPY scripts /srv/scripts\n", "COPY scripts /new\n", "COPY *.py /w/\n", "COPY . /all\n", "COPY x/ /opt/x\n"}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f, err := definition.ParseString(tt.in, definition.Options{AllowUndefined: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := FromDefinition(f)
+			for _, w := range tt.want {
+				if !strings.Contains(r.Text, w) {
+					t.Errorf("lacks %q:\n%s", w, r.Text)
+				}
+			}
+			for _, w := range tt.lack {
+				if strings.Contains(r.Text, w) {
+					t.Errorf("holds %q:\n%s", w, r.Text)
+				}
+			}
+			if _, err := parse(r.Text); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

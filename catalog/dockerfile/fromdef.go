@@ -66,18 +66,17 @@ func (w *dockerWriter) stage(s *definition.Stage, final bool) {
 			}
 		}
 	}
-	if include := s.Header.Get("Include"); include != "" && s.Bootstrap() == "debootstrap" {
-		w.line("RUN apt-get update && apt-get install -y --no-install-recommends " + strings.ReplaceAll(include, ",", " "))
-	}
+	w.include(s)
 	for _, c := range s.Files {
 		w.file(c)
 	}
 	if sec := s.Section("post"); !sec.IsEmpty() {
-		shell := "#!/bin/sh -ex"
-		if args := strings.Fields(sec.Args); len(args) > 1 && args[0] == "-c" {
-			shell = "#!" + args[1] + " -ex"
+		shell, ofShell := interpreter(sec)
+		text := w.templates(sec.Text())
+		if ofShell {
+			shell += " -ex"
+			text = "umask 0002\ncd /\nexport DEBIAN_FRONTEND=\"${DEBIAN_FRONTEND:-noninteractive}\"\n" + text
 		}
-		text := "umask 0002\ncd /\nexport DEBIAN_FRONTEND=\"${DEBIAN_FRONTEND:-noninteractive}\"\n" + w.templates(sec.Text())
 		if strings.Contains(text, "SINGULARITY_ENVIRONMENT") || strings.Contains(text, "APPTAINER_ENVIRONMENT") {
 			text = "export APPTAINER_ENVIRONMENT=/.environment-of-post SINGULARITY_ENVIRONMENT=/.environment-of-post\n" + text
 			w.remark(sec.Line, "variables that %post writes to $APPTAINER_ENVIRONMENT are read from /.environment-of-post")
@@ -87,13 +86,21 @@ func (w *dockerWriter) stage(s *definition.Stage, final bool) {
 	if sec := s.Section("test"); !sec.IsEmpty() && final {
 		w.line("")
 		w.remark(sec.Line, "%test runs while it is built; there is nothing that runs it later")
-		w.document("RUN", "", "#!/bin/sh\n"+w.templates(sec.Text()), "TEST")
+		shell, _ := interpreter(sec)
+		w.document("RUN", "", shell+"\n"+w.templates(sec.Text()), "TEST")
 	}
 	for _, a := range s.Apps {
 		w.remark(a.Line, "the SCIF app "+a.Name+" is left out: make an image of its own for it")
 	}
 	if !final {
 		return
+	}
+	if help := s.Section("help"); !help.IsEmpty() {
+		w.line("")
+		w.remark(help.Line, "%help, which nothing shows of a Docker image; it was:")
+		for l := range strings.Lines(strings.TrimRight(help.Body, "\n ")) {
+			w.line(strings.TrimRight("#   "+strings.TrimSuffix(l, "\n"), " "))
+		}
 	}
 	w.labels(s)
 	w.runtime(s)
@@ -155,11 +162,65 @@ func headerValues(s *definition.Stage) []string {
 	return all
 }
 
+// there are folders that every base has.
+const there = " / /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /usr/bin /usr/include /usr/lib /usr/local " +
+	"/usr/local/bin /usr/local/etc /usr/local/include /usr/local/lib /usr/local/sbin /usr/local/share /usr/sbin /usr/share /usr/src /var /var/cache /var/lib /var/log /var/tmp "
+
+// include installs what the header's Include names.
+func (w *dockerWriter) include(s *definition.Stage) {
+	var names []string
+	for _, n := range strings.FieldsFunc(w.templates(s.Header.Get("Include")), func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }) {
+		if n != "yum" && n != "dnf" && n != "zypper" { // the image has it
+			names = append(names, n)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	list := strings.Join(names, " ")
+	switch s.Bootstrap() {
+	case "debootstrap":
+		w.line("RUN apt-get update && apt-get install -y --no-install-recommends " + list)
+	case "yum", "dnf":
+		w.line("RUN dnf -y install " + list + " && dnf clean all")
+	case "zypper":
+		w.line("RUN zypper --non-interactive install " + list + " && zypper clean --all")
+	case "arch":
+		w.line("RUN pacman -Syu --noconfirm " + list)
+	default:
+		w.remark(s.Header.Line("include"), "Include: "+list+" is not installed: nothing says with what")
+	}
+}
+
+// interpreter is the first line of a section's script, "#!" and what "-c" behind its name says or /bin/sh, and whether that is
+// a shell.
+func interpreter(sec *definition.Section) (string, bool) {
+	line := "/bin/sh"
+	if args := strings.Fields(sec.Args); len(args) > 1 && args[0] == "-c" {
+		line = strings.Join(args[1:], " ")
+	}
+	return "#!" + line, isShell(line)
+}
+
+// isShell tells of an interpreter's path, perhaps behind env, that it is one of the shells that understand sh.
+func isShell(line string) bool {
+	for _, word := range strings.Fields(line) {
+		if name := path.Base(word); name != "env" {
+			return slices.Contains([]string{"sh", "bash", "dash", "ash", "ksh", "zsh", "busybox"}, name)
+		}
+	}
+	return false
+}
+
 // file is a line of %files.
 func (w *dockerWriter) file(c definition.FileCopy) {
 	src, dst := w.templates(c.Src), w.templates(c.Dst)
 	if dst == "" {
 		dst = src
+	}
+	// A definition puts a folder into one that is there, COPY what is in it: so the whole name is said.
+	if base := path.Base(path.Clean(src)); (strings.HasSuffix(dst, "/") || strings.Contains(there, " "+path.Clean(dst)+" ")) && base != "." && base != "/" && base != ".." && !strings.ContainsAny(src, "*?[$") {
+		dst = path.Join(dst, base)
 	}
 	if !path.IsAbs(dst) {
 		dst = "/" + dst
@@ -204,7 +265,7 @@ func (w *dockerWriter) labels(s *definition.Stage) {
 	slices.Sort(names)
 	w.line("")
 	for _, n := range names {
-		w.line("LABEL " + dockerQuote(n) + "=" + dockerQuote(w.templates(labels[n])))
+		w.line("LABEL " + dockerQuote(n) + "=" + w.templates(dockerQuote(labels[n])))
 	}
 	c, _ := card.Parse(labels)
 	for _, p := range c.Ports {
@@ -218,55 +279,105 @@ func (w *dockerWriter) labels(s *definition.Stage) {
 	}
 }
 
-// plain is a line of %environment that ENV can say.
-var plain = pattern.New(`^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=("[^"` + "`" + `]*"|'[^'$]*'|[^\s"'` + "`" + `;|&()<>]*)$`)
+// plain is a line of %environment that ENV may be able to say.
+var plain = pattern.New(`^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=("[^"` + "`" + `]*"|'[^']*'|[^\s"'\\~` + "`" + `;|&()<>]*)$`)
+
+// assignment is the value of ENV for a value as a shell reads it. Variables have to be known when the image is built: those that
+// were set before, and search paths, which the base may have. Of others, such as HOME, only the start of the container knows.
+func assignment(word string, known map[string]bool) (string, bool) {
+	switch {
+	case strings.HasPrefix(word, "'"):
+		return dockerEscape(strings.Trim(word, "'")), true
+	case strings.Contains(word, "$("), strings.HasSuffix(word, `\"`):
+		return "", false
+	}
+	word = strings.TrimSuffix(strings.TrimPrefix(word, `"`), `"`)
+	for i := 0; i < len(word); i++ {
+		if word[i] == '\\' {
+			i++
+			continue
+		}
+		if word[i] != '$' {
+			continue
+		}
+		m := reference.FindStringSubmatch(word[i:])
+		if m == nil || !known[m[1]+m[2]] && !strings.HasSuffix(m[1]+m[2], "PATH") {
+			return "", false
+		}
+	}
+	return word, true
+}
+
+// reference is a variable as ENV understands it (Dockerfile reference, "Environment replacement").
+var reference = pattern.New(`^\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?::[-+][^}$]*)?\})`)
+
+// variables turns %environment into ENV, or, where that cannot say it, into a script; the answer is whether there is one.
+func (w *dockerWriter) variables(env *definition.Section) bool {
+	if env.IsEmpty() {
+		return false
+	}
+	var lines []string
+	known := map[string]bool{}
+	for l := range strings.Lines(env.Body) {
+		l = strings.TrimSpace(l)
+		if l == "" || l[0] == '#' || exportOnly.MatchString(l) {
+			continue
+		}
+		m := plain.FindStringSubmatch(l)
+		if m == nil {
+			w.script("/.environment.sh", env.Text(), "ENV")
+			return true
+		}
+		value, ok := assignment(m[2], known)
+		if !ok {
+			w.script("/.environment.sh", env.Text(), "ENV")
+			return true
+		}
+		known[m[1]] = true
+		lines = append(lines, "ENV "+m[1]+`="`+w.templates(value)+`"`)
+	}
+	for _, l := range lines {
+		w.line(l)
+	}
+	return false
+}
+
+// script writes a file whose templates are filled in when the image is built, wherever in the text they stand.
+func (w *dockerWriter) script(target, text, end string) {
+	w.document("COPY --chmod=755", target, text, end)
+	for _, name := range w.undefined {
+		if needs(text, name) {
+			w.line(`RUN value=$(printf '%s' "$` + name + `" | sed 's/[|&\\]/\\&/g') && sed -i "s|{{ *` + name + ` *}}|$value|g" ` + target)
+		}
+	}
+}
 
 // runtime is what happens when the container starts.
 func (w *dockerWriter) runtime(s *definition.Stage) {
 	env := s.Section("environment")
-	simple := true
-	var pairs [][2]string
-	if !env.IsEmpty() {
-		for l := range strings.Lines(env.Body) {
-			l = strings.TrimSpace(l)
-			if l == "" || l[0] == '#' {
-				continue
-			}
-			m := plain.FindStringSubmatch(l)
-			if m == nil || strings.Contains(m[2], "$(") {
-				if exportOnly.MatchString(l) {
-					continue
-				}
-				simple = false
-				break
-			}
-			pairs = append(pairs, [2]string{m[1], strings.Trim(m[2], `"'`)})
-		}
-		if simple {
-			for _, p := range pairs {
-				w.line("ENV " + p[0] + "=" + `"` + w.templates(p[1]) + `"`)
-			}
-		} else {
-			w.document("COPY", "/.environment.sh", w.templates(env.Text()), "ENV")
-		}
-	}
+	scripted := w.variables(env)
 	run := s.Section("runscript")
 	if run.IsEmpty() {
-		if !simple {
+		if scripted {
 			w.remark(env.Line, "%environment is a script: source /.environment.sh where it is needed")
 		}
 		return
 	}
-	text := w.templates(run.Text())
-	shebang := "#!/bin/sh"
+	text := run.Text()
+	shebang, ofShell := interpreter(run)
 	if first, rest, _ := strings.Cut(text, "\n"); strings.HasPrefix(strings.TrimSpace(first), "#!") {
 		shebang, text = strings.TrimSpace(first), rest
+		ofShell = isShell(strings.TrimPrefix(shebang, "#!"))
 	}
-	source := ""
-	if !simple {
-		source = ". /.environment.sh\n"
+	switch {
+	case scripted && ofShell:
+		w.script("/.runscript", shebang+"\n. /.environment.sh\n"+text, "RUNSCRIPT")
+	case scripted:
+		w.script("/.runscript.own", shebang+"\n"+text, "RUNSCRIPT")
+		w.document("COPY --chmod=755", "/.runscript", "#!/bin/sh\n. /.environment.sh\nexec /.runscript.own \"$@\"\n", "START")
+	default:
+		w.script("/.runscript", shebang+"\n"+text, "RUNSCRIPT")
 	}
-	w.document("COPY --chmod=755", "/.runscript", shebang+"\n"+source+text, "RUNSCRIPT")
 	w.line(`ENTRYPOINT ["/.runscript"]`)
 	if start := s.Section("startscript"); !start.IsEmpty() {
 		w.remark(start.Line, "%startscript, which an instance runs, is left out")
@@ -287,5 +398,10 @@ func dockerQuote(s string) string {
 	if s != "" && !strings.ContainsAny(s, " \t\"'\\$#") {
 		return s
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`).Replace(s) + `"`
+	return `"` + dockerEscape(s) + `"`
+}
+
+// dockerEscape makes a text stand for itself between double quotes.
+func dockerEscape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`).Replace(s)
 }
