@@ -53,7 +53,11 @@ func (e *Engine) overlayFile(s RunSpec, p *prepared, over *image.Image, below []
 	if o.Upper != nil {
 		return fmt.Errorf("overlay %s: only one overlay can be written to; add :ro to the others", over.Path)
 	}
-	f, err := lockOverlay(over.Path)
+	path, err := filepath.EvalSymlinks(over.Path) // it is replaced, and not a link to it
+	if err != nil {
+		return fmt.Errorf("overlay: %w", err)
+	}
+	f, err := lockOverlay(path)
 	if err != nil {
 		if errors.Is(err, sif.ErrLocked) {
 			err = &BusyError{Image: over.Path, By: e.holderOf(over.Path), Err: err}
@@ -72,7 +76,7 @@ func (e *Engine) overlayFile(s RunSpec, p *prepared, over *image.Image, below []
 		if err != nil {
 			return err
 		}
-		return errors.Join(rewriteOverlay(ctx, over.Path, fsys, c, e.c.Now()), closer.Close())
+		return errors.Join(rewriteOverlay(ctx, path, fsys, c, e.c.Now()), closer.Close())
 	}
 	o.ReadOnly = false
 	return k.hold(p, s, o, look, f)
@@ -81,18 +85,17 @@ func (e *Engine) overlayFile(s RunSpec, p *prepared, over *image.Image, below []
 // lockOverlay holds a file against other writers. The error wraps sif.ErrLocked when another program holds it, and is a
 // *ReadOnlyImageError when its user may not write to it.
 func lockOverlay(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
-	if errors.Is(err, os.ErrPermission) {
+	f, err := filelock.Open(path, os.O_RDWR|unix.O_NONBLOCK, unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return nil, fmt.Errorf("overlay %s: %w", path, sif.ErrLocked)
+	case errors.Is(err, os.ErrPermission):
 		return nil, &ReadOnlyOverlayError{Path: path, Err: err}
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("overlay: %w", err)
 	}
 	if unix.Access(filepath.Dir(path), unix.W_OK) != nil {
 		return nil, errors.Join(&ReadOnlyOverlayError{Path: path, Err: unix.EACCES}, f.Close())
-	}
-	if err := filelock.Lock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("overlay %s: %w", path, sif.ErrLocked), f.Close())
 	}
 	return f, nil
 }

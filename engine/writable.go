@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -372,71 +371,4 @@ func (e *Engine) Verify(ctx context.Context, name string) (parts, vouched int, e
 		}
 	}
 	return len(checks), vouched, err
-}
-
-// Compact merges the layers that runs with Writable added to an image into one, and returns its new and old size in bytes.
-// The image is replaced in one step.
-func (e *Engine) Compact(ctx context.Context, name string) (size, before int64, err error) {
-	t, err := e.Resolve(ctx, name)
-	if err != nil {
-		return 0, 0, err
-	}
-	u, err := sif.OpenForUpdate(t.Path)
-	if errors.Is(err, sif.ErrLocked) {
-		return 0, 0, &BusyError{Image: t.Path, By: e.holderOf(t.Path), Err: err}
-	}
-	if err != nil {
-		return 0, 0, err
-	}
-	defer u.Close()
-	img, err := image.Open(t.Path)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer img.Close()
-	if len(img.Overlays()) == 0 {
-		return img.Size, img.Size, nil
-	}
-	m, err := img.Metadata()
-	if err != nil {
-		return 0, 0, err
-	}
-	meta, err := m.JSON()
-	if err != nil {
-		return 0, 0, err
-	}
-	was, err := os.Stat(t.Path)
-	if err != nil {
-		return 0, 0, err
-	}
-	err = sif.Create(ctx, t.Path, sif.Contents{
-		Definition: []byte(img.Definition()), Metadata: meta, Arch: img.Arch, Time: e.c.Now(),
-		System: func(w sif.Target, offset int64) (int64, error) {
-			sw, err := squashfs.NewWriter(w, squashfs.Options{Offset: offset})
-			if err != nil {
-				return 0, err
-			}
-			if err := img.WriteTo(ctx, sw); err != nil {
-				sw.Abort()
-				return 0, err
-			}
-			stats, err := sw.Close()
-			return stats.PaddedSize, err
-		},
-	})
-	if err != nil {
-		return 0, 0, err
-	}
-	// It is the same image as before, so it stays its owner's.
-	if sys, ok := was.Sys().(*syscall.Stat_t); ok && e.c.User.UID == 0 {
-		err = os.Chown(t.Path, int(sys.Uid), int(sys.Gid))
-	}
-	if err := errors.Join(err, os.Chmod(t.Path, was.Mode().Perm())); err != nil {
-		return 0, 0, fmt.Errorf("keep owner of %s: %w", t.Path, err)
-	}
-	st, err := os.Stat(t.Path)
-	if err != nil {
-		return 0, 0, err
-	}
-	return st.Size(), img.Size, nil
 }

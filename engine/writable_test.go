@@ -5,11 +5,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/image"
+	"carrel/engine/sif"
 	"carrel/internal/testroot"
 )
 
@@ -79,5 +81,44 @@ func TestWritableAttributes(t *testing.T) {
 			t.Errorf("hot %v: %d layers", hot, len(img.Overlays()))
 		}
 		img.Close()
+	}
+}
+
+// TestCompactThroughALink: the link stays one, and the image keeps what it carries beside its system.
+func TestCompactThroughALink(t *testing.T) {
+	e := newEngine(t, nil)
+	path := small(t, e, "")
+	link := filepath.Join(e.c.User.Cwd, "link.sif")
+	if err := os.Symlink(filepath.Base(path), link); err != nil {
+		t.Fatal(err)
+	}
+	names := func() (list []string) {
+		m, err := sif.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		for _, o := range m.Objects {
+			list = append(list, o.Type.String()+" "+o.Name)
+		}
+		return list
+	}
+	before := names()
+	s := shell(link, "echo new > /new")
+	s.Writable = true
+	if status, out, err := output(t, e, s); status != 0 || err != nil {
+		t.Fatal(status, out, err)
+	}
+	if done, err := e.Compact(t.Context(), link); err != nil || done.Layers != 1 || done.Signatures != 0 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	if to, err := os.Readlink(link); err != nil || to != filepath.Base(path) {
+		t.Errorf("the link is %q, %v", to, err)
+	}
+	if after := names(); !slices.Equal(before, after) || len(after) < 4 {
+		t.Errorf("got %q, before %q", after, before)
+	}
+	if _, out, _ := output(t, e, shell(path, "cat /new")); out != "new\n" {
+		t.Errorf("got %q", out)
 	}
 }

@@ -31,16 +31,12 @@ type Update struct {
 // OpenForUpdate opens an image for changes and holds it locked against other Updates until Close; an error wraps
 // ErrLocked when another program holds it.
 func OpenForUpdate(path string) (*Update, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	f, err := filelock.Open(path, os.O_RDWR, unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, &Error{"change", path, ErrLocked, holder(path)}
+	}
 	if err != nil {
 		return nil, err
-	}
-	if err := filelock.Lock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		defer f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, &Error{"change", path, ErrLocked, holder(f)}
-		}
-		return nil, &Error{"lock", path, err, ""}
 	}
 	m, err := load(f, path)
 	if err != nil {
@@ -190,10 +186,10 @@ func (u *Update) reload() error {
 	return err
 }
 
-// holder names the process that has f locked, as far as /proc/locks (proc_locks(5)) tells.
-func holder(f *os.File) string {
+// holder names the process that has a file locked, as far as /proc/locks (proc_locks(5)) tells.
+func holder(path string) string {
 	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil {
+	if unix.Stat(path, &st) != nil {
 		return ""
 	}
 	locks, err := os.Open("/proc/locks")

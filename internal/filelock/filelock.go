@@ -18,6 +18,47 @@ func Lock(f *os.File, how int) error {
 	return nil
 }
 
+// Open opens a file with the flags of os.OpenFile and locks it as Lock does. The file is the one that has the name while it
+// is locked: others replace files by renaming new ones onto them, and one that was opened before and is locked after is
+// nobody's any more.
+func Open(path string, flag, how int) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, flag, 0)
+		if err != nil {
+			return nil, err
+		}
+		opened()
+		if err := Lock(f, how); err != nil {
+			f.Close()
+			return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+		}
+		same, err := named(f, path)
+		if same && err == nil {
+			return f, nil
+		}
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// opened is where tests have something happen.
+var opened = func() {}
+
+// named tells whether a name still is that of an open file.
+func named(f *os.File, path string) (bool, error) {
+	a, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	b, err := os.Stat(path)
+	if err != nil {
+		return false, err
+	}
+	return os.SameFile(a, b), nil
+}
+
 // Free tells whether nobody holds a lock on an open file, and takes it then. Where there are no locks it cannot be known,
 // and is false.
 func Free(f *os.File) bool { return try(f, unix.LOCK_EX|unix.LOCK_NB) == nil }

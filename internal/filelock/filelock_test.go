@@ -53,3 +53,36 @@ func TestWithoutLocks(t *testing.T) {
 		t.Error("a closed file can be locked")
 	}
 }
+
+// TestOpenWhatHasTheName: a file that is replaced between opening and locking is not the one to change.
+func TestOpenWhatHasTheName(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "file"), filepath.Join(dir, "new")
+	for _, p := range []string{path, other} {
+		if err := os.WriteFile(p, []byte(filepath.Base(p)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() { opened = func() {} }()
+	opened = func() {
+		opened = func() {}
+		if err := os.Rename(other, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := Open(path, os.O_RDWR, unix.LOCK_EX|unix.LOCK_NB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got := make([]byte, 3)
+	if _, err := f.Read(got); err != nil || string(got) != "new" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := Open(path, os.O_RDWR, unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+		t.Errorf("a second lock: %v", err)
+	}
+	if _, err := Open(filepath.Join(dir, "none"), os.O_RDWR, unix.LOCK_EX); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("nothing: %v", err)
+	}
+}
