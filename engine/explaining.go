@@ -39,12 +39,12 @@ func Explain(err error) (Cause, bool) {
 	if err == nil {
 		return Cause{}, false
 	}
-	f := causes.Failure{Lines: strings.Split(err.Error(), "\n")}
+	f := causes.Failure{Own: strings.Split(err.Error(), "\n")}
 	if be, ok := errors.AsType[*BuildError](err); ok {
 		if len(be.Lines) == 0 && be.HintText != "" { // no script of the person's failed, but a step that knows itself why
 			return Cause{}, false
 		}
-		f.Build, f.Lines = true, append(append([]string{}, f.Lines...), be.Lines...)
+		f.Build, f.Lines = true, be.Lines
 	} else if Hint(err) != "" {
 		// Known by its hint; what can be done with a key is read all the same.
 		c, ok := causes.Find(f)

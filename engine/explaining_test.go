@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,5 +143,26 @@ func TestAmend(t *testing.T) {
 	}
 	if after := e.CommandLine(base); after != before {
 		t.Errorf("what was asked for has changed: %s", after)
+	}
+}
+
+// The engine's own errors are not read as the words of a program.
+func TestExplainOwnErrors(t *testing.T) {
+	tests := []struct {
+		err  error
+		want CauseID // empty: nothing is made of it
+	}{
+		{errors.New("resolve /x.sif: not found"), ""},
+		{errors.New("inspect /x.sif: open /x.sif: no such file or directory"), ""},
+		{errors.New("open /x.sif: permission denied"), ""},
+		{errors.New("write overlay: no space left on device"), causes.DiskFull},
+		{&BuildError{Text: "run /tool: not found"}, ""},
+		{&BuildError{Text: "ended with code 127", Lines: []string{"/bin/sh: 3: Rscript: not found"}}, causes.MissingProgram},
+	}
+	for _, tt := range tests {
+		c, ok := Explain(tt.err)
+		if ok != (tt.want != "") || c.ID != tt.want {
+			t.Errorf("%v: %q %q", tt.err, c.ID, c.Why)
+		}
 	}
 }

@@ -90,6 +90,9 @@ type Folder struct {
 type Failure struct {
 	// Lines are the last ones it wrote, oldest first.
 	Lines []string
+	// Own are lines of Carrel's own about it. What they say is meant as they say it, so that only telling rules read them:
+	// "resolve x.sif: not found" speaks of no program.
+	Own []string
 	// Status is its exit status; 0 for an error that was none of a program's.
 	Status int
 	// Memory says that it is known to have been ended for want of memory, Time for taking too long.
@@ -116,8 +119,13 @@ func Find(f Failure) (Cause, bool) {
 		return Cause{ID: TimeLimit, Fix: FixTime, Why: "It was ended because its time was over.", Hint: "Start it with a later end, or without one."}, true
 	}
 	lines := f.Lines[max(0, len(f.Lines)-window):]
+	lines = append(append([]string{}, f.Own...), lines...)
 	for _, weak := range []bool{false, true} {
-		for i := len(lines) - 1; i >= 0; i-- {
+		first := 0
+		if weak {
+			first = len(f.Own)
+		}
+		for i := len(lines) - 1; i >= first; i-- {
 			line := clean(lines[i])
 			for j := range rules {
 				r := &rules[j]
