@@ -227,3 +227,22 @@ func TestLevelColours(t *testing.T) {
 		}
 	}
 }
+
+// A hit is marked where it is, and the line is wrapped as ever, also where lower case takes other bytes.
+func TestHitBesideOtherLowerCase(t *testing.T) {
+	th := theme.New(theme.Options{Background: theme.Dark})
+	for _, text := range []string{"İstanbul: Error at ẞ line 7 " + strings.Repeat("x", 40) + " error", "\u212A error \xff error"} {
+		var v LogView
+		v.Append(LogLine{Text: text})
+		v.Resize(30, 5)
+		plain := strings.TrimRight(ansi.Strip(v.View(th, 30, 5)), " \n")
+		v.Search("error")
+		got := v.View(th, 30, 5)
+		if marked := strings.TrimRight(ansi.Strip(got), " \n"); marked != plain {
+			t.Errorf("the search changes the text:\n%q\n%q", marked, plain)
+		}
+		if n := strings.Count(got, th.Match.Underline(true).Bold(true).Render("error")) + strings.Count(got, th.Match.Underline(true).Bold(true).Render("Error")); n != 2 {
+			t.Errorf("%d hits are marked, want 2: %q", n, got)
+		}
+	}
+}

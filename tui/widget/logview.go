@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
@@ -474,6 +475,18 @@ func (v *LogView) View(t *theme.Theme, w, h int) string {
 	return Rows(out, w, h)
 }
 
+// lowerPlaces are, for each byte of the lower case of a text and for its end, where the character it is of begins in the text:
+// a few characters have a lower case of other bytes (İ, ẞ).
+func lowerPlaces(text string) []int {
+	out := make([]int, 0, len(text)+1)
+	for i, r := range text {
+		for range len(string(unicode.ToLower(r))) {
+			out = append(out, i)
+		}
+	}
+	return append(out, len(text))
+}
+
 // marked is rows for a line that holds what is searched for, with every place marked.
 func (v *LogView) marked(t *theme.Theme, line, w int) []string {
 	text := ansi.Strip(v.lines[line-v.first].Text)
@@ -482,20 +495,24 @@ func (v *LogView) marked(t *theme.Theme, line, w int) []string {
 	if line == v.hit {
 		style = style.Underline(true).Bold(true)
 	}
-	if len(low) != len(text) { // lower case takes other bytes: places cannot be mapped back
-		return []string{style.Render(text)}
+	at := func(i int) int { return i } // the place in text of a place in low
+	if len(low) != len(text) {
+		places := lowerPlaces(text)
+		at = func(i int) int { return places[i] }
 	}
 	var b strings.Builder
+	from := 0
 	for {
-		i := strings.Index(low, v.query)
+		i := strings.Index(low[from:], v.query)
 		if i < 0 {
 			break
 		}
-		b.WriteString(text[:i])
-		b.WriteString(style.Render(text[i : i+len(v.query)]))
-		text, low = text[i+len(v.query):], low[i+len(v.query):]
+		i += from
+		b.WriteString(text[at(from):at(i)])
+		from = i + len(v.query)
+		b.WriteString(style.Render(text[at(i):at(from)]))
 	}
-	b.WriteString(text)
+	b.WriteString(text[at(from):])
 	if v.times {
 		w -= timeWidth
 	}
