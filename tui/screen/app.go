@@ -65,17 +65,54 @@ func AppTitle(a *engine.Instance) string {
 	return widget.Clean(a.Name)
 }
 
-// AppAddress is the address to show first: one that answers, else the first; nil when there is none.
+// AppAddress is the address to show first: one that answers rather than one that does not, then one that a browser opens,
+// then the first; nil when there is none.
 func AppAddress(a *engine.Instance) *engine.Address {
+	var best *engine.Address
+	rank := func(ad *engine.Address) (n int) {
+		if ad.Ready {
+			n = 2
+		}
+		if Page(ad) {
+			n++
+		}
+		return n
+	}
 	for i := range a.Addresses {
-		if a.Addresses[i].Ready {
-			return &a.Addresses[i]
+		if ad := &a.Addresses[i]; best == nil || rank(ad) > rank(best) {
+			best = ad
 		}
 	}
-	if len(a.Addresses) > 0 {
-		return &a.Addresses[0]
+	return best
+}
+
+// Page tells whether a browser opens an address.
+func Page(ad *engine.Address) bool {
+	return strings.HasPrefix(ad.URL, "http://") || strings.HasPrefix(ad.URL, "https://")
+}
+
+// NoPage says why the address of an app cannot be opened in the browser, and NoAddress why it cannot be copied; empty when
+// it can.
+func NoPage(a *engine.Instance) string {
+	if why := NoAddress(a); why != "" {
+		return why
 	}
-	return nil
+	if !Page(AppAddress(a)) {
+		return "it is no page that a browser shows; c copies the address"
+	}
+	return ""
+}
+
+// NoAddress says why there is no address of an app to be used.
+func NoAddress(a *engine.Instance) string {
+	ad := AppAddress(a)
+	switch {
+	case !a.State.Live():
+		return "the app has ended"
+	case ad == nil || !ad.Ready:
+		return "it does not answer yet"
+	}
+	return ""
 }
 
 // Mode says what an app may do with a folder.

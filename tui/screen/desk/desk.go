@@ -307,12 +307,9 @@ func (s *Screen) Actions() []screen.Action {
 }
 
 func (s *Screen) appActions(a *engine.Instance) []screen.Action {
-	name, url, noURL := a.Name, "", "it does not answer yet"
-	for _, ad := range a.Addresses {
-		if ad.Ready {
-			url, noURL = ad.URL, ""
-			break
-		}
+	name, url := a.Name, ""
+	if ad := screen.AppAddress(a); ad != nil {
+		url = ad.URL
 	}
 	show := widget.Clean(name)
 	if !a.State.Live() {
@@ -334,8 +331,8 @@ func (s *Screen) appActions(a *engine.Instance) []screen.Action {
 	}
 	return []screen.Action{
 		screen.Do(screen.On("enter"), "open", "Show "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) }),
-		screen.Do(screen.On("o"), "browser", "Open "+show+" in the browser", func() tea.Cmd { return screen.Ask(screen.Browse{URL: url}) }).Unless(noURL),
-		screen.Do(screen.On("c"), "copy address", "Copy the address of "+show, func() tea.Cmd { return screen.Ask(screen.Copy{Text: url, What: "the address"}) }).Unless(noURL),
+		screen.Do(screen.On("o"), "browser", "Open "+show+" in the browser", func() tea.Cmd { return screen.Ask(screen.Browse{URL: url}) }).Unless(screen.NoPage(a)),
+		screen.Do(screen.On("c"), "copy address", "Copy the address of "+show, func() tea.Cmd { return screen.Ask(screen.Copy{Text: url, What: "the address"}) }).Unless(screen.NoAddress(a)),
 		screen.Do(screen.On("l"), "log", "Show the log of "+show, func() tea.Cmd { return screen.Ask(screen.GoRunning{Name: name}) }),
 		screen.Do(screen.On("s"), "stop", "Stop "+show, func() tea.Cmd { return s.stop(a) }),
 		screen.Do(screen.On("t"), "terminal", "Open a terminal inside "+show, func() tea.Cmd {

@@ -128,13 +128,12 @@ func shortURL(url string, w int) string {
 	return host
 }
 
+// ready is the address of an app when it answers, else nil.
 func ready(a *engine.Instance) *engine.Address {
-	for i := range a.Addresses {
-		if a.State.Live() && a.Addresses[i].Ready {
-			return &a.Addresses[i]
-		}
+	if screen.NoAddress(a) != "" {
+		return nil
 	}
-	return nil
+	return screen.AppAddress(a)
 }
 
 // where says how an app is that has no address to show.

@@ -455,16 +455,10 @@ func (s *Screen) Actions() []screen.Action {
 		return logActs
 	}
 	name := widget.Clean(a.Name)
-	noURL, notLive, live := "", "", ""
+	noURL, notLive, live := screen.NoAddress(a), "the app has ended", ""
 	ad := screen.AppAddress(a)
-	switch {
-	case !a.State.Live():
-		noURL, notLive = "the app has ended", "the app has ended"
-	case ad == nil || !ad.Ready:
-		noURL = "it does not answer yet"
-	}
 	if a.State.Live() {
-		live = "the app still runs; stop it first"
+		notLive, live = "", "the app still runs; stop it first"
 	}
 	if b := s.busy[a.Name]; b != "" {
 		notLive, live = b+" …", b+" …"
@@ -478,7 +472,7 @@ func (s *Screen) Actions() []screen.Action {
 	}
 	var acts []screen.Action
 	reach := []screen.Action{
-		screen.Do(screen.On("o"), "open browser", "Open "+name+" in the browser", func() tea.Cmd { return screen.Ask(screen.Browse{URL: url}) }).Unless(noURL),
+		screen.Do(screen.On("o"), "open browser", "Open "+name+" in the browser", func() tea.Cmd { return screen.Ask(screen.Browse{URL: url}) }).Unless(screen.NoPage(a)),
 		screen.Do(screen.On("c"), "copy address", "Copy the address of "+name, func() tea.Cmd { return screen.Ask(screen.Copy{Text: url, What: "the address"}) }).Unless(noURL),
 	}
 	reach = append(reach, screen.Do(screen.On("Q"), "QR code", "Show the address of "+name+" as a QR code", func() tea.Cmd {

@@ -237,7 +237,11 @@ func (s *Screen) hero(a *engine.Instance, w, h int, small bool) []string {
 	if bw < 8 {
 		return []string{widget.Cut(line, w)}
 	}
-	if keys := t.Accent.Render("o") + t.Muted.Render(" opens   ") + t.Accent.Render("c") + t.Muted.Render(" copies"); ad != nil && ad.Ready &&
+	keys := t.Accent.Render("c") + t.Muted.Render(" copies")
+	if screen.NoPage(a) == "" {
+		keys = t.Accent.Render("o") + t.Muted.Render(" opens   ") + keys
+	}
+	if ad != nil && ad.Ready &&
 		a.State != engine.StateUnhealthy && widget.Width(line)+widget.Width(keys)+3 <= bw-6 {
 		line = widget.Spread(line, keys, bw-6)
 	}
@@ -395,7 +399,7 @@ func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 		}
 		return nil
 	}
-	if ad := screen.AppAddress(a); ad != nil && ad.Ready && m.Y < p.logY {
+	if ad := screen.AppAddress(a); screen.NoPage(a) == "" && m.Y < p.logY {
 		line := m.Y
 		if p.strip {
 			line--
