@@ -46,7 +46,7 @@ func TestCrashIsReported(t *testing.T) {
 			go func() {
 				_, err := runModel(context.Background(), o, func(m *model) {
 					if test.screen != nil {
-						m.stack = append(m.stack, test.screen)
+						m.stacks[m.top] = append(m.stacks[m.top], test.screen)
 					}
 				})
 				ended <- err
@@ -77,7 +77,7 @@ func TestModelSurvivesPanic(t *testing.T) {
 	clock := func() time.Time { return tuitest.Noon }
 	e, c := tuitest.World(clock)
 	m := newModel(t.Context(), Options{Engine: e, Catalog: c, Now: clock})
-	m.stack = append(m.stack, stumbling{})
+	m.stacks[m.top] = append(m.stacks[m.top], stumbling{})
 	after, cmd := m.Update(struct{}{})
 	if after != tea.Model(m) || cmd == nil || m.crash == nil {
 		t.Errorf("after a panic: model %v, command %v, crash %v", after, cmd != nil, m.crash)

@@ -17,7 +17,13 @@ import (
 	"carrel/tui/tuitest"
 )
 
-func TestMain(m *testing.M) { os.Exit(tuitest.Main(m)) }
+func TestMain(m *testing.M) {
+	code := tuitest.Main(m)
+	for _, dir := range made {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
 
 // driver runs a model without a terminal, in the virtual time of a synctest bubble: after idle() all commands have run as
 // far as they can, and nothing depends on how fast the machine is.

@@ -90,7 +90,7 @@ const brand = " " + theme.Brand + " carrel"
 func (m *model) header(w int) string {
 	t := m.d.Theme
 	left := " " + t.Accent.Render(theme.Brand) + " " + t.Strong.Render("carrel")
-	if len(m.stack) == 0 {
+	if len(m.stacks[m.top]) == 0 {
 		for i, tb := range m.tabs(w) {
 			name := t.Muted.Render(tb.key + " " + tb.name)
 			if i == m.top {
@@ -103,10 +103,10 @@ func (m *model) header(w int) string {
 		if m.top == topRunning {
 			crumbs[0] = "Running"
 		}
-		if _, first := m.stack[0].(*welcome.Screen); first {
+		if _, first := m.stacks[m.top][0].(*welcome.Screen); first {
 			crumbs = nil
 		}
-		for _, s := range m.stack {
+		for _, s := range m.stacks[m.top] {
 			crumbs = append(crumbs, s.Title())
 		}
 		room := w - widget.Width(brand) - 10
@@ -186,9 +186,9 @@ func (m *model) footerHints(w int) (all, tail []widget.Hint) {
 	for _, h := range all {
 		esc = esc || h.Key == "esc"
 	}
-	if len(m.stack) > 0 && !esc {
+	if len(m.stacks[m.top]) > 0 && !esc {
 		tail = append(tail, widget.Hint{Key: "esc", Text: "back"})
-	} else if len(m.stack) == 0 {
+	} else if len(m.stacks[m.top]) == 0 {
 		tail = append(tail, widget.Hint{Key: "q", Text: "leave"})
 	}
 	if w >= 76 {
@@ -219,7 +219,7 @@ func (m *model) mouse(x, y, wheel int) tea.Cmd {
 		return nil
 	case y == 0 && x >= m.w-7:
 		return m.openHelp()
-	case y == 0 && len(m.stack) == 0:
+	case y == 0 && len(m.stacks[m.top]) == 0:
 		for i, tb := range m.tabs(m.w) {
 			if x >= tb.x && x < tb.x+tb.w {
 				return m.goTop(i)

@@ -3,6 +3,9 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,7 +52,8 @@ var views = []struct {
 	{name: "running-none", keys: []string{"3"}, change: func(o *Options, _ *tuitest.Engine) { o.Engine = tuitest.NewEngine(o.Now) }},
 	{name: "inspect", keys: []string{"down", "down", "i"}},
 	{name: "inspect-definition", keys: []string{"2", "v"}},
-	{name: "share", keys: []string{"down", "down", "x"}},
+	{name: "share", keys: []string{"down", "down", "x"}, change: sharing},
+	{name: "share-network", keys: []string{"down", "down", "x", "n"}, change: sharing},
 	{name: "inspect-runs", keys: inside("right")},
 	{name: "inspect-files", keys: inside("shift+tab", "shift+tab", "shift+tab", "shift+tab", "shift+tab")},
 	{name: "inspect-table", keys: inside("shift+tab", "shift+tab", "shift+tab", "shift+tab", "shift+tab", "enter", "G", "enter")},
@@ -83,6 +87,32 @@ var views = []struct {
 		e.Unsaved = &engine.Unsaved{Since: tuitest.Noon.Add(-26 * time.Hour), Files: 12, Deleted: 1, Bytes: 3_400_000}
 	}},
 }
+
+// sharing puts a file where the image is that is handed over: its checksum is worked out for true.
+func sharing(o *Options, e *tuitest.Engine) {
+	image := tuitest.Home + "/.local/share/carrel/images/jupyter.sif"
+	t := e.Targets[image]
+	t.Path = imageFile()
+	e.Targets[image] = t
+	o.Home = filepath.Dir(t.Path)
+}
+
+// imageFile is a file with an image's name, which TestMain removes.
+var imageFile = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "carrel-share-")
+	if err != nil {
+		panic(err)
+	}
+	path := filepath.Join(dir, "jupyter.sif")
+	if err := os.WriteFile(path, make([]byte, 243_000), 0o600); err != nil {
+		panic(err)
+	}
+	made = append(made, dir)
+	return path
+})
+
+// made are folders that TestMain removes.
+var made []string
 
 // inside are the keys that look inside an image, and then some.
 func inside(keys ...string) []string { return append([]string{"down", "down", "i"}, keys...) }

@@ -83,7 +83,7 @@ func TestInspectForeignFiles(t *testing.T) {
 						}
 					}
 					d.press("esc", "down")
-					if d.screen(); len(d.m.stack) == 0 {
+					if d.screen(); len(d.m.stacks[d.m.top]) == 0 {
 						d.look(jupyterImage, "files")
 					}
 				}

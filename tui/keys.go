@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"strings"
 
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
@@ -63,12 +64,12 @@ func (m *model) actions() []screen.Action {
 		mouse = "Use the mouse in Carrel again"
 	}
 	var acts []screen.Action
-	if len(m.stack) > 0 {
+	if len(m.stacks[m.top]) > 0 {
 		acts = append(acts, screen.Do(screen.On("esc"), "back", "", m.pop))
 	} else if m.top != topDesk {
 		acts = append(acts, screen.Do(screen.On("esc"), "desk", "", func() tea.Cmd { return m.goTop(topDesk) }).Quietly())
 	}
-	if len(m.stack) == 0 {
+	if len(m.stacks[m.top]) == 0 {
 		acts = append(acts, screen.Do(screen.On("q"), "leave Carrel", "Leave Carrel (apps keep running)", m.quit).Quietly())
 	}
 	acts = append(acts,
@@ -169,26 +170,23 @@ func (m *model) live() int {
 	return n
 }
 
-// quit leaves the program. Apps go on; builds would not, so it asks.
+// quit leaves the program. Apps go on; builds and what is being sent would not, so it asks.
 func (m *model) quit() tea.Cmd {
-	building := ""
-	for _, j := range m.jobs {
-		if j.Running() {
-			building = j.Name()
-		}
-	}
-	if building == "" {
+	work := m.work()
+	if work == "" {
 		return tea.Quit
 	}
+	text := "Leaving now cancels it."
+	if strings.HasPrefix(work, "The build") {
+		text = "Leaving now cancels it; what it has fetched is kept for the next time."
+	}
 	m.over.ask(screen.Confirm{
-		Dialog: widget.Confirm(building+" is still being built", []string{
-			"Leaving now cancels the build; what it has fetched is kept for the next time. Apps that run keep running.",
-		}, "Leave and cancel it", "Stay"),
+		Dialog: widget.Confirm(work+" is not finished", []string{text + " Apps that run keep running."}, "Leave and cancel it", "Stay"),
 		Answer: func(id string) tea.Cmd {
 			if id != "yes" {
 				return nil
 			}
-			m.quitMsg = "The build of " + building + " was cancelled."
+			m.quitMsg = work + " was cancelled."
 			return tea.Quit
 		},
 	})

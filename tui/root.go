@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,10 +39,11 @@ type model struct {
 
 	tops    [3]screen.Screen
 	top     int
-	running *session.Screen // tops[topRunning]
-	stack   []screen.Screen // above the top screen
-	jobs    []*build.Screen // builds that are not over, or whose end was not seen
-	seen    screen.Screen   // was told that it is shown
+	running *session.Screen    // tops[topRunning]
+	stacks  [3][]screen.Screen // above each top screen
+	jobs    []*build.Screen    // builds that are not over, or whose end was not seen
+	seen    screen.Screen      // was told that it is shown
+	ending  []screen.Waiter    // screens that were left, and may still be ending what they did
 
 	apps  []engine.Instance
 	lost  error // why some apps could not be listed
@@ -118,9 +120,9 @@ func newModel(life context.Context, o Options) *model {
 	case StartRunning:
 		m.top = topRunning
 	case StartWelcome:
-		m.stack = append(m.stack, welcome.New(m.d))
+		m.stacks[m.top] = append(m.stacks[m.top], welcome.New(m.d))
 	case StartDoctor:
-		m.stack = append(m.stack, doctor.New(m.d))
+		m.stacks[m.top] = append(m.stacks[m.top], doctor.New(m.d))
 	}
 	m.size()
 	return m
@@ -137,8 +139,10 @@ func (m *model) Init() tea.Cmd {
 	for _, s := range m.tops {
 		cmds = append(cmds, s.Init())
 	}
-	for _, s := range m.stack {
-		cmds = append(cmds, s.Init())
+	for _, st := range m.stacks {
+		for _, s := range st {
+			cmds = append(cmds, s.Init())
+		}
 	}
 	if m.o.Start == StartRunning && m.o.StartName != "" {
 		cmds = append(cmds, m.running.Show(m.o.StartName))
@@ -173,8 +177,8 @@ func (m *model) nextWatch() tea.Cmd {
 
 // current is the screen that is shown.
 func (m *model) current() screen.Screen {
-	if n := len(m.stack); n > 0 {
-		return m.stack[n-1]
+	if n := len(m.stacks[m.top]); n > 0 {
+		return m.stacks[m.top][n-1]
 	}
 	return m.tops[m.top]
 }
@@ -182,7 +186,9 @@ func (m *model) current() screen.Screen {
 // all are all screens that live, each once.
 func (m *model) all() []screen.Screen {
 	out := append([]screen.Screen{}, m.tops[:]...)
-	out = append(out, m.stack...)
+	for _, st := range m.stacks {
+		out = append(out, st...)
+	}
 	for _, j := range m.jobs {
 		if !m.onStack(j) {
 			out = append(out, j)
@@ -192,12 +198,7 @@ func (m *model) all() []screen.Screen {
 }
 
 func (m *model) onStack(s screen.Screen) bool {
-	for _, x := range m.stack {
-		if x == s {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.stacks[:], func(st []screen.Screen) bool { return slices.Contains(st, s) })
 }
 
 func (m *model) update(msg tea.Msg) tea.Cmd {
@@ -360,7 +361,7 @@ func (m *model) say(tone widget.Tone, text string) tea.Cmd {
 
 // push shows a screen above the current one.
 func (m *model) push(s screen.Screen) tea.Cmd {
-	m.stack = append(m.stack, s)
+	m.stacks[m.top] = append(m.stacks[m.top], s)
 	m.size()
 	var first tea.Cmd
 	if m.apps != nil {
@@ -371,12 +372,13 @@ func (m *model) push(s screen.Screen) tea.Cmd {
 
 // pop leaves the current screen. A build that works goes on.
 func (m *model) pop() tea.Cmd {
-	n := len(m.stack)
+	n := len(m.stacks[m.top])
 	if n == 0 {
 		return nil
 	}
-	s := m.stack[n-1]
-	m.stack = m.stack[:n-1]
+	s := m.stacks[m.top][n-1]
+	m.stacks[m.top] = m.stacks[m.top][:n-1]
+	m.flash = flash{} // what was said of the screen that is left
 	return m.leave(s)
 }
 
@@ -392,11 +394,19 @@ func (m *model) leave(s screen.Screen) tea.Cmd {
 	}
 	if _, ok := s.(*welcome.Screen); ok && m.o.Welcomed != nil {
 		f := m.o.Welcomed
-		s.Close()
+		m.closeOne(s)
 		return task.Do(func() error { f(); return nil }, func(error) tea.Msg { return nil })
 	}
-	s.Close()
+	m.closeOne(s)
 	return nil
+}
+
+// closeOne ends what a screen started; what takes longer is waited for when the program ends.
+func (m *model) closeOne(s screen.Screen) {
+	s.Close()
+	if w, ok := s.(screen.Waiter); ok {
+		m.ending = append(m.ending, w)
+	}
 }
 
 func (m *model) dropJob(j *build.Screen) {
@@ -408,14 +418,61 @@ func (m *model) dropJob(j *build.Screen) {
 	}
 }
 
-// goTop leaves all screens above a top one and shows it.
+// goTop leaves the screens above a top one and shows it. A screen that would lose something stays where it is: coming back
+// shows it again.
 func (m *model) goTop(top int) tea.Cmd {
 	var cmds []tea.Cmd
-	for len(m.stack) > 0 {
+	for n := len(m.stacks[m.top]); n > 0; n = len(m.stacks[m.top]) {
+		s := m.stacks[m.top][n-1]
+		if k, ok := s.(screen.Keeper); ok && k.Keeps() {
+			if top == m.top {
+				cmds = append(cmds, m.say(widget.Plain, widget.Clean(s.Title())+" is not finished; esc leaves it."))
+			} else {
+				cmds = append(cmds, m.say(widget.Plain, fmt.Sprintf("%s stays as it is; %d comes back to it.", widget.Clean(s.Title()), m.top+1)))
+			}
+			break
+		}
 		cmds = append(cmds, m.pop())
 	}
 	m.top = top
 	return tea.Batch(cmds...)
+}
+
+// drop leaves the screen that asked for something, and those above it, wherever it is. It tells whether that was the one
+// that is shown, and does nothing for 0.
+func (m *model) drop(id task.ID) (cmd tea.Cmd, shown bool) {
+	for top, st := range m.stacks {
+		at := slices.IndexFunc(st, func(s screen.Screen) bool {
+			w, ok := s.(interface{ ID() task.ID })
+			return ok && id != 0 && w.ID() == id
+		})
+		if at < 0 {
+			continue
+		}
+		shown = top == m.top && at == len(st)-1
+		m.stacks[top] = st[:at]
+		var cmds []tea.Cmd
+		for _, s := range slices.Backward(st[at:]) {
+			cmds = append(cmds, m.leave(s))
+		}
+		return tea.Batch(cmds...), shown
+	}
+	return nil, false
+}
+
+// work is what would be ended by leaving the program; empty for nothing.
+func (m *model) work() string {
+	for _, j := range m.jobs {
+		if j.Running() {
+			return "The build of " + j.Name()
+		}
+	}
+	for _, s := range m.all() {
+		if w, ok := s.(screen.Worker); ok && w.Working() != "" {
+			return w.Working()
+		}
+	}
+	return ""
 }
 
 // inside hands the terminal to a command of this program.
@@ -461,7 +518,10 @@ func (m *model) goodbye() string {
 // close ends all screens; called when the loop has ended.
 func (m *model) close() {
 	for _, s := range m.all() {
-		s.Close()
+		m.closeOne(s)
+	}
+	for _, w := range m.ending {
+		w.Wait()
 	}
 	m.watch.Stop()
 	m.watch.Wait()

@@ -65,7 +65,7 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 	case screen.JobDone:
 		return m.jobDone(w), true
 	case screen.Started:
-		return m.started(w.Instance), true
+		return m.startedBy(w), true
 	case screen.Back:
 		return m.pop(), true
 	case screen.Flash:
@@ -97,11 +97,7 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 
 // startBuild begins a build in place of the form that asked for it; one that works on the same already is shown instead.
 func (m *model) startBuild(w screen.StartBuild) tea.Cmd {
-	var left tea.Cmd
-	switch m.current().(type) {
-	case *launch.Screen, *wizard.Screen:
-		left = m.pop()
-	}
+	left, _ := m.drop(w.From)
 	for _, j := range m.jobs {
 		if j.Builds(w.Spec.Definition) {
 			return tea.Batch(left, m.openJob(j.Job()), m.say(widget.Plain, j.Name()+" is being built already."))
@@ -110,6 +106,16 @@ func (m *model) startBuild(w screen.StartBuild) tea.Cmd {
 	j := build.New(m.d, w)
 	m.jobs = append(m.jobs, j)
 	return tea.Batch(left, m.push(j))
+}
+
+// startedBy shows an app in place of the screen that started it; when the person has gone elsewhere meanwhile, it is only told of.
+func (m *model) startedBy(w screen.Started) tea.Cmd {
+	left, shown := m.drop(w.From)
+	if !shown {
+		in := w.Instance
+		return tea.Batch(left, m.know(in), m.running.Show(in.Name), m.say(widget.Good, screen.AppTitle(&in)+" is starting; 3 shows it."))
+	}
+	return tea.Batch(left, m.started(w.Instance))
 }
 
 // started shows an app that was just started.
@@ -165,7 +171,7 @@ func (m *model) jobDone(w screen.JobDone) tea.Cmd {
 func (m *model) openJob(id task.ID) tea.Cmd {
 	for _, j := range m.jobs {
 		if j.Job() == id && !m.onStack(j) {
-			m.stack = append(m.stack, j)
+			m.stacks[m.top] = append(m.stacks[m.top], j)
 			m.size()
 		}
 	}

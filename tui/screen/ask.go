@@ -40,14 +40,18 @@ type (
 	// OpenJob shows a build that goes on in the background.
 	OpenJob struct{ Job task.ID }
 
-	// StartBuild builds an image in view of the person, then starts it when Then is there.
+	// StartBuild builds an image in view of the person, then starts it when Then is there. It takes the place of the screen From.
 	StartBuild struct {
+		From  task.ID
 		Title string
 		Spec  engine.BuildSpec
 		Then  *engine.RunSpec
 	}
 	// Started says that an app runs: it is shown in place of the screen that started it.
-	Started struct{ Instance engine.Instance }
+	Started struct {
+		From     task.ID
+		Instance engine.Instance
+	}
 	// Back leaves the screen.
 	Back struct{}
 

@@ -35,9 +35,20 @@ type Screen interface {
 	Typing() bool
 	// Pace is how often the screen wants a Tick; 0 when nothing on it moves.
 	Pace() time.Duration
-	// Close ends what the screen started. It is called once, when the screen is left for good.
+	// Close ends what the screen started, without waiting where that could take long (see Waiter). It is called once, when the
+	// screen is left for good.
 	Close()
 }
+
+// Keeper is a screen that may hold what would be lost by leaving it, and says whether it does now.
+type Keeper interface{ Keeps() bool }
+
+// Worker is a screen that may do what would be ended by leaving the program, and says what: "The push of x.sif"; empty for nothing.
+type Worker interface{ Working() string }
+
+// Waiter is a screen whose work may take a while to end after Close. Wait waits for that; the program calls it when the loop
+// has ended, never on it.
+type Waiter interface{ Wait() }
 
 // Base gives a screen the methods it has no use for.
 type Base struct{}

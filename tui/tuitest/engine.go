@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"carrel/engine"
+	"carrel/engine/progress"
 	"carrel/internal/amount"
 	"carrel/tui/task"
 )
@@ -30,6 +31,8 @@ type Engine struct {
 	Pause    time.Duration            // between the events of a build, and before an app answers
 	BuildErr error                    // how a build ends
 	StartErr error                    // how a start ends
+	Starting time.Duration            // how long a start takes
+	Pushing  time.Duration            // how long a push takes
 	Unsaved  *engine.Unsaved          // changes that a start with Writable finds
 	KeepErr  error                    // how a start with Writable ends
 	ListErr  error                    // why not all apps are listed
@@ -200,8 +203,11 @@ func (e *Engine) Build(ctx context.Context, spec engine.BuildSpec, sink engine.S
 }
 
 // Start adds an app that starts, and answers after a pause.
-func (e *Engine) Start(_ context.Context, spec engine.RunSpec) (engine.Instance, error) {
+func (e *Engine) Start(ctx context.Context, spec engine.RunSpec) (engine.Instance, error) {
 	e.called("start", spec.Image)
+	if err := sleep(ctx, e.Starting); err != nil {
+		return engine.Instance{}, err
+	}
 	if e.Unsaved != nil && spec.Writable && spec.Leftovers == engine.LeftoversAsk {
 		return engine.Instance{}, &engine.UnsavedError{Unsaved: *e.Unsaved}
 	}
@@ -241,6 +247,19 @@ func (e *Engine) Start(_ context.Context, spec engine.RunSpec) (engine.Instance,
 		}()
 	}
 	return in, nil
+}
+
+// sleep waits, unless ctx ends before.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // Wait waits for the goroutines of apps that were started.
@@ -473,8 +492,13 @@ func (e *Engine) Share(ctx context.Context, s engine.ShareSpec) (*engine.Sharing
 }
 
 // Push sends nothing.
-func (e *Engine) Push(_ context.Context, name, ref string, _ engine.Sink) (engine.Pushed, error) {
+func (e *Engine) Push(ctx context.Context, name, ref string, sink engine.Sink) (engine.Pushed, error) {
 	e.called("Push", name+" "+ref)
+	sink.Send(engine.Event{Kind: progress.Amount, Done: 40, Total: 100, Unit: "bytes"})
+	if err := sleep(ctx, e.Pushing); err != nil {
+		e.called("Pushing ended", "")
+		return engine.Pushed{}, err
+	}
 	return engine.Pushed{Ref: ref, Digest: "sha256:" + strings.Repeat("0", 64), Size: 100}, nil
 }
 

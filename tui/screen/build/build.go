@@ -77,7 +77,8 @@ type Screen struct {
 	frame int
 
 	log    widget.LogPane
-	run    int // counts tries
+	stop   context.CancelFunc // ends starting the app
+	run    int                // counts tries
 	stream *task.Stream[any]
 	w, h   int
 }
@@ -272,7 +273,12 @@ func (s *Screen) start() tea.Cmd {
 	s.state, s.to, s.err, s.hint = starting, time.Time{}, nil, ""
 	s.at(stepStart, "").state = active
 	s.at(stepStart, "").from = s.now
-	spec, eng, life, id, run := *s.then, s.d.Engine, s.d.Life, s.id, s.run
+	spec, eng, id, run := *s.then, s.d.Engine, s.id, s.run
+	if s.stop != nil {
+		s.stop()
+	}
+	var life context.Context
+	life, s.stop = context.WithCancel(s.d.Life)
 	if s.image.Path != "" {
 		spec.Image = s.image.Path
 	}
@@ -283,8 +289,16 @@ func (s *Screen) start() tea.Cmd {
 
 func (s *Screen) started(m startedMsg) tea.Cmd {
 	s.now = s.d.Now()
-	if m.err != nil {
+	s.stop()
+	s.stop = nil
+	switch {
+	case errors.Is(m.err, context.Canceled):
+		s.state, s.to = cancelled, s.now
+		s.fail("")
+	case m.err != nil:
 		s.failed(m.err)
+	}
+	if m.err != nil {
 		return tea.Batch(screen.Ask(screen.JobDone{Job: s.id, Title: s.Name(), Image: s.image, Err: m.err}), screen.Ask(screen.ImagesChanged{}))
 	}
 	s.state, s.to = finished, s.now
@@ -374,12 +388,17 @@ func (s *Screen) event(e engine.Event) {
 	}
 }
 
-// Cancel ends the build; the engine leaves nothing behind.
-func (s *Screen) Cancel() { s.stream.Stop() }
+// Cancel ends the build, or starting the app; the engine leaves nothing behind.
+func (s *Screen) Cancel() {
+	s.stream.Stop()
+	if s.stop != nil {
+		s.stop()
+	}
+}
 
 // Close ends the build and waits for it.
 func (s *Screen) Close() {
-	s.stream.Stop()
+	s.Cancel()
 	s.stream.Wait()
 }
 
@@ -422,7 +441,11 @@ func (s *Screen) Actions() []screen.Action {
 			find, save,
 		}
 	case starting:
-		acts = []screen.Action{find, save}
+		acts = []screen.Action{
+			screen.Do(screen.On("esc"), "keep starting in background", "Leave the app starting in the background", func() tea.Cmd { return screen.Ask(screen.Back{}) }),
+			screen.Do(screen.On("ctrl+c"), "cancel", "Cancel starting it", func() tea.Cmd { s.Cancel(); return nil }),
+			find, save,
+		}
 	case finished:
 		launch := screen.Do(screen.On("enter"), "start it", "Start "+s.Name(), func() tea.Cmd { return screen.Ask(screen.OpenLaunch{Name: s.image.Path}) })
 		acts = []screen.Action{launch, find, save}

@@ -104,6 +104,9 @@ func (s *Screen) sentence() string {
 		}
 		return t.Bad.Bold(true).Render(theme.Cross + " " + s.Name() + " could not be built.")
 	case cancelled:
+		if s.image.Path != "" {
+			return t.Warn.Render(theme.Note) + t.Strong.Render(" "+s.Name()+" is built; starting it was cancelled.")
+		}
 		return t.Warn.Render(theme.Note) + t.Strong.Render(" Building "+s.Name()+" was cancelled.")
 	}
 	return t.Accent.Render(t.Spinner(s.frame)) + t.Strong.Render(" Building "+s.Name())
@@ -209,7 +212,11 @@ func (s *Screen) ending(w int, small bool) []string {
 			add(t.Text.Render, widget.Sentence(hint), 3)
 		}
 	case cancelled:
-		out = append(out, t.Muted.Render("Nothing was left behind. r tries again."))
+		if s.image.Path != "" {
+			out = append(out, t.Muted.Render("r starts it. The image stays: the desk lists it."))
+		} else {
+			out = append(out, t.Muted.Render("Nothing was left behind. r tries again."))
+		}
 	case finished:
 		out = append(out, t.Muted.Render(widget.CutMiddle(widget.Clean(widget.Tilde(s.image.Path, s.d.Home)), w)))
 	default:

@@ -4,6 +4,7 @@
 package launch
 
 import (
+	"context"
 	"errors"
 	"os"
 	"time"
@@ -45,7 +46,10 @@ type Screen struct {
 	picking *widget.Field // the argument that is chosen from a list before the form; nil: the form is shown
 	picks   widget.List
 
+	touched  bool // something was typed or chosen
 	starting bool
+	stop     context.CancelFunc // ends starting
+	ending   bool               // that was asked for
 	from     time.Time
 	now      time.Time
 	frame    int
@@ -85,6 +89,7 @@ type (
 	}
 	startedMsg struct {
 		id   task.ID
+		spec engine.RunSpec
 		inst engine.Instance
 		err  error
 	}
@@ -105,6 +110,27 @@ func New(d screen.Deps, o screen.OpenLaunch) *Screen {
 
 // Title is the screen's name in the line at the top.
 func (s *Screen) Title() string { return "Start " + s.title() }
+
+// ID is what the form is known by.
+func (s *Screen) ID() task.ID { return s.id }
+
+// Keeps tells whether leaving the form would lose what was typed, or end what was begun.
+func (s *Screen) Keeps() bool { return s.known && s.err == nil && (s.touched || s.starting) }
+
+// Working is what leaving the program would end.
+func (s *Screen) Working() string {
+	if s.starting {
+		return "The start of " + s.title()
+	}
+	return ""
+}
+
+// Close ends a start that goes on.
+func (s *Screen) Close() {
+	if s.stop != nil {
+		s.stop()
+	}
+}
 
 func (s *Screen) title() string {
 	switch {
@@ -166,7 +192,7 @@ func (s *Screen) Pace() time.Duration {
 
 // Typing tells whether letters belong to a field.
 func (s *Screen) Typing() bool {
-	if s.picking != nil {
+	if s.picking != nil || s.starting {
 		return false
 	}
 	f := s.form.Focused()
@@ -247,11 +273,16 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		if msg.id != s.id {
 			return nil
 		}
-		s.starting = false
-		if msg.err != nil {
-			return s.failed(msg.err)
+		was := s.ending
+		s.Close()
+		s.starting, s.ending, s.stop = false, false, nil
+		switch {
+		case was && errors.Is(msg.err, context.Canceled):
+			return screen.Ask(screen.Flash{Text: "Starting " + s.title() + " was cancelled."})
+		case msg.err != nil:
+			return s.failed(msg.err, msg.spec)
 		}
-		return screen.Ask(screen.Started{Instance: msg.inst})
+		return screen.Ask(screen.Started{From: s.id, Instance: msg.inst})
 	}
 	return nil
 }
@@ -289,7 +320,7 @@ func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 		return nil, false
 	}
 	if s.starting {
-		return nil, k.String() != "esc" && k.String() != "ctrl+c"
+		return nil, !leads[k.String()]
 	}
 	if s.picking != nil {
 		return nil, s.picks.Key(k.String())
@@ -324,9 +355,13 @@ func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 	return nil, used
 }
 
+// leads are the keys that mean what they always do while the app is started.
+var leads = map[string]bool{"esc": true, "ctrl+c": true, "1": true, "2": true, "3": true, "?": true, "f1": true, "ctrl+p": true, "ctrl+z": true}
+
 // changed follows up on another answer.
 func (s *Screen) changed(f *widget.Field) tea.Cmd {
 	defer s.compose()
+	s.touched = true
 	switch {
 	case f.Kind == widget.FolderKind:
 		f.Ghost, s.pending = "", ""
@@ -389,14 +424,18 @@ func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 // Actions are what can be done with the form.
 func (s *Screen) Actions() []screen.Action {
 	wait := ""
-	switch {
-	case !s.known:
+	if !s.known {
 		wait = "the app is being read"
-	case s.starting:
-		wait = "it is being started"
 	}
 	if s.picking != nil {
 		return s.pickActions()
+	}
+	if s.starting {
+		off := ""
+		if s.ending {
+			off = "it is being cancelled"
+		}
+		return []screen.Action{screen.Do(screen.On("esc", "ctrl+c"), "cancel", "Cancel starting "+s.title(), s.cancel).Unless(off)}
 	}
 	next := "next field"
 	if f := s.form.Focused(); f != nil && f.Ghost != "" {
@@ -518,6 +557,15 @@ func (s *Screen) launch() tea.Cmd {
 	}})
 }
 
+// cancel ends starting the app; its last message says how that went.
+func (s *Screen) cancel() tea.Cmd {
+	if s.stop != nil {
+		s.ending = true
+		s.stop()
+	}
+	return nil
+}
+
 // again asks for another try after a check that was still missing.
 type again struct{ id task.ID }
 
@@ -536,7 +584,7 @@ func (s *Screen) make(paths []string) tea.Cmd {
 }
 
 // failed offers what can be done about a start that did not work.
-func (s *Screen) failed(err error) tea.Cmd {
+func (s *Screen) failed(err error, spec engine.RunSpec) tea.Cmd {
 	ask := screen.Unkept(err, s.d.Now(), s.runWith, func() tea.Cmd {
 		if f := s.form.Field(idKeep); f != nil {
 			f.SetValue("no")
@@ -547,7 +595,6 @@ func (s *Screen) failed(err error) tea.Cmd {
 	if ask != nil {
 		return ask
 	}
-	spec := s.spec()
 	return screen.Ask(screen.Failed{What: "Starting " + s.title(), Err: err, Spec: &spec, Start: s.begin})
 }
 
@@ -567,7 +614,7 @@ func (s *Screen) runWith(left engine.Leftovers) tea.Cmd {
 	})
 	if !s.target.Built {
 		s.starting = false
-		return tea.Batch(save, screen.Ask(screen.StartBuild{Title: s.title(), Spec: s.build(), Then: &spec}))
+		return tea.Batch(save, screen.Ask(screen.StartBuild{From: s.id, Title: s.title(), Spec: s.build(), Then: &spec}))
 	}
 	return tea.Batch(save, s.begin(spec))
 }
@@ -585,8 +632,10 @@ func (s *Screen) build() engine.BuildSpec {
 
 // begin starts the app as it is given.
 func (s *Screen) begin(spec engine.RunSpec) tea.Cmd {
-	id, eng, life := s.id, s.d.Engine, s.d.Life
-	s.starting, s.from, s.now = true, s.d.Now(), s.d.Now()
-	return task.Call(func() (engine.Instance, error) { return eng.Start(life, spec) },
-		func(in engine.Instance, err error) tea.Msg { return startedMsg{id, in, err} })
+	id, eng := s.id, s.d.Engine
+	ctx, stop := context.WithCancel(s.d.Life)
+	s.Close()
+	s.starting, s.ending, s.stop, s.from, s.now = true, false, stop, s.d.Now(), s.d.Now()
+	return task.Call(func() (engine.Instance, error) { return eng.Start(ctx, spec) },
+		func(in engine.Instance, err error) tea.Msg { return startedMsg{id, spec, in, err} })
 }

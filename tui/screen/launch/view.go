@@ -76,7 +76,11 @@ func (s *Screen) head(w, h int) []string {
 func (s *Screen) foot(w, h int) []string {
 	t := s.d.Theme
 	if s.starting {
-		return []string{"", t.Accent.Render(t.Spinner(s.frame)) + t.Strong.Render(" Starting "+s.title()+" "+theme.Ellipsis) +
+		doing := " Starting "
+		if s.ending {
+			doing = " Cancelling the start of "
+		}
+		return []string{"", t.Accent.Render(t.Spinner(s.frame)) + t.Strong.Render(doing+s.title()+" "+theme.Ellipsis) +
 			t.Muted.Render("  "+widget.Lasted(max(0, s.now.Sub(s.from)))), ""}
 	}
 	if h < 16 {

@@ -106,20 +106,60 @@ func New(d screen.Deps, o screen.OpenShare) *Screen {
 // Title is the screen's name in the line at the top.
 func (s *Screen) Title() string { return "Share" }
 
-// Close ends reading the image.
+// Close ends reading the image, and sending it.
 func (s *Screen) Close() {
-	if s.sum != nil {
-		s.sum.Stop()
-		s.sum.Wait()
+	s.sum.Stop()
+	s.sharing.Stop()
+	s.pushing.Stop()
+}
+
+// Wait waits until all of that has ended.
+func (s *Screen) Wait() {
+	s.sum.Wait()
+	s.sharing.Wait()
+	s.pushing.Wait()
+}
+
+// Keeps tells that something is being sent.
+func (s *Screen) Keeps() bool { return s.pushing != nil || s.sharing != nil }
+
+// Working is what leaving the program would end.
+func (s *Screen) Working() string {
+	switch {
+	case s.pushing != nil:
+		return "The push of " + widget.Clean(s.title)
+	case s.sharing != nil && strings.Contains(s.now, downloads):
+		return "The download of " + widget.Clean(s.title) + " by somebody else"
 	}
-	if s.sharing != nil {
-		s.sharing.Stop()
-		s.sharing.Wait()
+	return ""
+}
+
+// leave asks before what others wait for is ended.
+func (s *Screen) leave() tea.Cmd {
+	title, body, yes := "", "", ""
+	switch {
+	case s.pushing != nil:
+		title, yes = "Stop pushing "+widget.Clean(s.title)+"?", "Stop it and leave"
+		body = "It is not all there yet: " + widget.Bytes(s.push.done)
+		if s.push.total > 0 {
+			body += " of " + widget.Bytes(s.push.total)
+		}
+		body += ". What is not complete there has to be sent again."
+	case s.sharing != nil && strings.Contains(s.now, downloads):
+		title, yes = "Stop sending "+widget.Clean(s.title)+"?", "Stop it and leave"
+		body = widget.Sentence(s.now) + " Leaving ends that."
+	default:
+		return screen.Ask(screen.Back{})
 	}
-	if s.pushing != nil {
-		s.pushing.Stop()
-		s.pushing.Wait()
-	}
+	return screen.Ask(screen.Confirm{
+		Dialog: widget.Confirm(title, []string{body}, yes, "Stay"),
+		Answer: func(id string) tea.Cmd {
+			if id != "yes" {
+				return nil
+			}
+			return screen.Ask(screen.Back{})
+		},
+	})
 }
 
 // Init finds the image.
@@ -202,6 +242,9 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
+// downloads is what stands between who downloads and how far they are.
+const downloads = " downloads it: "
+
 // handed takes what happened.
 func (s *Screen) handed(h handed) {
 	if h.page != "" {
@@ -215,7 +258,7 @@ func (s *Screen) handed(h handed) {
 	case engine.ShareLeft:
 		s.now = h.event.From + " went away before the end"
 	case engine.ShareBegun, engine.ShareAmount:
-		s.now = h.event.From + " downloads it: " + widget.Bytes(h.event.Done) + " of " + widget.Bytes(h.event.Size)
+		s.now = h.event.From + downloads + widget.Bytes(h.event.Done) + " of " + widget.Bytes(h.event.Size)
 	}
 }
 
@@ -400,7 +443,7 @@ func (s *Screen) Actions() []screen.Action {
 	copies := func(text, what string) func() tea.Cmd {
 		return func() tea.Cmd { return screen.Ask(screen.Copy{Text: text, What: what}) }
 	}
-	return []screen.Action{
+	acts := []screen.Action{
 		screen.Do(screen.On("n"), net, sendName, send).Unless(noFile),
 		screen.Do(screen.On("l"), "copy link", "Copy the link", copies(s.link.page, "the link")).Unless(noLink),
 		screen.Do(screen.On("Q"), "QR code", "Show the link as a QR code", func() tea.Cmd {
@@ -417,6 +460,10 @@ func (s *Screen) Actions() []screen.Action {
 			return screen.Ask(screen.OpenInspect{Name: s.name, Title: s.title, Tab: "definition"})
 		}).Unless(noDef).Quietly(),
 	}
+	if s.pushing != nil || s.sharing != nil {
+		acts = append(acts, screen.Do(screen.On("esc"), "stop and leave", "Leave, and end what is sent", s.leave))
+	}
+	return acts
 }
 
 // View draws the ways.

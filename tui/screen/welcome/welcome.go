@@ -94,6 +94,9 @@ func New(d screen.Deps) *Screen {
 // Title is the screen's name in the line at the top.
 func (s *Screen) Title() string { return "Welcome, " + strconv.Itoa(s.page+1) + " of 3" }
 
+// ID is what the pages are known by.
+func (s *Screen) ID() task.ID { return s.id }
+
 // Init begins the checks and reads the catalog.
 func (s *Screen) Init() tea.Cmd {
 	id, eng, cat, life := s.id, s.d.Engine, s.d.Catalog, s.d.Life
@@ -175,7 +178,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		if msg.err != nil {
 			return screen.Ask(screen.Failed{What: "Starting the welcome app", Err: msg.err})
 		}
-		return screen.Ask(screen.Started{Instance: msg.inst})
+		return screen.Ask(screen.Started{From: s.id, Instance: msg.inst})
 	}
 	return nil
 }
@@ -406,7 +409,7 @@ func (s *Screen) run() tea.Cmd {
 		if title == "" {
 			title = "the welcome app"
 		}
-		return screen.Ask(screen.StartBuild{Title: title, Spec: engine.BuildSpec{Definition: App, Target: s.target.Path, Force: true}, Then: &spec})
+		return screen.Ask(screen.StartBuild{From: s.id, Title: title, Spec: engine.BuildSpec{Definition: App, Target: s.target.Path, Force: true}, Then: &spec})
 	}
 	s.busy = true
 	id, eng, life := s.id, s.d.Engine, s.d.Life

@@ -158,7 +158,7 @@ func (s *Screen) order() screen.StartBuild {
 			run.Binds = []engine.Bind{{Source: s.looked, Dest: s.spec.Folder, ReadOnly: s.spec.ReadOnly}}
 		}
 	}
-	return screen.StartBuild{Title: title, Spec: s.buildSpec(), Then: &run}
+	return screen.StartBuild{From: s.id, Title: title, Spec: s.buildSpec(), Then: &run}
 }
 
 func (s *Screen) buildSpec() engine.BuildSpec {

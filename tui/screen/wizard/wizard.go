@@ -30,9 +30,10 @@ const (
 // Screen is the wizard.
 type Screen struct {
 	screen.Base
-	d    screen.Deps
-	id   task.ID
-	page int
+	d     screen.Deps
+	id    task.ID
+	page  int
+	typed bool // something was
 
 	// page 1
 	where   widget.Form
@@ -123,6 +124,12 @@ func (s *Screen) Title() string {
 	}
 	return "An app of " + widget.Clean(filepath.Base(s.looked))
 }
+
+// ID is what the wizard is known by.
+func (s *Screen) ID() task.ID { return s.id }
+
+// Keeps tells whether leaving the wizard would lose what was typed or chosen.
+func (s *Screen) Keeps() bool { return s.typed || s.page != pageFolder }
 
 // Init looks at the folder that is proposed.
 func (s *Screen) Init() tea.Cmd {
@@ -316,6 +323,7 @@ func (s *Screen) complete(f *widget.Field) tea.Cmd {
 
 // answer follows up on another value of a field.
 func (s *Screen) answer(f *widget.Field) tea.Cmd {
+	s.typed = true
 	if f.ID == idWhere {
 		f.Ghost, s.pending, s.goOn, s.state = "", false, false, nil
 		return screen.FolderSoon(s.id, f.ID, f.Text.Value())
