@@ -378,7 +378,7 @@ func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tt
 	}
 	spec, from := e.fromInstance(in).Spec, e
 	if s.Details.FromCaller {
-		spec.App, spec.Cwd, spec.CleanEnv, spec.Details.Umask = s.App, s.Cwd, s.CleanEnv, s.Details.Umask
+		spec.App, spec.Cwd, spec.CleanEnv, spec.Details.Umask, spec.Details.NoEnv = s.App, s.Cwd, s.CleanEnv, s.Details.Umask, s.Details.NoEnv
 	} else {
 		from = e.at(in.Dir)
 		from.c.User.Env = onScreen(from.c.User.Env, e.c.User.Env)
@@ -399,7 +399,7 @@ func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tt
 			return 0, err
 		}
 	}
-	o.Shell, o.Prompt, o.NoPrivs, o.Umask = s.Details.Shell, s.Details.Prompt, spec.Details.NoPrivs, spec.Details.Umask
+	o.Shell, o.Prompt, o.NoPrivs, o.Umask, o.NoEnv = s.Details.Shell, s.Details.Prompt, spec.Details.NoPrivs, spec.Details.Umask, spec.Details.NoEnv
 	c, err := launch.Config(o)
 	if err != nil {
 		return 0, err

@@ -33,6 +33,7 @@ type Details struct {
 	Shell    string    `json:"shell,omitempty"` // of the action shell
 	Prompt   string    `json:"prompt,omitempty"`
 	Umask    *int      `json:"umask,omitempty"`
+	NoEnv    []string  `json:"no_env,omitempty"` // variables of the caller's that are not passed on
 
 	Nvidia bool `json:"nvidia,omitempty"`
 	AMD    bool `json:"amd,omitempty"`
@@ -66,7 +67,7 @@ func (e *Engine) detail(s RunSpec, p *prepared, o *launch.Options) error {
 	if d.Hostname != "" {
 		o.Hostname = d.Hostname
 	}
-	o.DNS, o.Scratch, o.NoMount, o.Shell, o.Umask, o.NoPrivs = d.DNS, d.Scratch, d.NoMount, d.Shell, d.Umask, d.NoPrivs
+	o.DNS, o.Scratch, o.NoMount, o.NoEnv, o.Shell, o.Umask, o.NoPrivs = d.DNS, d.Scratch, d.NoMount, d.NoEnv, d.Shell, d.Umask, d.NoPrivs
 	o.Prompt = d.Prompt
 	for _, dest := range d.Scratch {
 		if !path.IsAbs(dest) || path.Clean(dest) == "/" {

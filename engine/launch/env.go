@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -84,7 +85,7 @@ func passedOn(o Options, m mounts) []string {
 	out := []string{"LD_LIBRARY_PATH=" + libs}
 	for _, kv := range o.Host.Env {
 		k, v, ok := strings.Cut(kv, "=")
-		if !ok || k == "" || ownValues[k] || hasPrefix(k, private) {
+		if !ok || k == "" || ownValues[k] || hasPrefix(k, private) || slices.Contains(o.NoEnv, k) {
 			continue
 		}
 		if k == "TMPDIR" && !m.visible(v) {

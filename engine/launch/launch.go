@@ -95,6 +95,7 @@ type Options struct {
 	// NoMount are default mounts to leave out: proc, sys, dev, devpts, home, tmp, cwd, bind-paths, or a destination of the
 	// last, such as /etc/localtime.
 	NoMount []string
+	NoEnv   []string // variables of the host that are not passed on
 	DNS     []string // name servers in place of the host's
 	Umask   *int     // nil keeps the caller's
 	GPUs    []GPU    // to be passed in; see FindGPU

@@ -20,7 +20,7 @@ var actions = map[string]engine.Action{
 	"run": engine.ActionRun, "exec": engine.ActionExec, "shell": engine.ActionShell, "test": engine.ActionTest,
 }
 
-var runTimeout = option{long: "runscript-timeout", value: &noText, absent: "timeout(1) does it: timeout 60 singularity run …"}
+var runTimeout = option{long: "runscript-timeout", value: &noText, env: []string{"RUNSCRIPT_TIMEOUT"}, absent: "timeout(1) does it: timeout 60 singularity run …"}
 
 // actionVerb is run, exec, shell or test.
 func (p *program) actionVerb(name, args, short string) verb {
@@ -91,9 +91,9 @@ func (p *program) act(ctx context.Context, l *launch, action engine.Action, args
 // ofProcess are the flags that say something about a process in an instance, or nothing at all. All others are about what an
 // instance is made of, which it keeps until it ends.
 var ofProcess = map[string]bool{
-	"app": true, "cleanenv": true, "cwd": true, "pwd": true, "env": true, "env-file": true, "no-umask": true, "shell": true,
+	"app": true, "cleanenv": true, "cwd": true, "pwd": true, "env": true, "env-file": true, "no-env": true, "no-umask": true, "shell": true,
 	"disable-cache": true, "no-eval": true, "no-https": true, "nohttps": true, "no-init": true, "underlay": true, "unsquash": true,
-	"ignore-fakeroot-command": true, "ignore-subuid": true, "ignore-userns": true, "runscript-timeout": true,
+	"ignore-fakeroot-command": true, "ignore-subuid": true, "ignore-userns": true, "no-nv": true, "no-rocm": true, "tmpdir": true, "runscript-timeout": true,
 }
 
 // everywhere are flags whose variables a computer's administrator sets for all containers: with an instance they have done
@@ -115,7 +115,7 @@ func (p *program) joins(l *launch, instance string) error {
 			p.warn("the variable for --%s has no effect on %s, which runs already", o.long, instance)
 		}
 	}
-	*l = launch{app: l.app, cwd: l.cwd, shell: l.shell, env: l.env, envFiles: l.envFiles, cleanEnv: l.cleanEnv, noUmask: l.noUmask, noHTTPS: l.noHTTPS}
+	*l = launch{app: l.app, cwd: l.cwd, shell: l.shell, env: l.env, envFiles: l.envFiles, noEnv: l.noEnv, cleanEnv: l.cleanEnv, noUmask: l.noUmask, noHTTPS: l.noHTTPS}
 	return nil
 }
 

@@ -49,7 +49,8 @@ type making struct {
 	noHTTPS, fakeroot, fixPerms bool
 	noCleanup, disableCache     bool
 	userns, writableTmpfs       bool
-	warnUnused                  bool
+	warnUnused, ignored         bool
+	tmpDir                      string
 }
 
 const archDiffers = "images are built for this computer's own architecture"
@@ -60,37 +61,47 @@ func (p *program) buildVerb() verb {
 		name: "build", args: "[OPTION …] IMAGE SPEC", short: "Build an image of a definition file, an image, a folder or a reference", low: 2, high: 2, interspersed: true,
 		differs: "needs neither root nor fakeroot nor mksquashfs; SquashFS is compressed by zstd, level 3",
 		options: []option{
-			{long: "arch", value: &noText, absent: archDiffers},
-			{long: "arch-variant", value: &noText, absent: archDiffers},
+			{long: "arch", value: &noText, env: []string{"BUILD_ARCH"}, absent: archDiffers},
+			{long: "arch-variant", value: &noText, env: []string{"BUILD_ARCH_VARIANT"}, absent: archDiffers},
 			m.access.authFileOption(),
 			{long: "bind", short: "B", value: &m.binds, env: []string{"BIND", "BINDPATH"}, help: "a folder to show while sections run"},
 			{long: "build-arg", value: &m.args, help: "NAME=VALUE for {{ NAME }}"},
 			{long: "build-arg-file", value: &m.argFile, help: "a file of lines NAME=VALUE"},
+			{long: "buildkit-host", value: &noText, env: []string{"BUILDKIT_HOST"}, absent: "there is no daemon: `carrel new` makes a definition file of a Dockerfile"},
+			{long: "data", value: &noSwitch, env: []string{"DATA"}, absent: "`sif new` and `sif add` make a file with a partition of data"},
 			{long: "disable-cache", value: &m.disableCache, env: []string{"DISABLE_CACHE"}, help: "run every section anew", differs: "bases and downloads are reused all the same"},
-			{long: "docker-host", value: &noText, absent: noDaemon},
+			{long: "docker-host", value: &noText, env: []string{"DOCKER_HOST"}, absent: noDaemon},
 			{long: "docker-login", value: &m.access.dockerLogin, env: []string{"DOCKER_LOGIN"}, help: "ask for a name and password for the registry"},
+			m.access.userOption(), m.access.passwordOption(),
 			{long: "encrypt", short: "e", value: &noSwitch, absent: noCrypto},
 			{long: "fakeroot", short: "f", value: &m.fakeroot, env: []string{"FAKEROOT"}, help: "without effect", differs: "builds always appear to be root's"},
 			{long: "fix-perms", value: &m.fixPerms, env: []string{"FIXPERMS"}, help: "without effect", differs: "folders that their owner could not enter or change are no trouble in a SIF; in a sandbox they stay as they are"},
 			{long: "force", short: "F", value: &m.spec.Force, env: []string{"FORCE"}, help: "replace an image"},
-			{long: "json", value: &noSwitch, absent: "definitions are text"},
+			{long: "ignore-fakeroot-command", value: &m.ignored, env: []string{"IGNORE_FAKEROOT_COMMAND"}, help: "without effect", differs: noHelpers, hidden: true},
+			{long: "ignore-proot", value: &m.ignored, env: []string{"IGNORE_PROOT"}, help: "without effect", differs: "there is no proot that could be used", hidden: true},
+			{long: "ignore-subuid", value: &m.ignored, env: []string{"IGNORE_SUBUID"}, help: "without effect", differs: noChoice, hidden: true},
+			{long: "ignore-userns", value: &m.ignored, env: []string{"IGNORE_USERNS"}, help: "without effect", differs: noChoice, hidden: true},
+			{long: "json", value: &noSwitch, env: []string{"JSON"}, absent: "definitions are text"},
 			{long: "library", value: &m.access.library, env: []string{"LIBRARY"}, help: "address of the library for library:// references"},
-			{long: "mksquashfs-args", value: &noText, absent: "SquashFS is written by this program; `carrel build --compression --level` choose"},
+			{long: "mksquashfs-args", value: &noText, env: []string{"MKSQUASHFS_ARGS"}, absent: "SquashFS is written by this program; `carrel build --compression --level` choose"},
 			{long: "mount", value: &m.mounts, env: []string{"MOUNT"}, help: "the same as --bind, as type=bind,source=…,destination=…"},
-			{long: "no-cleanup", value: &m.noCleanup, help: "without effect", differs: "the tree of a failed build is kept in the cache anyway: `carrel build --resume`"},
+			{long: "no-cleanup", value: &m.noCleanup, env: []string{"NO_CLEANUP"}, help: "without effect", differs: "the tree of a failed build is kept in the cache anyway: `carrel build --resume`"},
 			{long: "no-https", value: &m.noHTTPS, env: []string{"NO_HTTPS", "NOHTTPS"}, help: "speak HTTP to the registry"},
 			{long: "notest", short: "T", value: &m.spec.NoTest, env: []string{"NOTEST"}, help: "leave out the test"},
 			{long: "nv", value: &m.spec.NV, env: []string{"NV"}, help: "show NVIDIA's driver and devices to the sections"},
-			{long: "nvccli", value: &noSwitch, absent: "builds see no devices"},
+			{long: "nvccli", value: &noSwitch, env: []string{"NVCCLI"}, absent: "builds see no devices"},
 			{long: "passphrase", value: &noSwitch, absent: noCrypto},
-			{long: "pem-path", value: &noText, absent: noCrypto},
+			{long: "pem-path", value: &noText, env: []string{"ENCRYPTION_PEM_PATH"}, absent: noCrypto},
+			{long: "remote", value: &noSwitch, absent: "there are no services that build: every user builds here", hidden: true},
+			{long: "reproducible", value: &m.spec.Reproducible, env: []string{"REPRODUCIBLE"}, help: "the same bytes of the same inputs"},
 			{long: "rocm", value: &m.spec.ROCm, env: []string{"ROCM"}, help: "show AMD's driver and devices to the sections"},
 			{long: "sandbox", short: "s", value: &m.spec.Sandbox, env: []string{"SANDBOX"}, help: "build a folder"},
 			{long: "section", value: &m.sections, env: []string{"SECTION"}, help: "only these sections"},
+			{long: "tmpdir", value: &m.tmpDir, env: []string{"TMPDIR"}, help: "without effect", differs: noTemp, hidden: true},
 			{long: "update", short: "u", value: &m.spec.Update, env: []string{"UPDATE"}, help: "build upon the folder that is there"},
-			{long: "userns", value: &m.userns, help: "without effect, because builds of users are so anyway"},
+			{long: "userns", value: &m.userns, env: []string{"USERNS"}, help: "without effect, because builds of users are so anyway"},
 			{long: "warn-unused-build-args", value: &m.warnUnused, help: "without effect", differs: "an argument that the definition does not use is never fatal"},
-			{long: "writable-tmpfs", value: &m.writableTmpfs, help: "without effect, because tests may write anyway"},
+			{long: "writable-tmpfs", value: &m.writableTmpfs, env: []string{"WRITABLE_TMPFS"}, help: "without effect, because tests may write anyway"},
 		},
 		run: func(ctx context.Context, args []string) error { return p.make(ctx, m, args[0], args[1]) },
 	}

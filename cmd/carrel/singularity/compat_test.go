@@ -72,6 +72,9 @@ func rows() []row {
 			full := strings.TrimSpace(prefix + " " + v.name)
 			st, why := status(v.differs, "", v.legacy)
 			out = append(out, row{full, "", st, why})
+			if v.alias != "" {
+				out = append(out, row{v.alias, "", same, "another name of " + code(full)})
+			}
 			flags(full, v.options)
 			walk(full, v.below)
 		}
@@ -89,14 +92,17 @@ func rows() []row {
 const head = `# What is as in Apptainer, and what is not
 
 Called as ` + "`singularity`, `apptainer` or `run-singularity`" + ` (links to the one binary), Carrel understands their command lines. Compared with
-Apptainer 1.4 (verbs and flags), SingularityCE (the same but for its OCI mode) and Singularity 2.2 of 2016 (` + "`create`, `bootstrap`" + `).
+Apptainer 1.4.5 and 1.5.3 (verbs and flags, those that its help hides too), SingularityCE (the same but for its OCI mode) and Singularity 2.2 of 2016 (` + "`create`, `bootstrap`" + `).
 
 The table is held to the program by a test, in both directions. *Same* means the same for who uses it; *different* and *not there*
 have their reason beside them. Every flag that is not there is known: using it says why, rather than "unknown flag".
 
+` + "`--version`" + ` prints ` + "`apptainer version 1.4.5` or `singularity-ce version 3.11.4`" + `, because Snakemake, cwltool and others compare that with the version that
+they need; ` + "`help` and `carrel version`" + ` tell Carrel's own.
+
 ## Environment variables
 Each flag has its twins: ` + "`CARREL_BIND`, `APPTAINER_BIND`, `SINGULARITY_BIND`" + `; of several the first one counts, and a flag on the command line
-before them. Binds and mounts of both add up. Only CARREL_HOME is none: it is the folder of Carrel's own files. ` + "`CARRELENV_X`, `APPTAINERENV_X`, `SINGULARITYENV_X`" + ` set X inside.
+before them. Binds and mounts of both add up. Variables of flags that are not there are told of. Only CARREL_HOME is none: it is the folder of Carrel's own files. ` + "`CARRELENV_X`, `APPTAINERENV_X`, `SINGULARITYENV_X`" + ` set X inside.
 
 ## Deliberate differences in what a container sees
 - HOME that does not exist on this computer (/nonexistent) becomes an empty folder in memory at /home/USER.
@@ -240,7 +246,7 @@ func TestTableIsComplete(t *testing.T) {
 }
 
 func TestAbsentFlagsSayWhy(t *testing.T) {
-	for _, args := range [][]string{{"exec", "--nvccli", "x", "y"}, {"exec", "--pem-path", "f", "x", "y"}, {"build", "-e", "x", "y"}, {"sign", "x"}, {"key", "list"}, {"exec", "--oom-kill-disable", "x", "y"}} {
+	for _, args := range [][]string{{"exec", "--nvccli", "x", "y"}, {"exec", "--pem-path", "f", "x", "y"}, {"build", "-e", "x", "y"}, {"sign", "x"}, {"key", "list"}, {"keys", "list"}, {"exec", "--device", "x", "x", "y"}, {"exec", "--oom-kill-disable", "x", "y"}} {
 		status, _, errs := call(t, nil, args...)
 		if status != exitUsage || !strings.Contains(errs, "is not there: ") {
 			t.Errorf("%q: %d, %q", args, status, errs)

@@ -95,17 +95,19 @@ func (p *program) verifyVerb() verb {
 		differs: "the digests in signatures, and those that Carrel writes, are compared with what is in the file; who signed is not examined, so it is no proof of origin",
 		options: []option{
 			{long: "all", short: "a", value: &all, help: "without effect, because all parts are read anyway"},
-			{long: "certificate", value: &noText, absent: noKeys},
-			{long: "certificate-intermediates", value: &noText, absent: noKeys},
-			{long: "certificate-roots", value: &noText, absent: noKeys},
+			{long: "certificate", value: &noText, env: []string{"VERIFY_CERTIFICATE"}, absent: noKeys},
+			{long: "certificate-intermediates", value: &noText, env: []string{"VERIFY_INTERMEDIATES"}, absent: noKeys},
+			{long: "certificate-roots", value: &noText, env: []string{"VERIFY_ROOTS"}, absent: noKeys},
+			{long: "groupid", value: &noText, absent: "all parts are read", hidden: true},
+			{long: "id", value: &noText, absent: "all parts are read", hidden: true},
 			{long: "group-id", short: "g", value: &noText, absent: "all parts are read"},
 			{long: "json", short: "j", value: &asJSON, help: "as JSON"},
-			{long: "key", value: &noText, absent: noKeys},
+			{long: "key", value: &noText, env: []string{"VERIFY_KEY"}, absent: noKeys},
 			{long: "legacy-insecure", value: &legacy, help: "without effect", differs: noKeys},
-			{long: "local", short: "l", value: &local, help: "without effect", differs: noKeys},
-			{long: "ocsp-verify", value: &noSwitch, absent: noKeys},
+			{long: "local", short: "l", value: &local, env: []string{"LOCAL_VERIFY"}, help: "without effect", differs: noKeys},
+			{long: "ocsp-verify", value: &noSwitch, env: []string{"VERIFY_OCSP"}, absent: noKeys},
 			{long: "sif-id", short: "i", value: &noText, absent: "all parts are read"},
-			{long: "url", short: "u", value: &noText, absent: noKeys},
+			{long: "url", short: "u", value: &noText, env: []string{"URL"}, absent: noKeys},
 		},
 		run: func(ctx context.Context, args []string) error {
 			e, err := p.c.Engine()
@@ -250,15 +252,16 @@ func (p *program) cacheCleanVerb() verb {
 
 func (p *program) overlayCreateVerb() verb {
 	var dirs []string
-	amount, sparse, fakeroot := 64, false, false
+	amount, sparse, fakeroot, temp := 64, false, false, ""
 	return verb{
 		name: "create", args: "[OPTION …] FILE", short: "Make an ext3 file that keeps changes (--overlay FILE), or a partition for them in a SIF", low: 1, high: 1, interspersed: true,
 		differs: "needs no mkfs.ext3; with a name that ends in /, or of a folder, it makes a folder, which needs no size and is quicker; a SIF needs none, because --writable keeps changes in it anyway",
 		options: []option{
 			{long: "create-dir", value: &dirs, help: "folders to make in it"},
-			{long: "fakeroot", short: "f", value: &fakeroot, help: "without effect, because it works with and without --fakeroot"},
+			{long: "fakeroot", short: "f", value: &fakeroot, env: []string{"FAKEROOT"}, help: "without effect, because it works with and without --fakeroot"},
 			{long: "size", short: "s", value: &amount, help: "size in MiB"},
-			{long: "sparse", short: "S", value: &sparse, help: "without effect", differs: "what is empty takes no space in any case"},
+			{long: "sparse", short: "S", value: &sparse, env: []string{"SPARSE"}, help: "without effect", differs: "what is empty takes no space in any case"},
+			{long: "tmpdir", value: &temp, env: []string{"TMPDIR"}, help: "without effect", differs: noTemp, hidden: true},
 		},
 		run: func(ctx context.Context, args []string) error {
 			name := absolute(args[0], p.c.User.Cwd)

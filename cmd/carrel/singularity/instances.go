@@ -84,10 +84,10 @@ func (p *program) instanceListVerb() verb {
 	return verb{
 		name: "list", args: "[OPTION …] [PATTERN]", short: "List instances", high: 1, interspersed: true,
 		options: []option{
-			{long: "all", short: "a", value: &all, help: "without effect", differs: "there are no instances of --sharens to hide"},
-			{long: "json", short: "j", value: &asJSON, help: "as JSON"},
-			{long: "logs", short: "l", value: &logs, help: "where the logs are", differs: "one file holds both outputs, with times; `carrel logs NAME` shows it"},
-			{long: "user", short: "u", value: &noText, absent: ownInstances},
+			{long: "all", short: "a", value: &all, env: []string{"ALL"}, help: "without effect", differs: "there are no instances of --sharens to hide"},
+			{long: "json", short: "j", value: &asJSON, env: []string{"JSON"}, help: "as JSON"},
+			{long: "logs", short: "l", value: &logs, env: []string{"LOGS"}, help: "where the logs are", differs: "one file holds both outputs, with times; `carrel logs NAME` shows it"},
+			{long: "user", short: "u", value: &noText, env: []string{"USER"}, absent: ownInstances},
 		},
 		run: func(ctx context.Context, args []string) error {
 			_, list, err := p.running(ctx, strings.Join(args, ""))
@@ -135,7 +135,7 @@ func (p *program) instanceStatsVerb() verb {
 		options: []option{
 			{long: "json", short: "j", value: &asJSON, help: "as JSON"},
 			{long: "no-stream", value: &once, help: "once, which is so anyway: `carrel stats` goes on"},
-			{long: "user", short: "u", value: &noText, absent: ownInstances},
+			{long: "user", short: "u", value: &noText, env: []string{"USER"}, absent: ownInstances},
 		},
 		run: func(ctx context.Context, args []string) error {
 			e, err := p.c.Engine()
@@ -163,11 +163,11 @@ func (p *program) instanceStopVerb() verb {
 	return verb{
 		name: "stop", args: "[OPTION …] [PATTERN]", short: "Stop instances", high: 1, interspersed: true,
 		options: []option{
-			{long: "all", short: "a", value: &all, help: "all instances"},
-			{long: "force", short: "F", value: &force, help: "kill at once"},
-			{long: "signal", short: "s", value: &signal, help: "signal that asks it to end", differs: "without it the image's own stop signal, and what the app has started is asked as well"},
+			{long: "all", short: "a", value: &all, env: []string{"ALL"}, help: "all instances"},
+			{long: "force", short: "F", value: &force, env: []string{"FORCE"}, help: "kill at once"},
+			{long: "signal", short: "s", value: &signal, env: []string{"SIGNAL"}, help: "signal that asks it to end", differs: "without it the image's own stop signal, and what the app has started is asked as well"},
 			{long: "timeout", short: "t", value: &timeout, help: "seconds until it is killed"},
-			{long: "user", short: "u", value: &noText, absent: ownInstances},
+			{long: "user", short: "u", value: &noText, env: []string{"USER"}, absent: ownInstances},
 		},
 		run: func(ctx context.Context, args []string) error {
 			switch strings.TrimPrefix(strings.ToUpper(signal), "SIG") {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -137,6 +138,7 @@ func TestActions(t *testing.T) {
 		status int
 		out    string
 		errs   string // part of it
+		quiet  bool   // nothing else either
 	}{
 		{name: "run", args: []string{"run", "IMAGE", "a b", "-B", "--help"}, out: "run a b -B --help\n"},
 		{name: "exec", args: []string{"exec", "IMAGE", "cat", "/opt/own"}, out: "own\n"},
@@ -173,6 +175,20 @@ func TestActions(t *testing.T) {
 		{name: "fakeroot", args: []string{"exec", "-f", "IMAGE", "id", "-u"}, out: "0\n"},
 		{name: "nv without a card", args: []string{"exec", "--nv", "IMAGE", "echo", "on"}, out: "on\n"},
 		{name: "limits", args: []string{"exec", "--pids-limit", "4000", "--memory", "1G", "IMAGE", "echo", "on"}, out: "on\n"},
+		{name: "name server", args: []string{"exec", "--dns", "192.0.2.1, 2001:db8::1", "IMAGE", "cat", "/etc/resolv.conf"}, out: "nameserver 192.0.2.1\nnameserver 2001:db8::1\n"},
+		{name: "no name server", args: []string{"exec", "--dns", "192.0.2.1,foo", "IMAGE", "true"}, status: exitUsage, errs: "\"foo\" is not an address"},
+		{name: "no such mount", args: []string{"exec", "--no-mount", "bogus,/etc/localtime", "IMAGE", "echo", "on"}, out: "on\n", errs: "--no-mount bogus: ignored"},
+		{name: "no-env", args: []string{"exec", "--no-env", "COLOUR,OTHER", "IMAGE", "sh", "-c", "echo x$COLOUR"}, out: "x\n"},
+		{name: "no-env by variable", env: []string{"APPTAINER_NOENV=COLOUR"}, args: []string{"exec", "IMAGE", "sh", "-c", "echo x$COLOUR"}, out: "x\n"},
+		{name: "containlibs", args: []string{"exec", "--containlibs", "data/file,vars", "IMAGE", "sh", "-c", "cat /.singularity.d/libs/file; ls /.singularity.d/libs"}, out: "data\nfile\nvars\n"},
+		{name: "no-nv before a variable", env: []string{"APPTAINER_NV=1"}, args: []string{"exec", "--no-nv", "IMAGE", "echo", "on"}, out: "on\n"},
+		{name: "ignored", args: []string{"exec", "--ignore-subuid", "--ignore-userns", "--ignore-fakeroot-command", "--tmpdir", "/x", "IMAGE", "echo", "on"}, out: "on\n"},
+		{name: "folder by variable", env: []string{"APPTAINER_TARGET_CWD=/etc"}, args: []string{"exec", "IMAGE", "pwd"}, out: "/etc\n"},
+		{name: "folder by flag before variable", env: []string{"APPTAINER_CWD=/etc"}, args: []string{"exec", "--pwd", "/opt", "IMAGE", "pwd"}, out: "/opt\n"},
+		{name: "variable of an absent flag", env: []string{"APPTAINER_NVCCLI=1"}, args: []string{"exec", "IMAGE", "echo", "on"}, out: "on\n", errs: "APPTAINER_NVCCLI has no effect: there is no --nvccli"},
+		{name: "variable of an absent flag with a value", env: []string{"SINGULARITY_NETWORK_ARGS=portmap=1"}, args: []string{"exec", "IMAGE", "echo", "on"}, out: "on\n", errs: "no CNI plugins"},
+		{name: "variable that asks for no absent flag", env: []string{"APPTAINER_ALLOW_SETUID=0"}, args: []string{"exec", "IMAGE", "echo", "on"}, out: "on\n", quiet: true},
+		{name: "silent by variable", env: []string{"APPTAINER_SILENT=1", "APPTAINER_NVCCLI=1"}, args: []string{"exec", "IMAGE", "echo", "on"}, out: "on\n", quiet: true},
 		{name: "bad limit", args: []string{"exec", "--memory", "lots", "IMAGE", "true"}, status: exitUsage, errs: "not an amount of memory"},
 		{name: "no image", args: []string{"exec", "none.sif", "true"}, status: exitFatal, errs: "none.sif"},
 		{name: "no program", args: []string{"exec", "IMAGE", "no-such"}, status: exitFatal, errs: "start no-such"},
@@ -193,10 +209,40 @@ func TestActions(t *testing.T) {
 				}
 			}
 			status, out, errs := call(t, &d, args...)
-			if status != tc.status || out != tc.out || !strings.Contains(errs, tc.errs) {
+			if status != tc.status || out != tc.out || !strings.Contains(errs, tc.errs) || tc.quiet && errs != "" {
 				t.Errorf("got %d, %q, %q; want %d, %q, %q", status, out, errs, tc.status, tc.out, tc.errs)
 			}
 		})
+	}
+}
+
+// TestVersion: what workflow programs read out of the version.
+func TestVersion(t *testing.T) {
+	for _, tc := range []struct {
+		arg0, kind, number string
+	}{
+		{"apptainer", "apptainer", "1.4.5"},
+		{"/usr/bin/singularity", "singularity-ce", "3.11.4"},
+	} {
+		status, out, errs := callAs(t, nil, tc.arg0, "--version")
+		if want := tc.kind + " version " + tc.number + "\n"; status != 0 || out != want || errs != "" {
+			t.Errorf("%s: %d, %q, %q; want %q", tc.arg0, status, out, errs, want)
+		}
+		// Snakemake takes the last word, and compares it with the least for the first (apptainer, else 2.4.1).
+		words := strings.Fields(out)
+		if last := words[len(words)-1]; !regexp.MustCompile(`^[0-9]+(\.[0-9]+)+$`).MatchString(last) {
+			t.Errorf("%s: the last word is %q", tc.arg0, last)
+		}
+		// cwltool: the kind of program, and its number.
+		if m := regexp.MustCompile(`^(.+) version ([0-9\.]+)`).FindStringSubmatch(out); m == nil || m[1] != tc.kind || m[2] != tc.number {
+			t.Errorf("%s: read as %q", tc.arg0, m)
+		}
+		if status, out, errs := callAs(t, nil, tc.arg0, "version"); status != 0 || out != tc.number+"\n" || errs != "" {
+			t.Errorf("%s: %d, %q, %q", tc.arg0, status, out, errs)
+		}
+		if _, out, _ := callAs(t, nil, tc.arg0, "--help"); !strings.Contains(out, "Carrel 1.2.3") {
+			t.Errorf("%s does not say who it is: %q", tc.arg0, out)
+		}
 	}
 }
 
@@ -310,6 +356,7 @@ func TestParts(t *testing.T) {
 		{[]string{"overlay", "create", "x.sif"}, exitFatal, "", "already"},
 		{[]string{"sif", "list", "x.sif"}, 0, "FS (Ext3/Overlay/amd64)", ""},
 		{[]string{"sif", "del", "1", "x.sif"}, 0, "", ""},
+		{[]string{"siftool", "list", "x.sif"}, 0, "FS (Ext3/Overlay/amd64)", ""},
 		{[]string{"sif", "del", "1", "x.sif"}, exitFatal, "", "no such object"},
 		{[]string{"sif", "del", "one", "x.sif"}, exitUsage, "", "not the number"},
 	} {

@@ -13,8 +13,8 @@ type option struct {
 	// value is the flag's value, as a pointer to where it goes: *bool, *string, *int, *[]string, *map[string]string, or a
 	// list whose commas belong to the values.
 	value any
-	// env are the names, without APPTAINER_ and the like, of variables that stand for the flag; where has none of its own
-	// that is the name of the flag.
+	// env are the names, without APPTAINER_ and the like, of variables that stand for the flag; those of one that is not there
+	// are told of, too.
 	env  []string
 	help string
 	// differs says in what the flag is not Apptainer's; empty: in nothing.
@@ -48,14 +48,18 @@ func (e *absentError) Error() string {
 type switchValue struct{ to *bool }
 
 func (s switchValue) Set(text string) error {
-	switch strings.ToLower(text) {
-	case "", "0", "f", "false", "n", "no", "off":
-		*s.to = false
-	default:
-		*s.to = true
-	}
+	*s.to = yes(text)
 	return nil
 }
+
+func yes(text string) bool {
+	switch strings.ToLower(text) {
+	case "", "0", "f", "false", "n", "no", "off":
+		return false
+	}
+	return true
+}
+
 func (s switchValue) Type() string     { return "bool" }
 func (s switchValue) String() string   { return fmt.Sprint(s.to != nil && *s.to) }
 func (s switchValue) IsBoolFlag() bool { return true }
@@ -99,15 +103,16 @@ var prefixes = []string{"CARREL_", "APPTAINER_", "SINGULARITY_"}
 // ownFolder is a variable of Carrel's own, the folder of its files, and so none that stands for --home.
 const ownFolder = "CARREL_HOME"
 
-// twins gives flags that were not given the values of their variables. A list that adds up (binds) is added to.
-func twins(f *pflag.FlagSet, options []option, lookup func(string) (string, bool)) error {
+// twins gives flags that were not given the values of their variables. A list that adds up (binds) is added to. Of variables
+// of flags that are not there it says why.
+func twins(f *pflag.FlagSet, options []option, lookup func(string) (string, bool), warn func(string, ...any)) error {
+	given := map[any]bool{} // also under another name of the same
 	for _, o := range options {
-		if o.absent != "" {
-			continue
-		}
-		flag := f.Lookup(o.long)
+		given[o.value] = given[o.value] || o.absent == "" && f.Lookup(o.long).Changed
+	}
+	for _, o := range options {
 		_, adds := o.value.(*list)
-		if flag.Changed && !adds {
+		if given[o.value] && !adds {
 			continue
 		}
 		for _, name := range o.env {
@@ -122,6 +127,12 @@ func twins(f *pflag.FlagSet, options []option, lookup func(string) (string, bool
 				}
 			}
 			if !ok || value == "" {
+				continue
+			}
+			if o.absent != "" {
+				if _, bare := o.value.(*bool); !bare || yes(value) {
+					warn("%s has no effect: there is no --%s, because %s", name, o.long, o.absent)
+				}
 				continue
 			}
 			if err := f.Set(o.long, value); err != nil {

@@ -92,7 +92,7 @@ func (p *program) root(args []string) *cobra.Command {
 	cobra.EnableCommandSorting = false
 	root := &cobra.Command{
 		Use: p.name, Short: "Containers as files, for research", SilenceErrors: true, SilenceUsage: true,
-		Long: "The command line of Singularity and Apptainer, by Carrel. `" + p.name + " help VERB` tells what a verb takes;\ndocs/compatibility.md tells what differs.",
+		Long: "The command line of Singularity and Apptainer, by Carrel " + p.c.Version + ". `" + p.name + " help VERB` tells what a verb takes;\ndocs/compatibility.md tells what differs.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return p.unknownVerb(args[0])
@@ -101,7 +101,8 @@ func (p *program) root(args []string) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if p.version {
-				return p.print(p.name + " version " + p.c.Version + "\n")
+				name, version := p.compatible()
+				return p.print(name + " version " + version + "\n")
 			}
 			if err := cmd.Help(); err != nil {
 				return err
@@ -120,7 +121,7 @@ func (p *program) root(args []string) *cobra.Command {
 	})
 	register(root.Flags(), p.globals())
 	for _, v := range p.verbs() {
-		root.AddCommand(p.command(v, slices.Contains(args, v.name)))
+		root.AddCommand(p.command(v, slices.Contains(args, v.name) || v.alias != "" && slices.Contains(args, v.alias)))
 	}
 	root.SetHelpCommand(&cobra.Command{Use: "help [VERB …]", Short: "Tell what a verb does", RunE: func(_ *cobra.Command, args []string) error {
 		target, rest, err := root.Find(args)
@@ -132,21 +133,34 @@ func (p *program) root(args []string) *cobra.Command {
 	return root
 }
 
+// compatible is whom --version names, and which version: workflow programs compare it with the least that they work with, read the
+// last word of the line as a number (Snakemake), or the first as the kind of program (cwltool). Of Singularity's two lines
+// the older one is named, because what is new in the other, OCI-SIF, is not there.
+func (p *program) compatible() (name, version string) {
+	if p.name == nameApptainer {
+		return nameApptainer, "1.4.5"
+	}
+	return "singularity-ce", "3.11.4"
+}
+
 // globals are the flags before the verb.
 func (p *program) globals() []option {
 	return []option{
 		{long: "build-config", value: &noSwitch, absent: "there is no configuration file to make one of"},
-		{long: "config", short: "c", value: &noText, absent: "there is no configuration file of an administrator: containers have the rights of their user, and what a container sees is in its options"},
-		{long: "debug", short: "d", value: &p.debug, help: "without effect", differs: "errors say what failed in any case"},
-		{long: "nocolor", value: &p.noColor, help: "without effect", differs: "nothing is coloured"},
-		{long: "quiet", short: "q", value: &p.quiet, help: "no remarks"},
-		{long: "silent", short: "s", value: &p.silent, help: "nothing but errors"},
-		{long: "verbose", short: "v", value: &p.verbose, help: "the whole log of builds"},
+		{long: "config", short: "c", value: &noText, env: []string{"CONFIG_FILE"}, absent: "there is no configuration file of an administrator: containers have the rights of their user, and what a container sees is in its options"},
+		{long: "debug", short: "d", value: &p.debug, env: []string{"DEBUG"}, help: "without effect", differs: "errors say what failed in any case"},
+		{long: "nocolor", value: &p.noColor, env: []string{"NOCOLOR"}, help: "without effect", differs: "nothing is coloured"},
+		{long: "quiet", short: "q", value: &p.quiet, env: []string{"QUIET"}, help: "no remarks"},
+		{long: "silent", short: "s", value: &p.silent, env: []string{"SILENT"}, help: "nothing but errors"},
+		{long: "verbose", short: "v", value: &p.verbose, env: []string{"VERBOSE"}, help: "the whole log of builds"},
 		{long: "version", value: &p.version, help: "print the version"},
 	}
 }
 
 func (p *program) unknownVerb(name string) error {
+	if verb, ok := map[string]string{"caps": "capability", "keys": "key", "plugins": "plugin"}[name]; ok {
+		name = verb // Apptainer's other names of these
+	}
 	if why, ok := absentVerbs[name]; ok {
 		return &usageError{fmt.Errorf("%s %s is not there: %s", p.name, name, why), ""}
 	}

@@ -27,17 +27,28 @@ type access struct {
 	dockerLogin bool
 	authFile    string
 	library     string
+	user        string
+	password    string
 }
 
 func (a *access) authFileOption() option {
-	return option{long: "authfile", value: &a.authFile, help: "a file with passwords, as Docker's config.json, instead of those that are there"}
+	return option{long: "authfile", value: &a.authFile, env: []string{"AUTH_FILE"}, help: "a file with passwords, as Docker's config.json, instead of those that are there"}
+}
+
+func (a *access) userOption() option {
+	return option{long: "docker-username", value: &a.user, help: "name for the registry", hidden: true}
+}
+
+func (a *access) passwordOption() option {
+	return option{long: "docker-password", value: &a.password, help: "password for the registry, which everybody can read in the list of processes", hidden: true}
 }
 
 func (a *access) options() []option {
 	return []option{
 		a.authFileOption(),
-		{long: "docker-host", value: &noText, absent: noDaemon},
+		{long: "docker-host", value: &noText, env: []string{"DOCKER_HOST"}, absent: noDaemon},
 		{long: "docker-login", value: &a.dockerLogin, env: []string{"DOCKER_LOGIN"}, help: "ask for a name and password for the registry"},
+		a.userOption(), a.passwordOption(),
 		{long: "library", value: &a.library, env: []string{"LIBRARY"}, help: "address of the library for library:// references"},
 		{long: "no-https", value: &a.noHTTPS, env: []string{"NO_HTTPS", "NOHTTPS"}, help: "speak HTTP to the registry"},
 	}
@@ -55,10 +66,10 @@ func (p *program) apply(a *access) error {
 	if to.Library = a.library; to.Library != "" && !strings.Contains(to.Library, "://") {
 		to.Library = "https://" + to.Library
 	}
-	if !a.dockerLogin {
+	if !a.dockerLogin && a.user == "" && a.password == "" {
 		return nil
 	}
-	login, err := p.askLogin("", "")
+	login, err := p.askLogin(a.user, a.password)
 	if err == nil {
 		to.Login = &login
 	}
@@ -94,24 +105,32 @@ func (p *program) askLogin(user, password string) (engine.RegistryLogin, error) 
 	return l, nil
 }
 
+// noSignatures is why a signature can neither be asked for nor be missed.
+const noSignatures = "signatures are not asked for"
+
 const maxPassword = 64 << 10 // bytes
 
 func (p *program) pullVerb() verb {
 	var s engine.PullSpec
-	var dir, arch, variant string
-	var noCleanup, disableCache bool
+	var dir, arch, variant, name, temp string
+	var noCleanup, disableCache, unsigned, reproducible bool
 	a := &access{}
 	return verb{
 		name: "pull", args: "[OPTION …] [FILE] REFERENCE", short: "Make an image of what a registry has", low: 1, high: 2, interspersed: true,
 		differs: "layers are kept in Carrel's cache; library:// only where such a service still answers, shub:// nowhere",
 		options: append([]option{
+			{long: "allow-unauthenticated", value: &unsigned, env: []string{"ALLOW_UNAUTHENTICATED"}, help: "without effect", differs: noSignatures, hidden: true},
+			{long: "allow-unsigned", short: "U", value: &unsigned, env: []string{"ALLOW_UNSIGNED"}, help: "without effect", differs: noSignatures, hidden: true},
 			{long: "arch", value: &arch, env: []string{"PULL_ARCH"}, help: "for another processor"},
 			{long: "arch-variant", value: &variant, env: []string{"PULL_ARCH_VARIANT"}, help: "variant of the processor"},
 			{long: "dir", value: &dir, env: []string{"PULLDIR", "PULLFOLDER"}, help: "folder to put the image in"},
 			{long: "disable-cache", value: &disableCache, env: []string{"DISABLE_CACHE"}, help: "without effect", differs: "`cache clean` empties the cache"},
 			{long: "force", short: "F", value: &s.Force, env: []string{"FORCE"}, help: "replace an image"},
-			{long: "no-cleanup", value: &noCleanup, help: "without effect", differs: "nothing is left to be cleaned up"},
-			{long: "sandbox", value: &s.Sandbox, help: "make a folder"},
+			{long: "name", value: &name, env: []string{"PULL_NAME"}, help: "the same as FILE", hidden: true},
+			{long: "no-cleanup", value: &noCleanup, env: []string{"NO_CLEANUP"}, help: "without effect", differs: "nothing is left to be cleaned up"},
+			{long: "reproducible", value: &reproducible, env: []string{"REPRODUCIBLE"}, help: "without effect", differs: "an image made by `build --reproducible` has the same bytes each time"},
+			{long: "sandbox", value: &s.Sandbox, env: []string{"SANDBOX"}, help: "make a folder"},
+			{long: "tmpdir", value: &temp, env: []string{"TMPDIR"}, help: "without effect", differs: noTemp, hidden: true},
 		}, a.options()...),
 		run: func(ctx context.Context, args []string) error {
 			s.Ref = args[len(args)-1]
@@ -119,6 +138,9 @@ func (p *program) pullVerb() verb {
 				s.Ref = "library://" + s.Ref
 			}
 			s.Target = engine.PulledName(s.Ref, s.Sandbox)
+			if name != "" {
+				s.Target = name
+			}
 			if len(args) == 2 {
 				s.Target = args[0]
 			}
@@ -163,8 +185,9 @@ func (p *program) pushVerb() verb {
 			{long: "annotation", value: &noText, absent: "the manifest has the file's name only; what an image says of itself is in its labels"},
 			a.authFileOption(),
 			{long: "description", short: "D", value: &noText, absent: "libraries have descriptions; an image's own is its label org.opencontainers.image.description"},
-			{long: "docker-host", value: &noText, absent: noDaemon},
-			{long: "library", value: &noText, absent: "libraries are accounts of a service; oras:// keeps SIF files in any registry"},
+			{long: "docker-host", value: &noText, env: []string{"DOCKER_HOST"}, absent: noDaemon},
+			a.userOption(), a.passwordOption(),
+			{long: "library", value: &noText, env: []string{"LIBRARY"}, absent: "libraries are accounts of a service; oras:// keeps SIF files in any registry"},
 			{long: "no-https", value: &a.noHTTPS, env: []string{"NO_HTTPS", "NOHTTPS"}, help: "speak HTTP to the registry"},
 		},
 		run: func(ctx context.Context, args []string) error {
@@ -302,12 +325,12 @@ func (p *program) registryVerb() verb {
 }
 
 // noConfigFile is the flag of Apptainer that names the file of its services.
-var noConfigFile = option{long: "config", short: "c", value: &noText, absent: "--authfile names the file that passwords are stored in"}
+var noConfigFile = option{long: "config", short: "c", value: &noText, env: []string{"CONFIG_FILE"}, absent: "--authfile names the file that passwords are stored in"}
 
 func (p *program) remoteVerb() verb {
 	login := p.loginVerb("[OPTION …] docker://REGISTRY", "Store a password for a registry, as registry login", "there are no services other than registries")
 	login.options = append(login.options,
-		option{long: "insecure", short: "i", value: &noSwitch, absent: "registries without TLS stand in the settings: insecure_registries = HOST"},
+		option{long: "insecure", short: "i", value: &noSwitch, env: []string{"LOGIN_INSECURE"}, absent: "registries without TLS stand in the settings: insecure_registries = HOST"},
 		option{long: "tokenfile", value: &noText, absent: "tokens are of services; a registry's is given with --password-stdin"})
 	return verb{
 		options: []option{noConfigFile},

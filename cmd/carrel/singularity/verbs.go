@@ -17,6 +17,7 @@ type verb struct {
 	options      []option
 	differs      string // in what it is not Apptainer's
 	legacy       string // since when Apptainer has it no more
+	alias        string // another name
 	interspersed bool   // flags may follow arguments, which then are no container's
 	run          func(ctx context.Context, args []string) error
 	below        []verb
@@ -61,15 +62,21 @@ func (p *program) verbs() []verb {
 		p.registryVerb(), p.remoteVerb(),
 		{name: "cache", short: "What builds keep to be quick the next time", below: []verb{p.cacheListVerb(), p.cacheCleanVerb()}},
 		{name: "overlay", short: "Files that keep changes", below: []verb{p.overlayCreateVerb()}},
-		{name: "sif", short: "Look into SIF files, and change them", below: []verb{p.sifListVerb(), p.sifHeaderVerb(), p.sifInfoVerb(), p.sifDumpVerb(),
+		{name: "sif", alias: "siftool", short: "Look into SIF files, and change them", below: []verb{p.sifListVerb(), p.sifHeaderVerb(), p.sifInfoVerb(), p.sifDumpVerb(),
 			p.sifNewVerb(), p.sifAddVerb(), p.sifDelVerb(), p.sifSetPrimVerb()}},
-		{name: "version", short: "Print the version", run: func(context.Context, []string) error { return p.print(p.c.Version + "\n") }},
+		{name: "version", short: "Print the version", differs: "the version is that of the program whose command line is understood; `help` tells Carrel's", run: func(context.Context, []string) error {
+			_, version := p.compatible()
+			return p.print(version + "\n")
+		}},
 	}
 }
 
 // command makes cobra's form of a verb, with its flags or without.
 func (p *program) command(v verb, flags bool) *cobra.Command {
 	c := &cobra.Command{Use: strings.TrimSpace(v.name + " " + v.args), Short: v.short, DisableFlagsInUseLine: true}
+	if v.alias != "" {
+		c.Aliases = []string{v.alias}
+	}
 	if v.differs != "" {
 		c.Long = v.short + ".\n\nOther than Apptainer's: " + v.differs + "."
 	}
@@ -104,7 +111,10 @@ func (p *program) command(v verb, flags bool) *cobra.Command {
 		}
 		p.flags, p.typed = cmd.Flags(), map[string]bool{}
 		p.flags.Visit(func(f *pflag.Flag) { p.typed[f.Name] = true })
-		if err := twins(cmd.Flags(), v.options, p.lookup); err != nil {
+		if err := twins(cmd.Root().Flags(), p.globals(), p.lookup, p.warn); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		if err := twins(cmd.Flags(), v.options, p.lookup, p.warn); err != nil {
 			return fmt.Errorf("%s: %w", cmd.Name(), err)
 		}
 		return v.run(cmd.Context(), args)
