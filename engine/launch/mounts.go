@@ -57,6 +57,7 @@ func (m *mounts) list() []plan.Op {
 	if !o.without("sys") {
 		m.add(plan.Op{Kind: plan.OpBind, Source: "/sys", Dest: "/sys", ReadOnly: o.own(), Optional: true, Quiet: true})
 	}
+	m.mask()
 	m.tmp()
 	if o.Safe {
 		// What half of the field's broken web applications want to write to.
@@ -144,21 +145,44 @@ func (m *mounts) device(name string) {
 
 // masked are parts of /proc and /sys that tell of, or steer, the whole computer (the list of the OCI runtime
 // specification's reference, runc's default, as Docker uses it).
-var masked = []string{"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug", "/proc/latency_stats"}
+var masked = []string{
+	"/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/timer_list", "/proc/timer_stats",
+}
+
+// maskedDirs are such parts that are folders.
+var maskedDirs = []string{"/proc/acpi", "/proc/asound", "/proc/scsi", "/sys/devices/virtual/powercap", "/sys/firmware"}
 
 // sealed are parts of /proc that may be read only.
 var sealed = []string{"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"}
 
 func (m *mounts) proc() {
 	m.add(plan.Op{Kind: plan.OpProc, Dest: "/proc"})
-	if !m.o.own() || m.user.uid != 0 && !m.o.Root {
-		return // the kernel lets nobody but root write or read what is listed
-	}
-	for _, p := range masked {
-		m.add(plan.Op{Kind: plan.OpBind, Source: "/dev/null", Dest: p, Dev: true, Optional: true, Quiet: true, NoMake: true})
+	if !m.o.own() {
+		return
 	}
 	for _, p := range sealed {
 		m.add(plan.Op{Kind: plan.OpBind, Source: p, Dest: p, ReadOnly: true, Optional: true, Quiet: true, NoMake: true})
+	}
+}
+
+// mask hides what tells of the whole computer from a container that is to know little of it. As an ordinary user much of it
+// cannot be read anyway, but not all, and not on every computer.
+func (m *mounts) mask() {
+	if !m.o.own() {
+		return
+	}
+	left := func(p string) bool {
+		return strings.HasPrefix(p, "/proc/") && m.o.without("proc") || strings.HasPrefix(p, "/sys/") && m.o.without("sys")
+	}
+	for _, p := range masked {
+		if !left(p) {
+			m.add(plan.Op{Kind: plan.OpBind, Source: "/dev/null", Dest: p, ReadOnly: true, Dev: true, Optional: true, Quiet: true, NoMake: true})
+		}
+	}
+	for _, p := range maskedDirs {
+		if !left(p) {
+			m.add(plan.Op{Kind: plan.OpTmpfs, Dest: p, ReadOnly: true, NoExec: true, Optional: true, Quiet: true, NoMake: true})
+		}
 	}
 }
 

@@ -140,7 +140,11 @@ func (r *rootMaker) attach(source, dest int, destPath string, attr unix.MountAtt
 }
 
 func (r *rootMaker) mountNew(op *plan.Op, fstype, opts string) error {
-	dest, err := r.tree.open(op.Dest, makeDir, 0o755)
+	m := makeDir
+	if op.NoMake {
+		m = failMissing
+	}
+	dest, err := r.tree.open(op.Dest, m, 0o755)
 	if err != nil {
 		return err
 	}

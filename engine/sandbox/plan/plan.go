@@ -116,7 +116,7 @@ type Op struct {
 	MergeField int `json:"merge_field,omitempty"`
 	// OnlyIfMissing leaves a Dest that exists as it is.
 	OnlyIfMissing bool `json:"only_if_missing,omitempty"`
-	// NoMake makes a missing Dest an error (ENOENT) for binds.
+	// NoMake makes a missing Dest an error (ENOENT) for what is mounted.
 	NoMake bool `json:"no_make,omitempty"`
 	// OnLink binds a file over the symbolic link that Dest may be, rather than over what that leads to.
 	OnLink bool `json:"on_link,omitempty"`
@@ -153,6 +153,9 @@ type Process struct {
 	NoSync bool `json:"no_sync,omitempty"`
 	// DenyList refuses the calls that reach the kernel rather than the container (module loading, keyrings, bpf …).
 	DenyList bool `json:"deny_list,omitempty"`
+	// OwnInput refuses to push characters into a terminal (TIOCSTI, TIOCLINUX of ioctl_tty(2)), where the caller's shell would
+	// read them as typed when the container has ended.
+	OwnInput bool `json:"own_input,omitempty"`
 	// Filter is one more filter of system calls: the array of struct sock_filter, as the kernel reads it (seccomp(2)).
 	Filter []byte `json:"filter,omitempty"`
 	// Groups are the supplementary groups; nil keeps those of the caller.
