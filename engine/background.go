@@ -158,6 +158,7 @@ func Supervise(ctx context.Context, in io.Reader) error {
 			again = true
 			c := p.config
 			c.Plan.Process.Terminal = o.Spec.Terminal
+			c.Plan.Process.DenyList = true // whatever the profile: nobody watches it
 			c.Stdin, c.Stdout, c.Stderr, c.Note = stdin, stdout, stderr, note
 			for _, n := range p.notes {
 				note(n)
