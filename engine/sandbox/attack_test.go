@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -8,7 +9,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"unsafe"
 
+	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/sandbox/plan"
@@ -27,6 +30,10 @@ func TestMain(m *testing.M) {
 		for _, pid := range os.Args[2:] {
 			overwrite("/proc/" + pid + "/exe")
 		}
+	case "push": // into the input of its terminal, which its owner's shell would read as typed
+		push()
+	case "start": // a container, as a program in a terminal
+		os.Exit(startInTerminal(os.Args[2], os.Args[3] == "true"))
 	case "trace":
 		runtime.LockOSThread()
 		for _, pid := range os.Args[2:] {
@@ -181,5 +188,59 @@ func TestStartsInEveryWay(t *testing.T) {
 		if status, out, err := run(t, Config{Plan: p, IDs: ids()}); status != 5 || out != "" || err != nil {
 			t.Errorf("way %d: %d, %q, %v", w, status, out, err)
 		}
+	}
+}
+
+func push() {
+	char := byte('x')
+	for _, request := range []uintptr{unix.TIOCSTI, unix.TIOCLINUX, unix.TIOCSTI | 1<<32} {
+		tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+		if err != nil {
+			fmt.Println("no terminal:", err)
+			return
+		}
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, tty.Fd(), request, uintptr(unsafe.Pointer(&char)))
+		tty.Close()
+		if errno != unix.EPERM {
+			fmt.Printf("request %#x: %v\n", request, errno)
+		}
+	}
+	fmt.Println("tried")
+}
+
+// startInTerminal runs the attacker of a root in a container and returns its status.
+func startInTerminal(root string, fork bool) int {
+	p := plan.Plan{
+		UserNS: os.Getuid() != 0, PIDNS: true, UID: -1, GID: -1, Layers: []plan.Layer{{Folder: root}}, Upper: plan.Upper{Kind: plan.UpperMemory},
+		Ops:     []plan.Op{{Kind: plan.OpProc, Dest: "/proc"}, {Kind: plan.OpBind, Source: "/dev", Dest: "/dev", Dev: true}},
+		Process: plan.Process{Args: []string{"/bin/attacker", "push"}, Dir: "/", Umask: -1},
+	}
+	k, err := Start(context.Background(), Config{Plan: p, IDs: ids(), Alone: fork, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	if _, forked := k.process.(*forkedChild); forked != fork {
+		fmt.Println("forked:", forked)
+	}
+	status, _ := k.Wait()
+	return status
+}
+
+// TestPushedInput: a container in a terminal cannot type for its owner, whatever the kernel would let it (CVE-2017-5226 of
+// another program; Linux 6.2 can forbid it).
+func TestPushedInput(t *testing.T) {
+	root := attacker(t)
+	for _, fork := range []bool{true, false} {
+		cmd := exec.Command("/proc/self/exe", "start", root, fmt.Sprint(fork))
+		terminal, err := pty.Start(cmd)
+		if err != nil {
+			t.Skipf("missing: pseudo-terminals (%v)", err)
+		}
+		out, _ := io.ReadAll(terminal) // EIO is its end (pty(7))
+		if err := cmd.Wait(); err != nil || string(out) != "tried\r\n" {
+			t.Errorf("forked %v: %q, %v", fork, out, err)
+		}
+		terminal.Close()
 	}
 }

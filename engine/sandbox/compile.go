@@ -14,6 +14,7 @@ import (
 
 	"carrel/engine/sandbox/derive"
 	"carrel/engine/sandbox/forked"
+	"carrel/engine/sandbox/inside" // also so that this binary can be an init
 	"carrel/engine/sandbox/plan"
 )
 
@@ -466,6 +467,11 @@ func (b *compiler) weaken() {
 	hdr := forked.Struct(&b.Program, &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3})
 	b.Do(unix.SYS_CAPSET, hdr, forked.Struct(&b.Program, &[2]unix.CapUserData{}))
 	b.Do(unix.SYS_PRCTL, forked.Int(unix.PR_SET_DUMPABLE), forked.Int(0))
+	if b.c.Plan.Process.OwnInput {
+		filter := inside.InputFilter()
+		prog := forked.Struct(&b.Program, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+		b.Do(unix.SYS_SECCOMP, forked.Int(unix.SECCOMP_SET_MODE_FILTER), forked.Int(0), prog)
+	}
 }
 
 // process is what is started: its folder, environment, files and program.

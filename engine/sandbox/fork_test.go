@@ -203,7 +203,7 @@ func TestForkedKnowsThePlan(t *testing.T) {
 		reflect.TypeFor[plan.Layer]():   "Folder FUSE Device FSType Aside",
 		reflect.TypeFor[plan.Upper]():   "Kind Dir Size Seal",
 		reflect.TypeFor[plan.Op]():      "Kind Source Layer Dest ReadOnly Optional Quiet NoExec Dev Mode Size Content MergeField OnlyIfMissing NoMake OnLink NoRecurse",
-		reflect.TypeFor[plan.Process](): "Args Env Dir DirFallback Action Umask KeepCaps AddCaps DropCaps Limits CPUs FakeRoot NoSync DenyList Filter Groups CloseFDs NewSession Terminal",
+		reflect.TypeFor[plan.Process](): "Args Env Dir DirFallback Action Umask KeepCaps AddCaps DropCaps Limits CPUs FakeRoot NoSync DenyList OwnInput Filter Groups CloseFDs NewSession Terminal",
 		reflect.TypeFor[plan.Action]():  "Name App Args Host Force Shell AppendPath PrependPath Prompt",
 	}
 	for typ, names := range known {

@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	_ "carrel/engine/sandbox/inside" // so that this binary can be an init
 	"carrel/engine/sandbox/plan"
 )
 
@@ -80,6 +79,9 @@ var initEnv = []string{"GOMAXPROCS=1", "GODEBUG=containermaxprocs=0,updatemaxpro
 // Start starts a container and returns when its process runs. An error of any step before that is an *Error, and
 // nothing is left. The container ends when ctx does; the caller calls Wait in any case.
 func Start(ctx context.Context, c Config) (*Container, error) {
+	if q := &c.Plan.Process; !q.NewSession && !q.Terminal && hasTerminal() {
+		q.OwnInput = true
+	}
 	if canFork(&c) {
 		if k := fork(ctx, c); k != nil {
 			return k, nil
@@ -386,4 +388,13 @@ func closeAll(files []*os.File) {
 	for _, f := range files {
 		f.Close()
 	}
+}
+
+// hasTerminal tells whether this process has a controlling terminal (tty(4)), which is then its children's.
+func hasTerminal() bool {
+	fd, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err != unix.ENXIO
 }

@@ -365,3 +365,15 @@ func TestBindOfTheStage(t *testing.T) {
 		t.Errorf("%d, %q, %v", status, out, err)
 	}
 }
+
+// TestLowPorts: in a network of its own a program without rights may listen on every port.
+func TestLowPorts(t *testing.T) {
+	p := newPlan(t, "/bin/sh", "-c", "cat /proc/sys/net/ipv4/ip_unprivileged_port_start; grep CapEff /proc/self/status")
+	p.Net = &plan.Net{}
+	if status, out, err := run(t, Config{Plan: p, IDs: ids()}); status != 0 || err != nil || out != "0\nCapEff:\t0000000000000000\n" {
+		t.Errorf("%d, %q, %v", status, out, err)
+	}
+	if b, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err != nil || strings.TrimSpace(string(b)) == "0" {
+		t.Errorf("the host's: %q, %v", b, err)
+	}
+}

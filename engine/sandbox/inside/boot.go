@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carrel/engine/network/netns"
 	"carrel/engine/sandbox/plan"
 )
 
@@ -90,6 +91,13 @@ func run(p *plan.Plan, ctl *control) (int, error) {
 	if p.Hostname != "" {
 		if err := unix.Sethostname([]byte(p.Hostname)); err != nil {
 			return 0, opError{op: "set host name", target: p.Hostname, err: err}
+		}
+	}
+	if p.Net != nil {
+		// Port 80 inside is nobody else's business. The host's /proc shows the settings of the network that one is in, and is
+		// there only until the root is made. Where /proc/sys is read-only it stays as it is.
+		if err := netns.OpenToUsers(uint32(unix.Getegid())); err != nil {
+			ctl.note("low ports stay closed inside: " + err.Error())
 		}
 	}
 	r := &rootMaker{plan: p, ctl: ctl}

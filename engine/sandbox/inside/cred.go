@@ -41,6 +41,11 @@ func dropPrivileges(p *plan.Process, stays bool, note func(string)) error {
 			return opError{op: "install seccomp filter", err: err}
 		}
 	}
+	if p.OwnInput {
+		if err := install(InputFilter()); err != nil {
+			return opError{op: "install seccomp filter", err: err}
+		}
+	}
 	if p.DenyList {
 		if err := install(denyFilter()); err != nil {
 			return opError{op: "install seccomp filter", err: err}

@@ -8,5 +8,6 @@
 // the terminal, registry and network packages that come after it. For the same reason this package imports little. (What it
 // costs is measured by BenchmarkExec of package sandbox.)
 //
-// It must not be used by anything else: importing it for its side effect is all that package sandbox does.
+// It must not be used by anything else: package sandbox imports it for its side effect, and for a filter that its containers
+// without an init need too.
 package inside

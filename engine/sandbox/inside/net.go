@@ -14,10 +14,6 @@ func setUpNetwork(n *plan.Net, ctl *control, tun int) error {
 	if err := netns.LoopbackUp(); err != nil {
 		return opError{op: "set up network", err: err}
 	}
-	// Port 80 inside is nobody else's business. Where /proc/sys is read-only it stays as it is.
-	if err := netns.OpenToUsers(uint32(unix.Getegid())); err != nil {
-		ctl.note("low ports stay closed inside: " + err.Error())
-	}
 	if !n.Outgoing {
 		return nil
 	}

@@ -31,6 +31,7 @@ type calls struct {
 	denied         []uint32
 	// synced wait for the disk.
 	synced []uint32
+	ioctl  uint32
 	x32    bool // numbers from 0x40000000 on are a third convention behind the same arch (x86-64)
 }
 
@@ -95,6 +96,20 @@ func answer(numbers []uint32, errno syscall.Errno) []unix.SockFilter {
 // denyFilter refuses the calls that reach into the kernel or other containers and that no application needs.
 func denyFilter() []unix.SockFilter {
 	return program(func(c calls) []unix.SockFilter { return answer(c.denied, unix.EPERM) })
+}
+
+// InputFilter refuses to put characters into the input of a terminal: of ioctl(2) the two requests that do. The kernel looks at
+// the lower half of a request only (fs/ioctl.c), and so does this.
+func InputFilter() []unix.SockFilter {
+	return program(func(c calls) []unix.SockFilter {
+		return []unix.SockFilter{
+			jump(jeq, c.ioctl, 0, 4),
+			stmt(ld, dataArg0+8),
+			jump(jeq, unix.TIOCSTI, 1, 0),
+			jump(jeq, unix.TIOCLINUX, 0, 1),
+			stmt(ret, retErrno|uint32(unix.EPERM)),
+		}
+	})
 }
 
 // program puts the bodies for each calling convention of this machine behind a test of the convention.

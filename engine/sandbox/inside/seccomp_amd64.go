@@ -13,6 +13,7 @@ var conventions = []calls{
 			unix.SYS_SETUID, unix.SYS_SETGID, unix.SYS_SETREUID, unix.SYS_SETREGID, unix.SYS_SETRESUID, unix.SYS_SETRESGID,
 			unix.SYS_SETGROUPS, unix.SYS_SETFSUID, unix.SYS_SETFSGID, unix.SYS_CAPSET,
 		},
+		ioctl:   unix.SYS_IOCTL,
 		synced:  []uint32{unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC, unix.SYS_SYNCFS, unix.SYS_SYNC_FILE_RANGE, unix.SYS_MSYNC},
 		mknod:   unix.SYS_MKNOD,
 		mknodat: unix.SYS_MKNODAT,
@@ -34,6 +35,7 @@ var conventions = []calls{
 			138, 139, 215, 216, // setfsuid setfsgid, and 32 bit
 			185, // capset
 		},
+		ioctl:   54,
 		synced:  []uint32{118, 148, 36, 344, 314, 144}, // fsync fdatasync sync syncfs sync_file_range msync
 		mknod:   14,
 		mknodat: 297,

@@ -11,6 +11,7 @@ var conventions = []calls{
 			unix.SYS_SETUID, unix.SYS_SETGID, unix.SYS_SETREUID, unix.SYS_SETREGID, unix.SYS_SETRESUID, unix.SYS_SETRESGID,
 			unix.SYS_SETGROUPS, unix.SYS_SETFSUID, unix.SYS_SETFSGID, unix.SYS_CAPSET,
 		},
+		ioctl:   unix.SYS_IOCTL,
 		synced:  []uint32{unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC, unix.SYS_SYNCFS, unix.SYS_SYNC_FILE_RANGE, unix.SYS_MSYNC},
 		mknodat: unix.SYS_MKNODAT,
 		denied: []uint32{
@@ -27,6 +28,7 @@ var conventions = []calls{
 			23, 46, 70, 71, 164, 170, 213, 214, 203, 204, 208, 210,
 			81, 206, 138, 139, 215, 216, 185,
 		},
+		ioctl:   54,
 		synced:  []uint32{118, 148, 36, 373, 341, 144},
 		mknod:   14,
 		mknodat: 324,
