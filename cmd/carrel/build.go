@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carrel/engine"
+	"carrel/internal/textfile"
 )
 
 func (a *app) buildCommand() *cobra.Command {
@@ -65,7 +68,7 @@ only. All of definition files: docs/definition-files.md`,
 		if err != nil {
 			return err
 		}
-		fromFile, err := readBuildArgs(argFile)
+		fromFile, err := readBuildArgs(cmd.Context(), argFile)
 		if err != nil {
 			return err
 		}
@@ -179,11 +182,16 @@ func (a *app) home() string {
 }
 
 // readBuildArgs reads the lines of a file of build arguments; blank ones and comments count nothing.
-func readBuildArgs(path string) ([]string, error) {
+func readBuildArgs(ctx context.Context, path string) ([]string, error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(path)
+	f, err := textfile.Open(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("build arguments: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("build arguments: %w", err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"carrel/engine/definition"
 	"carrel/internal/atomicfile"
+	"carrel/internal/textfile"
 )
 
 // lintReport is what --json prints of a file.
@@ -33,13 +35,13 @@ func (a *app) lintCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&a.json, "json", false, "print as JSON, one line a file")
 	c.Flags().BoolVar(&fix, "fix", false, "put right what a machine can, in the file itself")
-	c.RunE = func(_ *cobra.Command, names []string) error {
+	c.RunE = func(cmd *cobra.Command, names []string) error {
 		valid := true
 		reports := []lintReport{}
 		text := false // standard output is a definition's
 		for _, name := range names {
 			file := definitionFile(name)
-			r, err := a.lint(file)
+			r, err := a.lint(cmd.Context(), file)
 			if err != nil {
 				return err
 			}
@@ -96,13 +98,13 @@ type linted struct {
 	text string
 }
 
-func (a *app) lint(name string) (linted, error) {
+func (a *app) lint(ctx context.Context, name string) (linted, error) {
 	opts := definition.Options{Name: name}
 	in := io.Reader(a.in)
 	if name == "-" {
 		opts.Name = "standard input"
 	} else {
-		f, err := os.Open(name)
+		f, err := textfile.Open(ctx, name)
 		if err != nil {
 			return linted{}, fmt.Errorf("check definition: %w", err)
 		}

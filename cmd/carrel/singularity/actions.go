@@ -47,7 +47,7 @@ func (p *program) act(ctx context.Context, l *launch, action engine.Action, args
 			return err
 		}
 	}
-	s, err := l.spec(p.c, p.warn)
+	s, err := l.spec(ctx, p.c, p.warn)
 	if err != nil {
 		return err
 	}

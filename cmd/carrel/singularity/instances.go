@@ -27,7 +27,7 @@ func (p *program) instanceStartVerb(name, script string) verb {
 		name: name, args: "[OPTION …] IMAGE NAME [ARGUMENT …]", short: "Run " + script + " of an image in the background", low: 2, high: -1, options: options,
 		differs: "instances have their own processes, a deny-list of system calls, and appear in `carrel ps` and its screens",
 		run: func(ctx context.Context, args []string) error {
-			s, err := l.spec(p.c, p.warn)
+			s, err := l.spec(ctx, p.c, p.warn)
 			if err != nil {
 				return err
 			}

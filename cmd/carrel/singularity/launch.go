@@ -1,6 +1,7 @@
 package singularity
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -157,7 +158,7 @@ func (l *launch) shellOption() option {
 }
 
 // spec turns the flags into what the engine is asked for. Remarks for a person are added to notes.
-func (l *launch) spec(c *Config, warn func(string, ...any)) (engine.RunSpec, error) {
+func (l *launch) spec(ctx context.Context, c *Config, warn func(string, ...any)) (engine.RunSpec, error) {
 	if l.compat {
 		l.containAll, l.noUmask, l.writableTmpfs = true, true, true
 	}
@@ -201,7 +202,7 @@ func (l *launch) spec(c *Config, warn func(string, ...any)) (engine.RunSpec, err
 	for _, lib := range l.containLibs {
 		s.Binds = append(s.Binds, engine.Bind{Source: absolute(lib, c.User.Cwd), Dest: path.Join("/.singularity.d/libs", filepath.Base(lib)), ReadOnly: true})
 	}
-	if s.Env, err = l.variables(c); err != nil {
+	if s.Env, err = l.variables(ctx, c); err != nil {
 		return s, err
 	}
 	if l.home != "" {
