@@ -8,7 +8,7 @@ DATE     := $(shell git log -1 --format=%cI 2>/dev/null)
 LDFLAGS  := -s -w -X main.buildVersion=$(VERSION) -X main.buildCommit=$(COMMIT) -X main.buildDate=$(DATE)
 SHARE     = $(DESTDIR)$(PREFIX)/share
 
-.PHONY: run build test torture fuzz bench lint install clean catalog screenshots FORCE
+.PHONY: run build test torture fuzz bench lint race cover install uninstall release clean catalog screenshots FORCE
 
 run: build
 	@bin/carrel
@@ -18,7 +18,7 @@ build: bin/carrel
 # The Go tool knows best whether there is anything to do.
 bin/carrel: FORCE
 	@mkdir -p bin
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/carrel
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $@ ./cmd/carrel
 
 FORCE:
 
@@ -59,10 +59,15 @@ install: build
 	bin/carrel completion zsh > $(SHARE)/zsh/site-functions/_carrel
 	bin/carrel completion fish > $(SHARE)/fish/vendor_completions.d/carrel.fish
 	bin/carrel man-pages $(SHARE)/man
+	@mkdir -p $(SHARE)/doc/carrel/docs/pictures
+	@install -m 0644 README.md LICENSE SECURITY.md ARCHITECTURE.md $(SHARE)/doc/carrel
+	@install -m 0644 docs/*.md $(SHARE)/doc/carrel/docs
+	@install -m 0644 docs/pictures/* $(SHARE)/doc/carrel/docs/pictures
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/carrel $(SHARE)/bash-completion/completions/carrel $(SHARE)/zsh/site-functions/_carrel \
 		$(SHARE)/fish/vendor_completions.d/carrel.fish $(SHARE)/man/man1/carrel.1 $(SHARE)/man/man1/carrel-*.1 $(SHARE)/man/man7/carrel-*.7
+	rm -rf $(SHARE)/doc/carrel
 
 # dist/: static binaries for amd64 and arm64, built twice and compared, with packages, SBOM, licences and checksums.
 release:

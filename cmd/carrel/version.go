@@ -27,7 +27,11 @@ func (a *app) versionCommand() *cobra.Command {
 		}
 		text := fmt.Sprintf("carrel %s (%s/%s)\n", version(), runtime.GOOS, runtime.GOARCH)
 		if commit != "" {
-			text += strings.TrimRight(fmt.Sprintf("commit %.12s of %s", commit, strings.ReplaceAll(date, "T", " ")), " of") + "\n"
+			text += fmt.Sprintf("commit %.12s", commit)
+			if date != "" {
+				text += " of " + strings.ReplaceAll(date, "T", " ")
+			}
+			text += "\n"
 		}
 		return a.print(text)
 	}

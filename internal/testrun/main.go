@@ -57,7 +57,7 @@ func run(ctx context.Context, patterns []string) error {
 	lint := command(ctx, "sh", ".ci/lint", "quick") // told again at the end; the tests say more
 	// One static binary, as people get it, for all tests that drive it.
 	binary := filepath.Join(work, "carrel")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/carrel")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-o", binary, "./cmd/carrel")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build: %w", err)

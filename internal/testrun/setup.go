@@ -39,7 +39,7 @@ type testUser struct {
 }
 
 var users = []testUser{
-	{name: "carrel-test", ids: false, packages: []string{"engine", "engine/", "catalog", "cmd/", "internal/"}},
+	{name: "carrel-test", ids: false, packages: []string{"engine", "engine/", "catalog", "catalog/", "cmd/", "internal/", "tui", "tui/"}},
 	{name: "carrel-test-ids", ids: true, packages: []string{"engine", "engine/sandbox", "engine/build", "engine/instance", "internal/e2e", "internal/torture"}},
 }
 

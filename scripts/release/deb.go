@@ -60,18 +60,8 @@ func debianPackage(o origin, binary, companions, licences, out string) (string, 
 	if err := write(filepath.Join(share, "doc/carrel/copyright"), []byte("Carrel\n\n"+string(own)+"\n\nParts of others in the program:\n\n"+licences), 0o644); err != nil {
 		return "", err
 	}
-	docs, err := filepath.Glob("docs/*.md")
-	if err != nil {
+	if err := copyDocuments(filepath.Join(share, "doc/carrel")); err != nil {
 		return "", err
-	}
-	for _, file := range docs {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return "", err
-		}
-		if err := write(filepath.Join(share, "doc/carrel", filepath.Base(file)), data, 0o644); err != nil {
-			return "", err
-		}
 	}
 	size := int64(0)
 	if err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -145,4 +135,27 @@ func compressed(data []byte) ([]byte, error) {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// documents are what documentation consists of, below the project's folder; they name one another by these paths.
+var documents = []string{"README.md", "LICENSE", "SECURITY.md", "ARCHITECTURE.md", "docs/*.md", "docs/pictures/*"}
+
+// copyDocuments copies the documentation into a folder.
+func copyDocuments(dir string) error {
+	for _, pattern := range documents {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			if err := write(filepath.Join(dir, file), data, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
