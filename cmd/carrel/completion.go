@@ -50,6 +50,9 @@ const (
 	images                     // of Carrel's own
 	recipes                    // of the catalog
 	files                      // of this computer
+	shelves                    // catalogs that were added
+	logins                     // registries with a stored password
+	kinds                      // of what is in the cache
 )
 
 // completions tells each verb what its arguments can be.
@@ -63,9 +66,12 @@ func (a *app) completions(root *cobra.Command) {
 		"stats": every(running), "stop": every(running), "restart": every(running | ended), "wait": every(running | ended),
 		"rename": first(running | ended), "rm": every(ended | images | files),
 		"build": first(image), "inspect": first(image), "compact": first(images | files), "verify": first(images | files), "lint": every(files | recipes),
+		"cp": first(images | files), "share": first(images | files), "push": first(images | files), "convert": first(files), "new": first(files),
+		"logout": first(logins), "cache prune": every(kinds), "catalog show": first(recipes), "catalog allow": every(recipes),
+		"catalog update": every(shelves), "catalog rm": every(shelves), "catalog add": first(files), "catalog index": first(files),
 		"ps": every(0), "ls": every(0), "doctor": every(0), "version": every(0),
 	} {
-		if c, _, err := root.Find([]string{verb}); err == nil && c != root && c.ValidArgsFunction == nil {
+		if c, _, err := root.Find(strings.Fields(verb)); err == nil && c != root && c.ValidArgsFunction == nil {
 			c.ValidArgsFunction = f
 		}
 	}
@@ -169,6 +175,25 @@ func (a *app) names(ctx context.Context, what things) []cobra.Completion {
 		for _, i := range list {
 			if i.InStore {
 				add(imageName(i), i.Title)
+			}
+		}
+	}
+	if what&logins != 0 {
+		list, _ := e.Logins()
+		for _, l := range list {
+			add(l.Registry, l.User)
+		}
+	}
+	if what&kinds != 0 {
+		for _, k := range cacheKinds {
+			add(k.kind, k.text)
+		}
+	}
+	if what&shelves != 0 {
+		if st, err := a.settings(); err == nil {
+			list, _ := a.shelf(st).List()
+			for _, c := range list {
+				add(c.Name, c.Address)
 			}
 		}
 	}
