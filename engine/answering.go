@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +24,11 @@ func (p *prepared) cardPort(container int) card.Port {
 		}
 	}
 	return card.Port{}
+}
+
+// proto is what is spoken at a port, as far as that was said: by the person, else by the image.
+func (p *prepared) proto(port Port) string {
+	return cmp.Or(port.Proto, p.cardPort(port.Container).Proto)
 }
 
 // elsewhereTime is how long the app may listen on other ports alone before that is told.
@@ -51,7 +58,12 @@ func (e *Engine) probe(ctx context.Context, p *prepared, k *sandbox.Container, s
 	}
 	cp := p.cardPort(port.Container)
 	addr := Address{Host: int(pub.Addr.Port()), Container: port.Container, Text: cp.Text}
-	target := network.Target{Dial: dialer(k, port), Timeout: s.Wait, Scheme: cp.Proto, Path: cp.Path}
+	target := network.Target{Dial: dialer(k, port), Timeout: s.Wait, Scheme: p.proto(port), Path: cp.Path}
+	target.Taken = func(c net.Conn) bool {
+		from, ok1 := c.LocalAddr().(*net.TCPAddr)
+		to, ok2 := c.RemoteAddr().(*net.TCPAddr)
+		return ok1 && ok2 && netns.Accepted(strconv.Itoa(k.PID()), from.AddrPort(), to.AddrPort())
+	}
 	path := target.Path
 	if r := p.card.Ready; r != nil && r.Port == port.Container {
 		target.Path = r.Path
@@ -83,6 +95,9 @@ func (e *Engine) probe(ctx context.Context, p *prepared, k *sandbox.Container, s
 	}
 	addr.Proto, addr.Ready = ans.Scheme, err == nil
 	addr.URL = network.Rewrite(network.Address{Scheme: ans.Scheme, Port: uint16(port.Container), Path: path}, pub.Addr)
+	if ans.Scheme != "" && !network.IsWeb(ans.Scheme) {
+		addr.URL = strings.TrimSuffix(addr.URL, "/")
+	}
 	addr.URL, addr.Guarded = pub.link(addr.URL, ans.Scheme)
 	cb.Address(addr, err)
 }

@@ -178,7 +178,7 @@ func Supervise(ctx context.Context, in io.Reader) error {
 		}
 		ps := instance.PortSpec{HostIP: port.HostIP, Host: port.Host, Container: port.Container, Fixed: port.Fixed}
 		cp := p.cardPort(port.Container)
-		ps.Proto, ps.Path, ps.Text = cp.Proto, cp.Path, cp.Text
+		ps.Proto, ps.Path, ps.Text = p.proto(port), cp.Path, cp.Text
 		if port.UDP {
 			ps.Proto = "udp"
 		}

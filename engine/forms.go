@@ -283,6 +283,8 @@ func portFlag(p Port) string {
 	c := strconv.Itoa(p.Container)
 	if p.UDP {
 		c += "/udp"
+	} else if p.Proto != "" {
+		c += "/" + p.Proto
 	}
 	switch {
 	case strings.Contains(p.HostIP, ":"):

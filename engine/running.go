@@ -302,7 +302,7 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 		}
 	}
 	for _, port := range s.Ports {
-		pub, err := e.publish(ctx, port, p.cardPort(port.Container).Proto, keys, func(ctx context.Context) (net.Conn, error) {
+		pub, err := e.publish(ctx, port, p.proto(port), keys, func(ctx context.Context) (net.Conn, error) {
 			select {
 			case <-started:
 				return dialer(k, port)(ctx)

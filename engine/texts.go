@@ -195,7 +195,7 @@ func ParsePorts(texts []string) ([]Port, error) {
 			return nil, &TextError{err, Hint(err)}
 		}
 		for _, m := range all {
-			p := Port{Host: int(m.HostPort), Container: int(m.ContainerPort), Fixed: !m.Wish, UDP: m.UDP}
+			p := Port{Host: int(m.HostPort), Container: int(m.ContainerPort), Fixed: !m.Wish, UDP: m.UDP, Proto: m.Proto}
 			if m.HostIP.IsValid() {
 				p.HostIP = m.HostIP.String()
 			}

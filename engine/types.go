@@ -139,6 +139,7 @@ type Port struct {
 	Container int    `json:"container"`
 	Fixed     bool   `json:"fixed,omitempty"` // a taken host port is an error; otherwise the next free one is used, and said
 	UDP       bool   `json:"udp,omitempty"`   // datagrams instead of connections
+	Proto     string `json:"proto,omitempty"` // what is spoken there: tcp for what is no HTTP, http, https; empty: it is found out
 }
 
 // Action says which of an image's scripts a run starts.

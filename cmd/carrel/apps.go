@@ -239,6 +239,7 @@ func (a *app) stopCommand() *cobra.Command {
 	}
 	c.Flags().BoolVarP(&all, "all", "a", false, "stop all that are running")
 	c.Flags().StringVarP(&signal, "signal", "s", "", "another `SIGNAL` than the app's own")
+	c.Flags().BoolVar(&a.json, "json", false, "print how they ended as JSON")
 	c.Flags().VarP(&seconds{&grace}, "time", "t", "`TIME` it has to end by itself, such as 30s; 0: kill it at once (default: 10s)")
 	c.RunE = func(cmd *cobra.Command, names []string) error {
 		e, err := a.engine()
@@ -257,15 +258,35 @@ func (a *app) stopCommand() *cobra.Command {
 				}
 			}
 		}
-		return a.each(cmd.Context(), names, func(ctx context.Context, name string) error {
+		stopped := []appFacts{}
+		err = a.each(cmd.Context(), names, func(ctx context.Context, name string) error {
 			if err := e.StopWith(ctx, name, grace, signal); err != nil {
 				return err
 			}
-			a.say("%s is stopped", name)
-			return nil
+			if !a.json {
+				a.say("%s is stopped", name)
+				return nil
+			}
+			in, err := e.Instance(ctx, name)
+			if err == nil {
+				stopped = append(stopped, facts(in, time.Now()))
+			}
+			return err
 		})
+		return a.alsoJSON(stopped, err)
 	}
 	return c
+}
+
+// alsoJSON prints what was done, with --json, also where some of it failed.
+func (a *app) alsoJSON(done any, err error) error {
+	if !a.json {
+		return err
+	}
+	if printed := a.printJSON(done); printed != nil {
+		return printed
+	}
+	return err
 }
 
 // each does something for all names and goes on after a failure, of which the last one is returned and the others printed.
@@ -362,6 +383,7 @@ func (a *app) rmCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&ended, "ended", false, "forget all apps that have ended, with their logs")
+	c.Flags().BoolVar(&a.json, "json", false, "print what was removed as JSON")
 	c.Flags().BoolVarP(&force, "force", "f", false, "stop an app that runs first; one of another computer is only forgotten")
 	c.RunE = func(cmd *cobra.Command, names []string) error {
 		e, err := a.engine()
@@ -383,13 +405,21 @@ func (a *app) rmCommand() *cobra.Command {
 				a.say("no app has ended that could be forgotten")
 			}
 		}
-		return a.each(cmd.Context(), names, func(ctx context.Context, name string) error {
+		gone := []removed{}
+		err = a.each(cmd.Context(), names, func(ctx context.Context, name string) error {
 			in, err := e.Instance(ctx, name)
+			what := removed{Name: name, Kind: "app"}
+			defer func() {
+				if what.done {
+					gone = append(gone, what)
+				}
+			}()
 			switch {
 			case err == nil && in.State.Live() && force && in.Elsewhere != "":
 				if err := e.Discard(ctx, in.Name); err != nil {
 					return err
 				}
+				what.done = true
 				a.say("forgot the app %s and its log; if it still runs on %s, it goes on there", in.Name, clean(in.Elsewhere))
 				return nil
 			case err == nil && in.State.Live() && force:
@@ -399,6 +429,7 @@ func (a *app) rmCommand() *cobra.Command {
 				if err := e.Forget(ctx, in.Name); err != nil {
 					return err
 				}
+				what.done = true
 				a.say("stopped and forgot the app %s and its log", in.Name)
 				return nil
 			case err == nil && in.State.Live() && in.Elsewhere != "":
@@ -409,35 +440,48 @@ func (a *app) rmCommand() *cobra.Command {
 				if err := e.Forget(ctx, name); err != nil {
 					return err
 				}
+				what.done = true
 				a.say("forgot the app %s and its log", name)
 				return nil
 			case !errors.Is(err, engine.ErrNotFound):
 				return err
 			}
-			return a.removeImage(ctx, e, name)
+			what.Kind = "image"
+			what.Path, err = a.removeImage(ctx, e, name)
+			what.done = err == nil
+			return err
 		})
+		return a.alsoJSON(gone, err)
 	}
 	return c
 }
 
-// removeImage deletes an image, but nothing that is not one.
-func (a *app) removeImage(ctx context.Context, e *engine.Engine, name string) error {
+// removed is what rm has removed, as --json prints it.
+type removed struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"` // app or image
+	Path string `json:"path,omitempty"`
+	done bool
+}
+
+// removeImage deletes an image, but nothing that is not one, and returns where it was.
+func (a *app) removeImage(ctx context.Context, e *engine.Engine, name string) (string, error) {
 	t, err := e.Resolve(ctx, name)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if !t.Built {
-		return hinted(fmt.Errorf("remove %s: it is not built", name), "there is nothing to remove")
+		return "", hinted(fmt.Errorf("remove %s: it is not built", name), "there is nothing to remove")
 	}
 	if t.Kind == engine.TargetImage && !strings.Contains(name, "/") {
 		if err := a.inStore(ctx, e, t.Path, name); err != nil {
-			return err
+			return "", err
 		}
 	}
 	if list, err := e.Instances(ctx); err == nil {
 		for _, in := range list {
 			if in.Image == t.Path && in.State.Live() {
-				return hinted(fmt.Errorf("remove %s: the app %s runs from it", name, in.Name), "stop it first: carrel stop "+in.Name)
+				return "", hinted(fmt.Errorf("remove %s: the app %s runs from it", name, in.Name), "stop it first: carrel stop "+in.Name)
 			}
 		}
 	}
@@ -446,13 +490,13 @@ func (a *app) removeImage(ctx context.Context, e *engine.Engine, name string) er
 		if err == nil {
 			err = errors.New(info.Problem)
 		}
-		return hinted(fmt.Errorf("remove %s: it is no image: %w", name, err), "delete it with rm, if that is what you mean")
+		return "", hinted(fmt.Errorf("remove %s: it is no image: %w", name, err), "delete it with rm, if that is what you mean")
 	}
 	if err := e.RemoveImage(ctx, t.Path); err != nil {
-		return err
+		return "", err
 	}
 	a.say("deleted %s (%s)", t.Path, bytes(info.Size))
-	return nil
+	return t.Path, nil
 }
 
 // inStore is an error for an image that a bare name stands for and that is not one of Carrel's own.

@@ -31,6 +31,7 @@ with its status.`,
 	f.StringVar(&keys, "detach-keys", keys, "`KEYS` that leave a terminal, such as ctrl-a,d; none")
 	f.IntVarP(&tail, "tail", "n", tail, "begin with the last `N` lines, where there is no terminal")
 	f.BoolVar(&noInput, "no-stdin", false, "only look")
+	f.BoolVar(&a.json, "json", false, "print the app as JSON when it has ended or was left, on standard error")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		detach, err := parseKeys(keys)
 		if err != nil {
@@ -52,9 +53,16 @@ with its status.`,
 			std.In = nil
 		}
 		if in.Terminal {
-			return a.attached(cmd.Context(), e, in.Name, std, detach)
+			err = a.attached(cmd.Context(), e, in.Name, std, detach)
+		} else {
+			err = a.followed(cmd.Context(), e, in, std, tail)
 		}
-		return a.followed(cmd.Context(), e, in, std, tail)
+		if a.json {
+			if now, problem := e.Instance(context.WithoutCancel(cmd.Context()), in.Name); problem == nil {
+				a.jsonAside(facts(now, time.Now()))
+			}
+		}
+		return err
 	}
 	return c
 }
@@ -184,8 +192,8 @@ func (a *app) waitCommand() *cobra.Command {
 }
 
 func (a *app) renameCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "rename NAME NEW-NAME", Short: "Give an app another name, also while it runs", GroupID: groupApps,
+	c := &cobra.Command{
+		Use: "rename [OPTION …] NAME NEW-NAME", Short: "Give an app another name, also while it runs", GroupID: groupApps,
 		Args: exactly(2, "NAME NEW-NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := a.engine()
@@ -201,8 +209,17 @@ func (a *app) renameCommand() *cobra.Command {
 				}
 				return err
 			}
+			if a.json {
+				in, err := e.Instance(cmd.Context(), args[1])
+				if err != nil {
+					return err
+				}
+				return a.printJSON(facts(in, time.Now()))
+			}
 			a.say("%s is called %s now", args[0], args[1])
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&a.json, "json", false, "print the app as JSON")
+	return c
 }

@@ -129,7 +129,7 @@ Without -p the app shares this computer's network and sees your home and the
 current folder, as with Singularity. With -p it has a network of its own, of which
 only the published ports appear, on this computer alone: under their own number,
 or the next free one. -p takes PORT, HERE:PORT, 0:PORT for any free one, ranges
-(8000-8003), ADDRESS:HERE:PORT and PORT/udp.
+(8000-8003), ADDRESS:HERE:PORT, PORT/udp, and PORT/tcp for what is no HTTP.
 
 Where other people use this computer too, published ports open only by a link that
 the program prints (--guard, --guard=off); carrel open NAME gives a new one. An app
@@ -151,6 +151,13 @@ in the background then has a network of its own also without -p, unless you say
 		spec, err := a.complete(&l)
 		if err != nil {
 			return err
+		}
+		if !l.detach {
+			for _, name := range []string{"name", "no-wait"} {
+				if cmd.Flags().Changed(name) {
+					return usage("add -d, or leave it out", "--%s is for an app in the background", name)
+				}
+			}
 		}
 		spec.Image, spec.Args, spec.Action = args[0], args[1:], engine.ActionRun
 		return a.withLeftovers(spec, func(spec engine.RunSpec) error {

@@ -94,6 +94,14 @@ func (a *app) printJSON(v any) error {
 	return a.print(text)
 }
 
+// jsonAside prints a value to standard error, as one line, where standard output is somebody else's.
+func (a *app) jsonAside(v any) {
+	data, err := json.Marshal(v)
+	if err == nil {
+		_, _ = a.err.Write(append(data, '\n'))
+	}
+}
+
 // marshal is a value as one indented JSON document with a line feed behind it.
 func marshal(v any) (string, error) {
 	data, err := json.MarshalIndent(v, "", "  ")

@@ -114,7 +114,7 @@ func TestBeat(t *testing.T) {
 		s.beat(time.Millisecond, ended)
 		close(done)
 	}()
-	for end := time.Now().Add(20 * time.Second); r.silent(dir, time.Now()) != 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); r.silent(dir, time.Now()) != 0; <-time.After(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it does not beat")
 		}

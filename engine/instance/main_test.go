@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -66,7 +67,7 @@ type wireSpec struct {
 	Raw                              json.RawMessage
 	Ports                            []PortSpec
 	Ready                            *Ready
-	Wait, Grace                      time.Duration
+	Wait, Grace, Recheck             time.Duration
 	HostNetwork, KeepAlive, Guard    bool
 	StopSignal                       syscall.Signal
 	LogSize                          int64
@@ -94,7 +95,7 @@ func supervise() int {
 	w := o.Spec
 	status, err := Run(context.Background(), Spec{
 		Name: w.Name, Dir: w.Dir, Title: w.Title, Image: w.Image, Command: w.Command, Raw: w.Raw, Ports: w.Ports, Ready: w.Ready,
-		Wait: w.Wait, Grace: w.Grace, HostNetwork: w.HostNetwork, KeepAlive: w.KeepAlive, Guard: w.Guard, StopSignal: w.StopSignal, LogSize: w.LogSize,
+		Wait: w.Wait, Recheck: w.Recheck, Grace: w.Grace, HostNetwork: w.HostNetwork, KeepAlive: w.KeepAlive, Guard: w.Guard, StopSignal: w.StopSignal, LogSize: w.LogSize,
 		Restart: w.Restart, TimeLimit: w.TimeLimit, Terminal: w.Terminal, Stdin: w.Stdin,
 		Took: took,
 		UserNet: func(ctx context.Context, link *os.File) (io.Closer, error) {
@@ -153,6 +154,29 @@ func app(args []string) int {
 		return fail(http.Serve(listen(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "broken", http.StatusInternalServerError)
 		})))
+	case "moody": // ADDR: serves, answers errors from SIGUSR1 on, serves again from SIGUSR2 on
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)
+		var broken atomic.Bool
+		go func() {
+			for sig := range signals {
+				broken.Store(sig == syscall.SIGUSR1)
+			}
+		}()
+		return fail(http.Serve(listen(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if broken.Load() {
+				http.Error(w, "broken", http.StatusInternalServerError)
+			}
+		})))
+	case "reticent": // ADDR: takes connections, reads, and says nothing
+		l := listen()
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return fail(err)
+			}
+			go io.Copy(io.Discard, c)
+		}
 	case "udp": // ADDR: sends back what comes
 		c, err := net.ListenPacket("udp", arg(1))
 		buf := make([]byte, 1<<16)

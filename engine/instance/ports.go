@@ -514,7 +514,17 @@ func (p *ports) addresses() []Address {
 		}
 		list = append(list, address)
 	}
+	// The first one is what a person opens.
+	slices.SortStableFunc(list, func(a, b Address) int { return cmp.Compare(rank(a), rank(b)) })
 	return list
+}
+
+// rank is 0 for what is, or may be, a page.
+func rank(a Address) int {
+	if a.Proto == "" || network.IsWeb(a.Proto) {
+		return 0
+	}
+	return 1
 }
 
 // url is what a browser opens; a is what the app printed, or zero.

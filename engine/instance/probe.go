@@ -6,17 +6,23 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"sync/atomic"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/network"
+	"carrel/engine/network/netns"
 )
 
 const (
 	// lateProbe is how often a port that did not answer in time is asked again.
 	lateProbe = 15 * time.Second
+	// firstCheck is when a page that has answered is asked again. Each further time comes after twice as long, up to
+	// lastCheck: apps write down who asks them, and nothing is to keep a computer busy that does nothing.
+	firstCheck, lastCheck = 15 * time.Second, 2 * time.Minute
+	// checkTries is how many questions in a row may stay without a good answer: an app may be busy.
+	checkTries = 3
 	// logPatience is how long an app's log is waited for when its page answers already: the address it prints with its
 	// token is on the way then.
 	logPatience = 100 * time.Millisecond
@@ -35,6 +41,7 @@ func (p *ports) probe(ctx context.Context, q *port, at netip.AddrPort) {
 		}
 	}
 	t := network.Target{Dial: dial, Scheme: q.spec.Proto, Host: at.String()}
+	t.Taken = func(c net.Conn) bool { return p.taken(q, c) }
 	t.Path, _ = cutQuery(q.spec.Path)
 	wait := cmp.Or(spec.Wait, DefaultWait)
 	if r := spec.Ready; r != nil {
@@ -63,12 +70,14 @@ func (p *ports) probe(ctx context.Context, q *port, at netip.AddrPort) {
 			}
 			p.mu.Unlock()
 			p.poke()
-			return
+			if err = p.check(ctx, q, t, a); err == nil {
+				return
+			}
 		}
 		var late *network.NotReady
 		if errors.As(err, &late) && late.State != network.NothingListens {
 			p.mu.Lock()
-			q.failure = late
+			q.ready, q.failure = false, late
 			if late.State == network.AnswersErrors {
 				q.speaks(cmp.Or(q.spec.Proto, "http"))
 			}
@@ -78,23 +87,73 @@ func (p *ports) probe(ctx context.Context, q *port, at netip.AddrPort) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(lateProbe):
+		case <-time.After(cmp.Or(spec.Recheck, lateProbe)):
 		}
-		t.Timeout = lateProbe
-		t.Dial = few(dial)
+		t.Timeout, t.Once = lateProbe, true // an app in trouble is not asked many times a second
 	}
 }
 
-// few is a dial that makes the two connections of one attempt (plain, then TLS) and then none, so that an app in trouble
-// is not asked many times a second.
-func few(dial network.DialFunc) network.DialFunc {
-	var made atomic.Int32
-	return func(ctx context.Context) (net.Conn, error) {
-		if made.Add(1) > 2 {
-			return nil, net.ErrClosed
+// check asks a port that answers again and again, until it does not any more, whose *network.NotReady it returns, or ctx
+// ends. What speaks no HTTP is not asked, since it is seen when it stops to listen; but what is only taken for that is for
+// a while, since it may be a page that was slow. It returns nil where there is nothing more to be found out.
+func (p *ports) check(ctx context.Context, q *port, t network.Target, a network.Answer) error {
+	t.Timeout, t.Once = lateProbe, true
+	first := cmp.Or(p.s.spec.Recheck, firstCheck)
+	pause, failed, silent := first, 0, 0
+	for {
+		if !network.IsWeb(a.Scheme) && !a.Silent || silent > checkTries {
+			return nil
 		}
-		return dial(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		if t.Scheme = a.Scheme; a.Silent {
+			t.Scheme = ""
+		}
+		now, err := network.Ready(ctx, t)
+		var late *network.NotReady
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil && now.Silent:
+			silent++
+		case err == nil:
+			failed, pause = 0, min(2*pause, 8*first, lastCheck)
+			if now.Scheme == a.Scheme {
+				continue
+			}
+			a = now
+			p.mu.Lock()
+			q.proto = a.Scheme
+			q.speaks(a.Scheme)
+			p.mu.Unlock()
+			p.poke()
+		case !errors.As(err, &late) || late.State == network.NothingListens:
+			pause = first // where nobody listens for long, that is seen elsewhere, and ends ctx
+		default:
+			if pause, failed = first, failed+1; failed >= checkTries {
+				return err
+			}
+		}
 	}
+}
+
+// taken tells whether the app itself has taken a connection to one of its ports, of which it has not said that it serves
+// pages there.
+func (p *ports) taken(q *port, c net.Conn) bool {
+	p.mu.Lock()
+	a, printed := p.printed[uint16(q.spec.Container)]
+	p.mu.Unlock()
+	k := p.s.container.Load()
+	if k == nil || printed && network.IsWeb(a.Scheme) {
+		return false
+	}
+	client, server := c.LocalAddr(), c.RemoteAddr()
+	from, ok1 := client.(*net.TCPAddr)
+	to, ok2 := server.(*net.TCPAddr)
+	return ok1 && ok2 && netns.Accepted(strconv.Itoa(k.PID()), from.AddrPort(), to.AddrPort())
 }
 
 // awaitLog waits a moment until everything the app has written is searched for addresses.

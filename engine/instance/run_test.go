@@ -186,6 +186,49 @@ func TestNotReadyIsToldApart(t *testing.T) {
 	}
 }
 
+// TestIsAskedAgain: an app that has answered and then answers errors is not called ready any more, until it is.
+func TestIsAskedAgain(t *testing.T) {
+	w := newWorld(t)
+	o := w.order("web", w.app, "app", "moody", ":8000")
+	o.Spec.Ports, o.Spec.Recheck = []PortSpec{{Container: 8000}}, 5*time.Millisecond
+	dir := w.start(o)
+	first := w.until(dir, isReady)
+	for _, step := range []struct {
+		sig   syscall.Signal
+		state State
+	}{{syscall.SIGUSR1, StateUnhealthy}, {syscall.SIGUSR2, StateReady}} {
+		if err := Signal(context.Background(), dir, step.sig); err != nil {
+			t.Fatal(err)
+		}
+		in := w.until(dir, func(in Instance) bool { return in.State == step.state })
+		if ready := step.state == StateReady; in.Addresses[0].Ready != ready || ready != (in.Problem == "") || !ready && !strings.Contains(in.Problem, "HTTP status 500") {
+			t.Errorf("%s: %q, %+v", in.State, in.Problem, in.Addresses)
+		}
+		if in.ReadyIn != first.ReadyIn {
+			t.Errorf("the time it took to become ready is %s now", in.ReadyIn)
+		}
+	}
+}
+
+// TestReticent: a server that waits for something else than HTTP is no app in trouble. Pages are shown before it.
+func TestReticent(t *testing.T) {
+	w := newWorld(t)
+	o := w.order("db", w.app, "app", "reticent", ":5000")
+	o.Spec.Ports = []PortSpec{{Container: 5000}, {Container: 8000, Proto: "http"}}
+	in := w.until(w.start(o), isReady)
+	if len(in.Addresses) != 2 || in.Addresses[0].Container != 8000 {
+		t.Fatalf("addresses %+v", in.Addresses)
+	}
+	if a := in.Addresses[1]; a.Proto != "tcp" || a.URL != fmt.Sprintf("tcp://127.0.0.1:%d", a.Host) || in.ReadyIn > DefaultWait/2 {
+		t.Errorf("got %+v after %s", a, in.ReadyIn)
+	}
+	o = w.order("said", w.app, "app", "reticent", ":5000")
+	o.Spec.Ports = []PortSpec{{Container: 5000, Proto: "tcp"}}
+	if in := w.until(w.start(o), isReady); in.Addresses[0].Proto != "tcp" {
+		t.Errorf("got %+v", in.Addresses)
+	}
+}
+
 func TestGoesAwayAndComesBack(t *testing.T) {
 	w := newWorld(t)
 	o := w.order("web", w.app, "app", "restart", ":8000")

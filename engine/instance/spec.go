@@ -66,6 +66,8 @@ type Spec struct {
 	Ports []PortSpec
 	Ready *Ready
 	Wait  time.Duration // how long the app may take to answer; 0: DefaultWait
+	// Recheck is when a page that answers is asked again whether it still does, the first time; 0: a quarter of a minute.
+	Recheck time.Duration
 	// HostNetwork: the container shares the host's network. Ports are then looked for among its processes' sockets, and
 	// shown as they are; otherwise each is published.
 	HostNetwork bool

@@ -20,6 +20,8 @@ type Mapping struct {
 	Wish bool
 	// UDP: datagrams are carried, not connections.
 	UDP bool
+	// Proto is what is spoken there, where somebody said so: "tcp" for what is no HTTP, "http", "https".
+	Proto string
 }
 
 // maxRange bounds how many ports one text may name; each published port is a listening socket.
@@ -41,6 +43,9 @@ func (m Mapping) String() string {
 	container := strconv.Itoa(int(m.ContainerPort))
 	if m.UDP {
 		container += "/udp"
+	}
+	if m.Proto != "" {
+		container += "/" + m.Proto
 	}
 	if m.Wish && !m.HostIP.IsValid() && m.HostPort == m.ContainerPort {
 		return container
@@ -69,7 +74,7 @@ func (e *MappingError) Hint() string {
 	return "write 8888, 8080:80 (host:container), 0:8888 for any free port, 127.0.0.1:8080:80, 5353:53/udp, or a range such as 8000-8003:8000-8003"
 }
 
-// ParseMapping reads [[IP:]HOST:]CONTAINER[/tcp|/udp], where HOST and CONTAINER are ports or ranges FIRST-LAST of the same
+// ParseMapping reads [[IP:]HOST:]CONTAINER[/tcp|/udp|/http|/https], where HOST and CONTAINER are ports or ranges FIRST-LAST of the same
 // length, HOST may be 0 or empty for any free port, and an IPv6 address stands in brackets. A range gives as many
 // mappings. Where only the container's port is named its number is a wish for the host's. Errors are *MappingError.
 func ParseMapping(text string) ([]Mapping, error) {
@@ -81,12 +86,15 @@ func ParseMapping(text string) ([]Mapping, error) {
 		return fail("empty")
 	}
 	rest, protocol, _ := strings.Cut(rest, "/")
-	switch strings.ToLower(protocol) {
-	case "", "tcp":
+	protocol = strings.ToLower(protocol)
+	spoken := protocol
+	switch protocol {
+	case "", "tcp", "http", "https":
 		if protocol == "" && strings.HasSuffix(text, "/") {
 			return fail("no protocol after the slash")
 		}
 	case "udp":
+		spoken = ""
 	case "sctp":
 		return fail("only tcp and udp ports can be published, not %s", protocol)
 	default:
@@ -146,7 +154,7 @@ func ParseMapping(text string) ([]Mapping, error) {
 	}
 	mappings := make([]Mapping, 0, inside.size())
 	for i := range inside.size() {
-		m := Mapping{HostIP: ip, ContainerPort: inside.first + uint16(i), Wish: wish, UDP: strings.EqualFold(protocol, "udp")}
+		m := Mapping{HostIP: ip, ContainerPort: inside.first + uint16(i), Wish: wish, UDP: protocol == "udp", Proto: spoken}
 		if !anyPort {
 			m.HostPort = host.first + uint16(i)
 		}

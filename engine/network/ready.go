@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,9 @@ const (
 	// attemptTimeout is how long one connection may stay without an answer before another is tried. It is long, because a
 	// server that is still starting often listens already, and then answers the waiting connection first.
 	attemptTimeout = 10 * time.Second
+	// silence is how long a server that has taken a connection may say nothing to a request until it counts as one that
+	// speaks no HTTP, and waits for something else.
+	silence = 5 * time.Second
 	// quietTime is how long a connection of a protocol that we do not speak must last to count as accepted.
 	quietTime = 50 * time.Millisecond
 )
@@ -33,8 +37,13 @@ type Target struct {
 	Path string
 	// Host is sent as the Host header; "localhost" when empty.
 	Host string
+	// Taken tells whether the server has taken a connection, and not just the kernel for it. Where nothing is known of the
+	// scheme, a server that takes connections and says nothing for some seconds then counts as "tcp"; nil: it does not.
+	Taken func(net.Conn) bool
 	// Timeout ends the waiting; 0 for no end but the context's.
 	Timeout time.Duration
+	// Once asks one question, and does not wait for a better answer.
+	Once bool
 }
 
 // Answer is what a ready address said.
@@ -43,6 +52,8 @@ type Answer struct {
 	Scheme string
 	// Status is the HTTP status; 0 for tcp.
 	Status int
+	// Silent: it is taken for tcp only because it says nothing. A slow page looks the same.
+	Silent bool
 	// After is the time from the call to the answer, Listening to the first accepted connection.
 	After, Listening time.Duration
 }
@@ -97,7 +108,7 @@ func (s errorStatus) Error() string { return fmt.Sprintf("HTTP status %d", int(s
 
 // Ready waits until an address answers: over HTTP any status below 500, redirections and refusals included; otherwise a
 // connection that is accepted and not reset at once. It tries first at once, then after ever longer pauses (see
-// Pause). When the time is over the error is *NotReady, which also wraps the context's error.
+// Pause). When the time is over, or with Once, the error is *NotReady, which also wraps the context's error.
 func Ready(ctx context.Context, t Target) (Answer, error) {
 	start := time.Now()
 	if t.Timeout > 0 {
@@ -120,6 +131,9 @@ func Ready(ctx context.Context, t Target) (Answer, error) {
 		}
 		if err == nil {
 			answer.Scheme, answer.Status, answer.After = scheme, status, time.Since(start)
+			if answer.Silent = scheme == silent; answer.Silent {
+				answer.Scheme = "tcp"
+			}
 			return answer, nil
 		}
 		var bad errorStatus
@@ -136,11 +150,13 @@ func Ready(ctx context.Context, t Target) (Answer, error) {
 		if !final(err) || ctx.Err() == nil {
 			failure.Err = err
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(Pause(time.Since(start))):
-			if !errors.Is(err, net.ErrClosed) || accepted {
-				continue
+		if !t.Once {
+			select {
+			case <-ctx.Done():
+			case <-time.After(Pause(time.Since(start))):
+				if !errors.Is(err, net.ErrClosed) || accepted {
+					continue
+				}
 			}
 		}
 		failure.After = time.Since(start)
@@ -170,6 +186,8 @@ func (t Target) attempt(ctx context.Context) (scheme string, status int, accepte
 	status, accepted, err = t.ask(ctx, false)
 	var other *otherProtocol
 	switch {
+	case errors.Is(err, errSilent):
+		return silent, 0, true, nil
 	case errors.As(err, &other):
 		// What answers plain HTTP with anything else speaks TLS, or no HTTP at all.
 		if status, _, err := t.ask(ctx, true); err == nil || errors.As(err, new(errorStatus)) {
@@ -186,6 +204,11 @@ func (t Target) attempt(ctx context.Context) (scheme string, status int, accepte
 		return "http", status, accepted, err
 	}
 }
+
+// silent is the scheme of attempt for a server that says nothing.
+const silent = "silent"
+
+var errSilent = errors.New("it takes connections and says nothing")
 
 // otherProtocol is an answer that is not HTTP, or that says that HTTP is not wanted there.
 type otherProtocol struct {
@@ -216,6 +239,20 @@ func (t Target) ask(ctx context.Context, secure bool) (status int, accepted bool
 		return 0, true, notHTTP(err)
 	}
 	reader := bufio.NewReader(conn)
+	if t.Scheme == "" && !secure && t.Taken != nil {
+		_ = conn.SetReadDeadline(time.Now().Add(silence))
+		if ctx.Err() != nil {
+			return 0, true, ctx.Err() // whose end would have been overruled
+		}
+		begin, err := reader.Peek(1)
+		if len(begin) == 0 && errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil && t.Taken(conn) {
+			return 0, true, errSilent
+		}
+		_ = conn.SetReadDeadline(time.Time{})
+		if ctx.Err() != nil {
+			return 0, true, ctx.Err()
+		}
+	}
 	if begin, err := reader.Peek(5); err != nil || string(begin) != "HTTP/" {
 		if err == nil || len(begin) > 0 {
 			return 0, true, &otherProtocol{}

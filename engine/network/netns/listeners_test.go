@@ -2,6 +2,7 @@ package netns
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -52,3 +53,46 @@ func FuzzParseListeners(f *testing.F) {
 }
 
 func nativeIsBig() bool { return binary.NativeEndian.Uint16([]byte{1, 0}) != 1 }
+
+func TestAccepted(t *testing.T) {
+	addr := netip.MustParseAddrPort
+	const queued = `   0: 0100007F:1F90 0100007F:C350 01 00000000:00000010 00:00000000 00000000     0        0 0 1 0000000000000000 20 4 30 10 -1
+`
+	for name, test := range map[string]struct {
+		table          string
+		client, server string
+		want           bool
+	}{
+		"taken":                {table4, "127.0.0.1:50000", "127.0.0.1:8888", true},
+		"in the queue":         {queued, "127.0.0.1:50000", "127.0.0.1:8080", false},
+		"another client's":     {table4, "127.0.0.1:50001", "127.0.0.1:8888", false},
+		"the client's own end": {table4, "127.0.0.1:8888", "127.0.0.1:50000", false},
+		"no table":             {"x", "127.0.0.1:50000", "127.0.0.1:8888", false},
+	} {
+		if got := acceptedIn([]byte(test.table), addr(test.client), addr(test.server)); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	from, to := addr(c.LocalAddr().String()), addr(c.RemoteAddr().String())
+	if Accepted("self", from, to) {
+		t.Error("nobody has taken it")
+	}
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if !Accepted("self", from, to) {
+		t.Error("it has been taken")
+	}
+}
