@@ -250,6 +250,9 @@ func TestInternal(t *testing.T) {
 			t.Error(err)
 		}
 		for _, f := range e.Validate() {
+			if f.Rule == "runscript-cd" && f.Severity == definition.Note { // it is meant: the app works in its folder
+				continue
+			}
 			t.Errorf("%s, line %d: %s: %s", e.ID(), f.Line, f.Rule, f.Message)
 		}
 		for _, missing := range lacking(e) {

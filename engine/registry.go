@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"carrel/engine/build"
+	"carrel/engine/definition"
 	"carrel/engine/image"
 	"carrel/engine/oci"
 	"carrel/engine/progress"
@@ -107,10 +108,18 @@ func (e *Engine) openRemote(ctx context.Context, ref, platform string, sink Sink
 // hubGone is the error for shub://, nil for other references.
 func hubGone(ref string) error {
 	if strings.HasPrefix(ref, "shub:") {
-		return fmt.Errorf("pull %s: %w", ref, &build.UnsupportedError{Agent: "shub"})
+		return fmt.Errorf("pull %s: %w", ref, &hubError{})
 	}
 	return nil
 }
+
+// hubError is a reference to images of Singularity Hub.
+type hubError struct{}
+
+func (e *hubError) Error() string { return "Singularity Hub gives no images any more" }
+
+// Hint says what to use instead.
+func (e *hubError) Hint() string { return definition.Gone("shub") }
 
 // isFile tells whether a build is nothing but getting a file.
 func isFile(s BuildSpec) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"carrel/engine"
@@ -74,6 +75,9 @@ func (a *app) finish(err error) int {
 				hint = strings.TrimSpace(hint + "\n" + more)
 			}
 		}
+	}
+	if pe, ok := errors.AsType[*fs.PathError](err); ok && hint == "" && errors.Is(pe, fs.ErrNotExist) {
+		hint = "there is nothing of this name on this computer: check how it is written, and the folder you are in"
 	}
 	if a.stream != nil {
 		a.stream.fail(err.Error(), hint, err)

@@ -1,17 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
 	"github.com/spf13/cobra"
 
+	"carrel/engine/card"
 	"carrel/engine/definition"
 	"carrel/internal/atomicfile"
 	"carrel/internal/textfile"
@@ -38,20 +41,26 @@ func (a *app) lintCommand() *cobra.Command {
 	c.RunE = func(cmd *cobra.Command, names []string) error {
 		valid := true
 		reports := []lintReport{}
-		text := false // standard output is a definition's
+		text := false      // standard output is a definition's
+		var unread []error // files that say nothing of the others
 		for _, name := range names {
 			file := definitionFile(name)
 			r, err := a.lint(cmd.Context(), file)
-			if err != nil {
+			if err != nil && cmd.Context().Err() != nil {
 				return err
+			}
+			if err != nil {
+				unread = append(unread, err)
+				continue
 			}
 			if fix {
 				text = text || name == "-"
 				if r, err = a.fix(file, r); err != nil {
-					return err
+					unread = append(unread, err)
+					continue
 				}
 			}
-			valid = valid && r.Valid
+			valid = valid && r.Valid && r.Builds
 			reports = append(reports, r.lintReport)
 		}
 		var err error
@@ -63,10 +72,18 @@ func (a *app) lintCommand() *cobra.Command {
 		default:
 			err = a.print(a.page.text(a.findings(a.page, reports)))
 		}
-		if err == nil && !valid {
-			err = quietExit(1)
+		switch {
+		case err != nil:
+			return err
+		case len(unread) > 0:
+			for _, e := range unread[1:] {
+				a.finish(e)
+			}
+			return unread[0]
+		case !valid:
+			return quietExit(1)
 		}
-		return err
+		return nil
 	}
 	return c
 }
@@ -113,7 +130,31 @@ func (a *app) lint(ctx context.Context, name string) (linted, error) {
 	}
 	var text strings.Builder
 	r, err := definition.Lint(io.TeeReader(in, &text), opts)
+	if err == nil {
+		r.Findings = withLabels(r.Findings, text.String(), opts)
+	}
 	return linted{lintReport{Report: r}, text.String()}, err
+}
+
+// withLabels adds labels whose value says nothing (package card) to the findings of a text.
+func withLabels(findings []definition.Finding, text string, opts definition.Options) []definition.Finding {
+	opts.AllowUndefined = true
+	f, err := definition.ParseString(text, opts)
+	if err != nil {
+		return findings
+	}
+	last := f.Final()
+	_, warnings := card.Parse(last.LabelMap())
+	lines := map[string]int{}
+	for _, l := range last.Labels {
+		lines[card.Clean(l.Key)] = l.Line
+	}
+	for _, w := range warnings {
+		findings = append(findings, definition.Finding{Rule: "label-value", Severity: definition.Warning, Line: lines[w.Label], Column: 1, Section: "labels",
+			Message: w.String(), Fix: "write the label as its grammar has it: carrel help labels"})
+	}
+	slices.SortStableFunc(findings, func(a, b definition.Finding) int { return cmp.Compare(a.Line, b.Line) })
+	return findings
 }
 
 // fix puts a file right, and shows what it changes.
@@ -137,6 +178,7 @@ func (a *app) fix(name string, r linted) (linted, error) {
 			return r, err
 		}
 	}
+	fixed.Report.Findings = withLabels(fixed.Report.Findings, fixed.Text, definition.Options{Name: r.File})
 	return linted{lintReport{Report: fixed.Report, Fixed: fixed.Made}, fixed.Text}, nil
 }
 

@@ -102,3 +102,35 @@ func TestLintFixRefuses(t *testing.T) {
 		t.Errorf("status %d\n%s", status, out)
 	}
 }
+
+// TestLintAll: a file that cannot be read says nothing of the others, labels are read as apps read them, and what build
+// refuses is an error.
+func TestLintAll(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for name, text := range map[string]string{
+		"a":   "Bootstrap: docker\nFrom: debian:12\n%labels\n    carrel.port.abc http\n",
+		"b":   "Bootstrap: docker\nFrom: debian:12\n%labels\n    A b\n",
+		"hub": "Bootstrap: shub\nFrom: a/b\n%labels\n    A b\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, out, errs := call(t, "lint", "a", "missing", "b")
+	if status != exitFailure || !strings.Contains(out, "a:4: warning") || !strings.Contains(out, "carrel.port.abc") || !strings.Contains(out, "b: ✓") {
+		t.Errorf("%d, %q", status, out)
+	}
+	if !strings.Contains(errs, "missing: no such file") || !strings.Contains(errs, "on this computer") || strings.Contains(errs, "nside") {
+		t.Errorf("errors %q", errs)
+	}
+	status, out, _ = call(t, "lint", "--json", "b", "hub")
+	if status != 1 || !strings.Contains(out, `{"file":"b","valid":true,"builds":true,"findings":[]}`+"\n"+`{"file":"hub","valid":true,"builds":false,"findings":[{"rule":"bootstrap-gone"`) {
+		t.Errorf("%d, %q", status, out)
+	}
+	for _, args := range [][]string{{"convert", "none.sif", "x"}, {"verify", "none.sif"}, {"build", "x.sif", "./none.def"}, {"cp", "none.sif:/x", "."}} {
+		if _, _, errs := call(t, args...); strings.Contains(errs, "Inside it sees") {
+			t.Errorf("%q: %q", args, errs)
+		}
+	}
+}

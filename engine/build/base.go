@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -42,28 +41,7 @@ type base struct {
 	archives  []debian.Archive
 }
 
-// UnsupportedError is a Bootstrap agent that this program does not have.
-type UnsupportedError struct {
-	Agent string
-	Line  int
-}
-
-func (e *UnsupportedError) Error() string {
-	text := fmt.Sprintf("bases of the kind %q cannot be fetched", e.Agent)
-	if e.Line > 0 {
-		text = fmt.Sprintf("line %d: %s", e.Line, text)
-	}
-	return text
-}
-
-// Hint names what can.
-func (e *UnsupportedError) Hint() string {
-	if e.Agent == "shub" {
-		return "Singularity Hub takes no new images since 2021 and its old ones are often gone: look for the project's definition file or Docker image, and use that"
-	}
-	return "use one of these as Bootstrap: " + strings.Join(agents(), ", ")
-}
-
+// fetchers get the bases of the agents that package definition says there are.
 var fetchers = map[string]func(*builder, context.Context, *definition.Stage) (base, error){
 	"scratch":        (*builder).fetchScratch,
 	"debootstrap":    (*builder).fetchDebian,
@@ -84,23 +62,12 @@ var fetchers = map[string]func(*builder, context.Context, *definition.Stage) (ba
 	"https":          (*builder).fetchElsewhere,
 }
 
-func agents() []string {
-	out := make([]string, 0, len(fetchers))
-	for a := range fetchers {
-		out = append(out, a)
-	}
-	sort.Strings(out)
-	return out
-}
-
 // fetch gets the base of a stage.
 func (b *builder) fetch(ctx context.Context, def *definition.Stage) (base, error) {
-	agent := strings.ToLower(def.Header.Get("Bootstrap"))
-	f := fetchers[agent]
-	if f == nil {
-		return base{}, &UnsupportedError{Agent: agent, Line: def.Header.Line("Bootstrap")}
+	if err := def.CheckBase(); err != nil {
+		return base{}, err
 	}
-	return f(b, ctx, def)
+	return fetchers[def.Bootstrap()](b, ctx, def)
 }
 
 func (b *builder) fetchScratch(context.Context, *definition.Stage) (base, error) {
@@ -151,9 +118,6 @@ func (b *builder) unpacker(dir string) (*tree.Unpacker, error) {
 func (b *builder) fetchDebian(ctx context.Context, def *definition.Stage) (base, error) {
 	h := def.Header
 	suite := h.Get("OSVersion")
-	if suite == "" {
-		return base{}, errors.New("the header needs OSVersion: the name of the release, such as bookworm")
-	}
 	var host []debian.Source
 	if b.spec.HostApt != "" {
 		var err error
@@ -224,9 +188,6 @@ func (b *builder) debianEvent(e debian.Event) {
 
 func (b *builder) fetchOCI(ctx context.Context, def *definition.Stage) (base, error) {
 	agent, from := strings.ToLower(def.Header.Get("Bootstrap")), def.Header.Get("From")
-	if from == "" {
-		return base{}, errors.New("the header needs From: the image to start from")
-	}
 	ref := agent + ":" + from
 	if agent == "docker" {
 		if r := def.Header.Get("Registry"); r != "" {
@@ -328,9 +289,6 @@ func (a *ociAmounts) note(e oci.Event) {
 
 func (b *builder) fetchLocal(ctx context.Context, def *definition.Stage) (base, error) {
 	from := def.Header.Get("From")
-	if from == "" {
-		return base{}, errors.New("the header needs From: the image or folder to start from")
-	}
 	if !filepath.IsAbs(from) {
 		from = filepath.Join(b.spec.Folders[0], from)
 	}

@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"strings"
 	"time"
@@ -16,9 +15,6 @@ import (
 // reference. Library: names the library, as in Singularity.
 func (b *builder) fetchElsewhere(ctx context.Context, def *definition.Stage) (base, error) {
 	from := def.Header.Get("From")
-	if from == "" {
-		return base{}, errors.New("the header needs From: the address of the image")
-	}
 	o := remote.Options{
 		Access: b.spec.Registries, Library: b.spec.Library, Platform: b.spec.Platform, Cache: filepath.Join(b.spec.Cache, kindOCI),
 	}

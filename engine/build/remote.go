@@ -64,9 +64,6 @@ func (e *DaemonError) Hint() string {
 // fetchDaemon gets an image out of Docker's daemon on this computer, as docker save does (Docker Engine API, ImageGet).
 func (b *builder) fetchDaemon(ctx context.Context, def *definition.Stage) (base, error) {
 	from := strings.TrimPrefix(def.Header.Get("From"), "//")
-	if from == "" {
-		return base{}, errors.New("the header needs From: the name of the image")
-	}
 	host := cmp.Or(b.spec.DockerHost, usualDockerHost)
 	network, address, _ := strings.Cut(host, "://")
 	if network != "unix" && network != "tcp" {

@@ -169,7 +169,7 @@ func headerEdit(f Finding, line string) []Edit {
 			return replace(f.Line, 0, m[5], "%"+lower)
 		}
 	case "bootstrap-unknown":
-		if guess := onlyNearest(value, agents); guess != "" && strings.EqualFold(word, "bootstrap") {
+		if guess := onlyNearest(value, agents()); guess != "" && strings.EqualFold(word, "bootstrap") {
 			return replace(f.Line, m[8], m[9], guess)
 		}
 	}

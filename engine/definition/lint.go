@@ -15,15 +15,18 @@ type Report struct {
 	File string `json:"file"`
 	// Valid tells whether Parse takes the file, given the build arguments it asks for.
 	Valid bool `json:"valid"`
+	// Builds tells whether a build can begin with it: that there are a header, bases and stages, as far as the text tells.
+	Builds bool `json:"builds"`
 	// Findings are errors, leniencies and advice, by line; never nil.
 	Findings []Finding `json:"findings"`
 }
 
 // Lint reads a definition file and says what is wrong with it, what other programs will not take, and what will surprise
-// the people who build or run it. The error is a read error or ErrTooLarge; a bad file is a Report that is not Valid.
+// the people who build or run it. The error is a read error or ErrTooLarge; a bad file is a Report that is not Valid, one
+// that says what cannot be built is one that does not Build.
 //
 // Rules beyond those of reading (doc.go): build-arg-missing, no-bootstrap, stage-unknown, stage-duplicate,
-// bootstrap-unknown, base-missing, base-unpinned, install-asks, post-sudo, pip-unpinned, secret, files-home, runscript-cd,
+// bootstrap-unknown, bootstrap-gone, base-missing, base-unpinned, install-asks, post-sudo, pip-unpinned, secret, files-home, runscript-cd,
 // labels-none, port-undeclared. Findings that a machine can answer have Edits, which Fix makes.
 func Lint(r io.Reader, opts Options) (Report, error) {
 	report := Report{File: opts.Name, Findings: []Finding{}}
@@ -40,6 +43,7 @@ func Lint(r io.Reader, opts Options) (Report, error) {
 	if report.Valid {
 		report.Findings = append(report.Findings, file.advice()...)
 	}
+	report.Builds = !slices.ContainsFunc(report.Findings, func(f Finding) bool { return f.Severity == Failure })
 	slices.SortStableFunc(report.Findings, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
 	if len(report.Findings) > 0 {
 		e := newEditor(text)
@@ -64,9 +68,7 @@ func (f *File) advice() []Finding {
 			all = Errors{one}
 		}
 		for _, e := range all {
-			finding := e.Finding()
-			finding.Severity = Warning
-			a.findings = append(a.findings, finding)
+			a.findings = append(a.findings, e.Finding())
 		}
 	}
 	for _, s := range f.Stages {
@@ -112,23 +114,17 @@ func (a *adviser) base(s *Stage) {
 	if agent == "" {
 		return
 	}
-	if !slices.Contains(agents, agent) {
-		fix := "the agents are " + strings.Join(agents, ", ")
-		if guess := nearest(agent, agents); guess != "" {
-			fix = "did you mean " + guess + "?"
+	if err := s.CheckBase(); err != nil {
+		if e, ok := errors.AsType[*BaseError](err); ok {
+			rule, message := "bootstrap-unknown", fmt.Sprintf("there is no agent %q", agent)
+			switch {
+			case e.Key != "":
+				rule, message = "base-missing", "the agent "+agent+" needs "+e.Key+": "+keyMeanings[e.Key]
+			case Gone(agent) != "":
+				rule, message = "bootstrap-gone", "there are no bases from "+agent+" any more"
+			}
+			a.add(Failure, rule, e.Line, "header", message, e.Hint())
 		}
-		a.add(Warning, "bootstrap-unknown", s.Header.Line("bootstrap"), "header", fmt.Sprintf("there is no agent %q", agent), fix)
-		return
-	}
-	var needs string
-	switch agent {
-	case "debootstrap":
-		needs = "OSVersion"
-	case "docker", "library", "shub", "oras", "localimage", "docker-daemon", "docker-archive", "oci", "oci-archive":
-		needs = "From"
-	}
-	if needs != "" && s.Header.Get(needs) == "" {
-		a.add(Warning, "base-missing", s.Header.Line("bootstrap"), "header", "the agent "+agent+" needs "+needs+":", "add the line \""+needs+": …\"")
 		return
 	}
 	switch agent {
@@ -276,18 +272,25 @@ var (
 	argPattern = lazy(`\$(@|\*|[1-9]|\{[@*1-9])`)
 )
 
-// directory looks for a script that leaves the user's folder although its arguments may be names in it.
+// directory looks for a script that leaves the user's folder: what it writes and reads by relative names is somewhere else
+// then, and arguments that are names in the user's folder are not found.
 func (a *adviser) directory(name string, s *Section) {
-	cd := 0
+	var cds []int
+	arguments := false // are used behind the first of them
 	for _, l := range scriptLines(s) {
-		if cd == 0 && cdPattern().MatchString(l.text) && !strings.HasPrefix(l.text, "(") {
-			cd = l.line
+		if cdPattern().MatchString(l.text) && !strings.HasPrefix(l.text, "(") {
+			cds = append(cds, l.line)
 		}
-		if cd > 0 && argPattern().MatchString(l.text) {
-			a.add(Warning, "runscript-cd", cd, name, "after cd, a file the user names relative to their own folder is not found",
+		arguments = arguments || len(cds) > 0 && argPattern().MatchString(l.text)
+	}
+	for i, line := range cds {
+		if i == 0 && arguments {
+			a.add(Warning, "runscript-cd", line, name, "after cd, a file the user names relative to their own folder is not found",
 				"leave cd out and use absolute paths, or cd in a subshell: (cd DIR && …)")
-			return
+			continue
 		}
+		a.add(Note, "runscript-cd", line, name, "after cd the app works in a folder of the image: what it reads and writes by relative names is not in the user's folder",
+			"if that is not meant, leave cd out and use absolute paths, or cd in a subshell: (cd DIR && …)")
 	}
 }
 

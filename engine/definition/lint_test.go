@@ -34,6 +34,10 @@ func TestLintRules(t *testing.T) {
 		{"unknown agent", "Bootstrap: dokcer\nFrom: debian:12\n%labels\n A b\n", "bootstrap-unknown:1"},
 		{"no From", "Bootstrap: docker\n%labels\n A b\n", "base-missing:1"},
 		{"no release", "Bootstrap: debootstrap\n%labels\n A b\n", "base-missing:1"},
+		{"gone", "Bootstrap: shub\nFrom: a/b\n%labels\n A b\n", "bootstrap-gone:1"},
+		{"no mirror", "Bootstrap: yum\nOSVersion: 7\n%labels\n A b\n", "base-missing:1"},
+		{"no release for the mirror", "Bootstrap: yum\nMirrorURL: http://x/%{OSVERSION}/os\n%labels\n A b\n", "base-missing:1"},
+		{"files by number", head + "%post\n true\n" + strings.ReplaceAll(head, "%labels\n A b\n", "") + "%labels\n A b\n%files from 0\n a b\n", ""},
 		{"no header", "%post\n true\n%labels\n A b\n", "no-bootstrap:1"},
 		{"install", head + "%post\n apt-get update && \\\n   apt-get install -q x # -y\n", "install-asks:6"},
 		{"install forms", head + "%post\n yum install x\n zypper -n in x\n conda create -n e python\n DEBIAN_FRONTEND=noninteractive apt-get -qq install x\n apt-get install -qy x\n yes | apt install x\n echo apt install x\n apt-get clean\n", "install-asks:6 install-asks:8"},
@@ -42,7 +46,8 @@ func TestLintRules(t *testing.T) {
 		{"sudo", head + "%post\n sudo make install\n", "post-sudo:6"},
 		{"secrets", head + "%environment\n export DB_PASSWORD=hunter22\n TOKEN=$X\n%post\n git clone https://me:abc123@host/x\n git clone https://${U}:${P}@host/x\n", "secret:6 secret:9"},
 		{"cd with arguments", head + "%runscript\n cd /opt/app\n exec python3 app.py \"$@\"\n", "runscript-cd:6"},
-		{"cd without", head + "%runscript\n cd /data\n exec python3 -m serve\n", ""},
+		{"cd without", head + "%runscript\n cd /data\n exec python3 -m serve\n", "runscript-cd:6"},
+		{"cd again", head + "%runscript\n cd /data\n cd /opt\n exec python3 x \"$1\"\n", "runscript-cd:6 runscript-cd:7"},
 		{"cd in a subshell", head + "%runscript\n (cd /opt/app && make)\n exec x \"$@\"\n", ""},
 		{"no labels", "Bootstrap: docker\nFrom: debian:12\n%post\n true\n", "labels-none:1"},
 		{"port", head + "%runscript\n exec python3 -m http.server 9999\n%startscript\n x --port=8080 --bind 0.0.0.0:9999\n", "port-undeclared:6 port-undeclared:8"},
@@ -61,10 +66,14 @@ func TestLintRules(t *testing.T) {
 			if !r.Valid {
 				t.Error("not valid")
 			}
+			refused := slices.ContainsFunc([]string{"unknown agent", "no From", "no release", "no header", "files from nowhere", "gone", "no mirror", "no release for the mirror"}, func(n string) bool { return n == tc.name })
+			if r.Builds == refused {
+				t.Errorf("builds: %v", r.Builds)
+			}
 			var got []string
 			for _, f := range r.Findings {
 				got = append(got, f.Rule+":"+strconv.Itoa(f.Line))
-				if f.Message == "" || f.Fix == "" || f.Severity == Failure {
+				if f.Message == "" || f.Fix == "" {
 					t.Errorf("%+v", f)
 				}
 			}
@@ -81,7 +90,7 @@ func TestLintInvalid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"file":"x.def","valid":false,"findings":[` +
+	want := `{"file":"x.def","valid":false,"builds":false,"findings":[` +
 		`{"rule":"bom","line":1,"section":"","message":"the file begins with a byte order mark, which Apptainer refuses","fix":"save the file as UTF-8 without a byte order mark","edit":[{"line":1,"column":1,"end_line":1,"end_column":4,"text":""}]},` +
 		`{"rule":"header-unknown","line":2,"section":"header","message":"unknown header key \"Name\"","fix":"make it a line of %labels: org.opencontainers.image.title NAME"},` +
 		`{"rule":"section-unknown","line":3,"section":"psot","message":"unknown section %psot, did you mean %post?","fix":"write %post in line 3"}]}`

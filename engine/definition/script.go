@@ -2,6 +2,7 @@ package definition
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -70,7 +71,7 @@ func (f *File) Check() error {
 		errs = append(errs, e)
 	}
 	names := map[string]int{}
-	for _, s := range f.Stages {
+	for i, s := range f.Stages {
 		if s.Bootstrap() == "" {
 			add(&Error{Line: s.Line, Column: 1, Section: "header", Rule: "no-bootstrap", Msg: "the header names no base (Bootstrap:)",
 				hint: "begin with \"Bootstrap: docker\" and \"From: debian:12\", for instance"})
@@ -79,7 +80,11 @@ func (f *File) Check() error {
 			if c.From == "" {
 				continue
 			}
-			if _, ok := names[c.From]; !ok {
+			_, ok := names[c.From]
+			if n, err := strconv.Atoi(c.From); err == nil && n >= 0 && n < i { // its place, from 0
+				ok = true
+			}
+			if !ok {
 				e := &Error{Line: c.Line, Column: 1, Section: "files", Rule: "stage-unknown", Msg: fmt.Sprintf("no stage before this one is named %q", c.From),
 					hint: fmt.Sprintf("give the stage that has the file the line \"Stage: %s\"", c.From)}
 				var known []string

@@ -36,12 +36,6 @@ var sectionGuesses = map[string]string{
 	"apprunscript": "apprun", "apppost": "appinstall", "appsetup": "appinstall",
 }
 
-// agents are the values of Bootstrap known to Singularity and Apptainer.
-var agents = []string{
-	"docker", "library", "shub", "oras", "localimage", "debootstrap", "yum", "dnf", "zypper", "arch", "busybox", "scratch",
-	"docker-daemon", "docker-archive", "oci", "oci-archive", "http", "https", "dockerfile",
-}
-
 // isHeaderName tells whether a lower-case key may stand in a header, as other programs have it.
 func isHeaderName(key string) bool {
 	if base := strings.TrimRight(key, "0123456789"); base != key {
