@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -196,6 +197,36 @@ func TestTopicsAreComplete(t *testing.T) {
 		}
 	}
 
+	// Of every folder and file that is kept.
+	where := text("files")
+	var names []string
+	for _, k := range cacheKinds {
+		names = append(names, k.kind)
+	}
+	for _, pattern := range []string{"*.go", "../../engine/*.go"} {
+		sources, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range sources {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range kept.FindAllSubmatch(data, -1) {
+				names = append(names, string(m[1]))
+			}
+		}
+	}
+	if len(names) < 15 {
+		t.Fatalf("only %q were found", names)
+	}
+	for _, name := range names {
+		if !strings.Contains(where, name) {
+			t.Errorf("the topic files is silent about %s", name)
+		}
+	}
+
 	environment := text("environment")
 	var files []string
 	for _, dir := range []string{".", "../../internal/xdg", "../../internal/remote"} {
@@ -263,3 +294,6 @@ func TestHelpTopics(t *testing.T) {
 		t.Errorf("status %d: %s", status, out)
 	}
 }
+
+// kept finds what is put into the person's folders.
+var kept = regexp.MustCompile(`(?:StateDir|DataDir|CacheDir|dirs\.(?:State|Data|Cache|Config)), "([a-z.-]+)"`)
