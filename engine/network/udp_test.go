@@ -2,12 +2,15 @@ package network_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"carrel/engine/network"
 	"carrel/engine/network/netns"
@@ -142,6 +145,46 @@ func TestPublishOnBothLoopbacks(t *testing.T) {
 		q.Close()
 	} else if port := (*network.PortTaken)(nil); !asTaken(err, &port) {
 		t.Errorf("a demanded number: %v", err) // somebody may have it on 127.0.0.1 by now
+	}
+}
+
+// TestPublishedHereOnly: nobody gets to a published port by any other address of this computer.
+func TestPublishedHereOnly(t *testing.T) {
+	others := []netip.Addr{netip.MustParseAddr("127.0.0.2")}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
+			others = append(others, p.Addr())
+		}
+	}
+	a := &app{t: t}
+	a.listen(echo)
+	for _, udp := range []bool{false, true} {
+		p := publish(t, network.Mapping{ContainerPort: 80, UDP: udp}, a.dial)
+		for _, other := range others {
+			to := netip.AddrPortFrom(other, p.Addr.Port())
+			if !udp {
+				if c, err := net.Dial("tcp", to.String()); err == nil {
+					c.Close()
+					t.Errorf("%s takes connections", to)
+				} else if !errors.Is(err, unix.ECONNREFUSED) {
+					t.Errorf("%s: %v", to, err)
+				}
+				continue
+			}
+			c, err := net.Dial("udp", to.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = c.Write([]byte("x"))
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNREFUSED) { // icmp(7): nobody is there
+				t.Errorf("udp %s: %v", to, err)
+			}
+			c.Close()
+		}
 	}
 }
 
