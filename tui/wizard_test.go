@@ -216,3 +216,14 @@ func TestGoldenWizard(t *testing.T) {
 		})
 	}
 }
+
+// A Dockerfile that cannot be read is told, and something else can be chosen.
+func TestWizardBrokenDockerfile(t *testing.T) {
+	_, change := folderOf(t, "site", map[string]string{"Dockerfile": "FORM debian:12\n"})
+	drive(t, 100, 30, change, func(d *driver) {
+		d.press(toWizard()...)
+		d.sees("line 1")
+		d.press("enter")
+		d.sees("A folder of web pages")
+	})
+}

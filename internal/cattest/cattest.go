@@ -28,6 +28,10 @@ type Check struct {
 	Args []string
 	// Use does the check.
 	Use func(ctx context.Context, b *browser.Browser, app App) error
+	// Kept, where there is one, looks at what Use made in a copy of the image that was started with --writable, after it was
+	// stopped and started again; File inside the image then holds Holds, also to Apptainer.
+	Kept        func(ctx context.Context, b *browser.Browser, app App) error
+	File, Holds string
 }
 
 // checks are the entries that more can be said of than that they show a page.
@@ -36,9 +40,12 @@ var checks = map[string][]Check{
 		{Bind: "/data", Args: []string{"--trials", "14", "--set", "practice=4", "--results-key", resultsKey}, Use: session{who: "T01", language: "en", interrupted: "flanker"}.use},
 		{Name: "de", Bind: "/data", Args: []string{"--trials", "9", "--set", "practice=4", "--set", "n=3", "--lang", "de", "--results-key", resultsKey}, Use: session{who: "T02", language: "de", interrupted: "n-back", n: 3}.use},
 	},
-	"data-browser":         {{Use: tables}, {Name: "own", Bind: "/data", Use: ownTables}},
-	"model-explorer":       {{Use: models}, {Name: "own", Bind: "/model", Use: ownModel}},
-	"nginx-jupyter":        {{Bind: "/opt/notebooks", Use: inPython.use}},
+	"data-browser":   {{Use: tables}, {Name: "own", Bind: "/data", Use: ownTables}},
+	"model-explorer": {{Use: models}, {Name: "own", Bind: "/model", Use: ownModel}},
+	"nginx-jupyter": {
+		{Bind: "/opt/notebooks", Use: inPython.use},
+		{Name: "kept inside", Use: keep, Kept: kept, File: "/opt/notebooks/" + keptName, Holds: keptText},
+	},
 	"nginx-jupyter:r":      {{Bind: "/opt/notebooks", Use: inR.use}},
 	"nginx-jupyter:course": {{Bind: "/opt/notebooks", Use: course}},
 	"nginx-jupyter:octave": {{Bind: "/opt/notebooks", Use: inOctave.use}},
@@ -48,7 +55,7 @@ var checks = map[string][]Check{
 	},
 	"report":      {{Use: report}, {Name: "own", Bind: "/report", Use: ownReport}},
 	"openrefine":  {{Use: refine}, {Name: "own", Bind: "/data", Use: ownTable}},
-	"viewer":      {{Use: volumes}},
+	"viewer":      {{Use: volumes}, {Name: "own", Bind: "/data", Use: ownVolumes}},
 	"desktop":     {{Bind: "/data", Use: desktop}},
 	"nginx-basic": {{Use: hello}},
 	"r-shiny":     {{Use: shiny}},

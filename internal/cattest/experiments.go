@@ -34,9 +34,16 @@ type session struct {
 	who, language string
 	// n is that of the n-back task.
 	n int
+	// only are the experiments to do; nil: all there are.
+	only []string
 	// interrupted is the experiment in which the window is closed once; empty: none.
 	interrupted string
 }
+
+// brief is a session that takes half a minute: a task that is answered by keys, during which the window is closed once, and a
+// questionnaire.
+var brief = Check{Bind: "/data", Args: []string{"--trials", "9", "--set", "practice=4", "--results-key", resultsKey},
+	Use: session{who: "T03", language: "en", interrupted: "flanker", only: []string{"flanker", "likert"}}.use}
 
 // What the participant noted of an answer. rt is missing where there was none, or where it cannot be known outside.
 type note struct {
@@ -64,10 +71,10 @@ func (s session) use(ctx context.Context, b *browser.Browser, app App) error {
 	}
 	var names []string
 	if err := b.Run(ctx, `
-		const names = [...document.querySelectorAll("[data-experiment]")].map((n) => n.dataset.experiment);
+		const names = arguments[1] ?? [...document.querySelectorAll("[data-experiment]")].map((n) => n.dataset.experiment);
 		names.forEach((n) => document.querySelector('[data-experiment="' + n + '"]').click());
 		document.querySelector("[name=participant]").value = arguments[0];
-		return names`, &names, s.who); err != nil {
+		return names`, &names, s.who, s.only); err != nil {
 		return err
 	}
 	if err := picture(ctx, b, app, "start"); err != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -127,4 +129,40 @@ func course(ctx context.Context, b *browser.Browser, app App) error {
 		return errors.New("1-data.ipynb was saved without its plots")
 	}
 	return nil
+}
+
+// A notebook that is kept inside the image.
+const (
+	keptName = "kept.ipynb"
+	keptText = "kept inside the image"
+)
+
+// keep saves a notebook into the image, by the interface for files.
+func keep(ctx context.Context, b *browser.Browser, app App) error {
+	if err := b.Open(ctx, app.URL); err != nil {
+		return err
+	}
+	if err := waitFor(ctx, b, 30*time.Second, `document.querySelector("#notebook_list")`); err != nil {
+		return err
+	}
+	var status int
+	if err := b.Run(ctx, `
+		const cookie = Object.fromEntries(document.cookie.split("; ").map((c) => c.split("=")));
+		const content = {nbformat: 4, nbformat_minor: 4, metadata: {}, cells: [{cell_type: "markdown", metadata: {}, source: arguments[1]}]};
+		return fetch("/api/contents/" + arguments[0], {method: "PUT", headers: {"Content-Type": "application/json", "X-XSRFToken": cookie._xsrf},
+			body: JSON.stringify({type: "notebook", content})}).then((r) => r.status)`, &status, keptName, keptText); err != nil {
+		return err
+	}
+	if status != http.StatusCreated {
+		return fmt.Errorf("save %s: status %d", keptName, status)
+	}
+	return nil
+}
+
+// kept opens the notebook that keep saved.
+func kept(ctx context.Context, b *browser.Browser, app App) error {
+	if err := b.Open(ctx, app.URL); err != nil {
+		return err
+	}
+	return steps(ctx, b, step{"the notebook of the time before", `location.href = "/notebooks/" + ` + strconv.Quote(keptName), shows(keptText)})
 }

@@ -46,6 +46,9 @@ func run(ctx context.Context, patterns []string) error {
 	if err := os.Chmod(work, 0o755); err != nil { // for the ordinary users
 		return err
 	}
+	if err := os.Mkdir(filepath.Join(work, "images"), 0o755); err != nil {
+		return err
+	}
 	missing, err := setup(ctx)
 	if err != nil {
 		return err

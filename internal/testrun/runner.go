@@ -42,8 +42,9 @@ type event struct {
 func (r *runner) variables(home string) []string {
 	cache := filepath.Join(home, ".cache", "carrel-test")
 	vars := []string{
-		"CARREL_TEST_BINARY=" + r.binary, // the program under test
-		"CARREL_TEST_CACHE=" + cache,     // downloads, kept for the next run
+		"CARREL_TEST_BINARY=" + r.binary,                        // the program under test
+		"CARREL_TEST_CACHE=" + cache,                            // downloads, kept for the next run
+		"CARREL_TEST_IMAGES=" + filepath.Join(r.work, "images"), // of apps, which root's tests leave for those of others
 	}
 	for _, name := range []string{"CARREL_TORTURE", "CARREL_TORTURE_SEED"} { // how much of internal/torture
 		if v := os.Getenv(name); v != "" {

@@ -40,13 +40,13 @@ export default {
   texts: {
     en: {
       title: "About yourself", language: "en",
-      pages: ["<p>You read twenty short statements. Say how well each describes you, as you are now, not as you wish to be.</p><p>There are no right or wrong answers.</p>"],
+      pages: ["<p>You read twenty short statements. Say how well each describes you, as you are now, not as you wish to be.</p><p>There are no right or wrong answers, and so there is no practice.</p>"],
       ask: "How accurately does this describe you? I …",
       debrief: "<p>These were the twenty statements of the Mini-IPIP, a short form for five broad traits of personality, from 1 (low) to 5 (high). Twenty statements give a rough picture of a group, not a judgement of a person.</p>",
     },
     de: {
       title: "Über Sie selbst", language: "de",
-      pages: ["<p>Sie lesen zwanzig kurze Aussagen. Geben Sie an, wie gut jede Sie beschreibt, so wie Sie sind, nicht wie Sie gern wären.</p><p>Es gibt keine richtigen oder falschen Antworten.</p>"],
+      pages: ["<p>Sie lesen zwanzig kurze Aussagen. Geben Sie an, wie gut jede Sie beschreibt, so wie Sie sind, nicht wie Sie gern wären.</p><p>Es gibt keine richtigen oder falschen Antworten und deshalb auch keine Übung.</p>"],
       ask: "Wie genau trifft das auf Sie zu? Ich …",
       debrief: "<p>Das waren die zwanzig Aussagen des Mini-IPIP, einer Kurzform für fünf breite Züge der Persönlichkeit, von 1 (niedrig) bis 5 (hoch). Zwanzig Aussagen geben ein grobes Bild einer Gruppe, kein Urteil über einen Menschen. Die deutsche Übersetzung ist nicht normiert.</p>",
     },
