@@ -31,13 +31,16 @@ type oomGroups struct {
 
 // groupsOf finds the groups of a process.
 func groupsOf(pid int) oomGroups {
-	g := oomGroups{files: countFiles("/proc/" + strconv.Itoa(pid) + "/cgroup")}
-	g.own = len(g.files) > 0 && !slices.Equal(g.files, countFiles("/proc/self/cgroup"))
+	g := oomGroups{files: countFiles("/proc/"+strconv.Itoa(pid)+"/cgroup", groupRoot)}
+	g.own = len(g.files) > 0 && !slices.Equal(g.files, countFiles("/proc/self/cgroup", groupRoot))
 	return g
 }
 
+// groupRoot is where control groups are mounted.
+const groupRoot = "/sys/fs/cgroup"
+
 // countFiles finds them from a list of groups (cgroups(7): hierarchy:controllers:path).
-func countFiles(list string) []string {
+func countFiles(list, root string) []string {
 	groups, err := os.ReadFile(list)
 	if err != nil {
 		return nil
@@ -48,9 +51,9 @@ func countFiles(list string) []string {
 		switch {
 		case len(parts) != 3:
 		case parts[0] == "0" && parts[1] == "":
-			files = append(files, filepath.Join("/sys/fs/cgroup", parts[2], "memory.events"))
+			files = append(files, filepath.Join(root, parts[2], "memory.events"))
 		case parts[1] == "memory":
-			files = append(files, filepath.Join("/sys/fs/cgroup/memory", parts[2], "memory.oom_control"))
+			files = append(files, filepath.Join(root, "memory", parts[2], "memory.oom_control"))
 		}
 	}
 	return files

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,7 +39,7 @@ type Limiter struct {
 	Held   []string // which limits hold, and by what means: sentences
 	Notes  []string // what a person should know besides
 
-	dirs []string // of the groups
+	remove []func() error // of the groups
 }
 
 // Close removes the groups. They are empty once the container has ended.
@@ -49,10 +48,10 @@ func (l *Limiter) Close() error {
 		l.Cgroup.Close()
 	}
 	var errs []error
-	for _, dir := range l.dirs {
-		errs = append(errs, os.Remove(dir))
+	for _, remove := range l.remove {
+		errs = append(errs, remove())
 	}
-	l.dirs = nil
+	l.remove = nil
 	return errors.Join(errs...)
 }
 
@@ -71,10 +70,60 @@ func (l Limits) words() string {
 	if l.PIDs > 0 {
 		all = append(all, fmt.Sprintf("processes %d", l.PIDs))
 	}
-	if len(all) == 0 {
-		return "what was asked for"
+	for _, o := range []struct {
+		on   bool
+		what string
+	}{
+		{l.MemoryReservation > 0, fmt.Sprintf("memory that is spared %d MiB", (l.MemoryReservation+1<<19)>>20)},
+		{l.MemorySwap > 0, fmt.Sprintf("memory and swap %d MiB", (l.MemorySwap+1<<19)>>20)},
+		{l.MemorySwap < 0, "any swap"},
+		{l.CPUShares > 0, fmt.Sprintf("share of the processors %d", l.CPUShares)},
+		{l.MemSet != "", "memory nodes " + l.MemSet},
+		{l.IOWeight > 0, fmt.Sprintf("weight of input and output %d", l.IOWeight)},
+	} {
+		if o.on {
+			all = append(all, o.what)
+		}
 	}
 	return strings.Join(all, ", ")
+}
+
+// without leaves out those limits that are held: the names of their files of version 2.
+func (l Limits) without(held []string) Limits {
+	for _, file := range held {
+		switch file {
+		case "memory.max":
+			l.Memory = 0
+		case "memory.low":
+			l.MemoryReservation = 0
+		case "memory.swap.max":
+			l.MemorySwap = 0
+		case "cpu.max":
+			l.CPUs = 0
+		case "cpu.weight":
+			l.CPUShares = 0
+		case "cpuset.cpus":
+			l.CPUSet = ""
+		case "cpuset.mems":
+			l.MemSet = ""
+		case "pids.max":
+			l.PIDs = 0
+		case "io.weight":
+			l.IOWeight = 0
+		}
+	}
+	return l
+}
+
+// only leaves out all other limits.
+func (l Limits) only(held []string) Limits {
+	var others []string
+	for _, s := range l.settings() {
+		if !slices.Contains(held, s.file) {
+			others = append(others, s.file)
+		}
+	}
+	return l.without(others)
 }
 
 // setting is one file of a group (Documentation/admin-guide/cgroup-v2.rst).
@@ -104,146 +153,68 @@ func (l Limits) settings() []setting {
 	add(l.CPUSet != "", "cpuset", "cpuset.cpus", l.CPUSet)
 	add(l.MemSet != "", "cpuset", "cpuset.mems", l.MemSet)
 	add(l.PIDs > 0, "pids", "pids.max", number(l.PIDs))
-	add(l.IOWeight > 0, "io", "io.weight", "default "+number(min(max(l.IOWeight, 1), 10000)))
+	// weight 10 to 1000 is weight 1 to 10000 (the OCI runtimes' conversion)
+	add(l.IOWeight > 0, "io", "io.weight", "default "+number(1+(min(max(l.IOWeight, 10), 1000)-10)*9999/990))
 	return out
 }
 
-// Limit prepares limits: by a group of control groups version 2 below where this process is, if that is delegated to the
-// caller; otherwise by resource limits, as far as these go, with a remark about each. name is the group's, made unique.
+// Limit prepares limits, each by the best that there is: a group of control groups version 2 below where this process is, if
+// its controller is delegated to the caller; groups of version 1; or resource limits, as far as these go, with a remark about
+// each. name is the group's, made unique.
 func Limit(l Limits, name string) (*Limiter, error) {
+	own, _ := os.ReadFile("/proc/self/cgroup") // a kernel without has none
+	v2 := &tree{root: "/sys/fs/cgroup", mkdir: func(dir string) error { return os.Mkdir(dir, 0o755) }, rmdir: os.Remove}
+	var st unix.Statfs_t
+	if unix.Statfs(v2.root, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC {
+		v2.own = ownGroup(string(own), v2.root)
+	}
+	return v2.limit(l, name, string(own))
+}
+
+func (t *tree) limit(l Limits, name, procSelfCgroup string) (*Limiter, error) {
 	if l.CPUSet != "" {
 		if _, err := parseCPUs(l.CPUSet); err != nil {
 			return nil, err
 		}
 	}
-	want := l.settings()
-	if len(want) == 0 {
-		return &Limiter{}, nil
-	}
-	own, _ := os.ReadFile("/proc/self/cgroup") // a kernel without has none
-	if dir := ownGroup(string(own)); dir != "" {
-		delegate(dir, want)
-		if out := makeGroup(dir, name, want); out != nil {
-			out.Held = []string{"limits: " + l.words() + "; held by a control group, for all its processes together"}
-			return out, nil
-		}
-	}
-	if out := makeGroups1(l, name, string(own), "/sys/fs/cgroup"); out != nil {
-		cpus, err := l.processors()
-		if err != nil || l.CPUSet == "" {
-			cpus = nil
-		}
-		out.CPUs = cpus
-		out.Held = []string{"limits: " + l.words() + "; held by control groups (version 1), for all its processes together"}
-		for _, s := range want {
-			switch s.file {
-			case "memory.max", "memory.swap.max", "pids.max", "cpu.max", "cpuset.cpus":
-			default:
-				out.Notes = append(out.Notes, s.file+" cannot be set")
-			}
-		}
+	out := &Limiter{}
+	if len(l.settings()) == 0 {
 		return out, nil
 	}
-	return l.substitute()
+	tell := func(held []string, how string) {
+		if len(held) > 0 {
+			out.Held = append(out.Held, "limits: "+l.only(held).words()+"; held by "+how)
+			l = l.without(held)
+		}
+	}
+	if t.own != "" {
+		want := l.settings()
+		t.delegate(want)
+		tell(t.makeGroup(out, name, want), "a control group, for all its processes together")
+	}
+	tell(makeGroups1(out, l, name, procSelfCgroup, t), "control groups (version 1), for all its processes together")
+	if len(l.settings()) > 0 {
+		if err := l.substitute(out); err != nil {
+			_ = out.Close() // empty ones
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
-// ownGroup is the folder of this process's group of version 2, or "" (cgroups(7)).
-func ownGroup(procSelfCgroup string) string {
-	var st unix.Statfs_t
-	if unix.Statfs("/sys/fs/cgroup", &st) != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
-		return ""
-	}
-	for line := range strings.Lines(procSelfCgroup) {
-		if p, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return filepath.Join("/sys/fs/cgroup", filepath.Clean("/"+p))
-		}
-	}
-	return ""
-}
-
-// delegate makes a group usable that is this process's alone, as a scope of a user's systemd with Delegate=yes is: processes
-// are in leaves only, and a group passes on what it says (cgroup-v2.rst, "No Internal Process Constraint"), so this process
-// moves into a leaf of it. What is refused leaves all as it was: another way is found then.
-func delegate(dir string, want []setting) {
-	members, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	if err != nil || strings.TrimSpace(string(members)) != strconv.Itoa(os.Getpid()) {
-		return // the group of others, too
-	}
-	control := filepath.Join(dir, "cgroup.subtree_control")
-	if enabled, err := os.ReadFile(control); err != nil || passesOn(string(enabled), want) {
-		return
-	}
-	available, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
-	if err != nil || !passesOn(string(available), want) || unix.Access(control, unix.W_OK) != nil {
-		return
-	}
-	leaf := filepath.Join(dir, "supervisor")
-	if err := os.Mkdir(leaf, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return
-	}
-	if os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte("0"), 0o644) != nil {
-		_ = os.Remove(leaf)
-		return
-	}
-	for _, s := range want {
-		_ = os.WriteFile(control, []byte("+"+s.controller), 0o644) // looked at again by who makes the group
-	}
-}
-
-// makeGroup makes a group beside or above that of this process, in the nearest place that passes the controllers on. A
-// process may move only below a group whose cgroup.procs it may write (cgroup-v2.rst, "Delegation Containment").
-func makeGroup(own, name string, want []setting) *Limiter {
-	for dir := own; strings.HasPrefix(dir, "/sys/fs/cgroup"); dir = filepath.Dir(dir) {
-		if unix.Access(filepath.Join(dir, "cgroup.procs"), unix.W_OK) != nil {
-			return nil
-		}
-		enabled, err := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control"))
-		if err != nil {
-			return nil
-		}
-		if !passesOn(string(enabled), want) {
-			continue
-		}
-		group, err := os.MkdirTemp(dir, "carrel-"+name+"-")
-		if err != nil {
-			continue
-		}
-		out := &Limiter{dirs: []string{group}}
-		for _, s := range want {
-			if err := os.WriteFile(filepath.Join(group, s.file), []byte(s.value), 0o644); err != nil {
-				out.Notes = append(out.Notes, fmt.Sprintf("the limit %s cannot be set: %v", s.file, err))
-			}
-		}
-		if out.Cgroup, err = os.Open(group); err != nil {
-			os.Remove(group)
-			return nil
-		}
-		return out
-	}
-	return nil
-}
-
-func passesOn(enabled string, want []setting) bool {
-	have := strings.Fields(enabled)
-	for _, s := range want {
-		if !slices.Contains(have, s.controller) {
-			return false
-		}
-	}
-	return true
-}
-
-// substitute stands in for a group as well as resource limits can.
-func (l Limits) substitute() (*Limiter, error) {
-	out := &Limiter{Held: []string{"limits: " + l.words() + "; held by resource limits, since control groups are not delegated to you here"}}
+// substitute stands in for groups as well as resource limits can.
+func (l Limits) substitute(out *Limiter) error {
+	var held []string
 	note := func(format string, args ...any) {
 		out.Notes = append(out.Notes, fmt.Sprintf(format, args...))
 	}
 	if l.Memory > 0 {
+		held = append(held, "memory.max")
 		out.Limits = append(out.Limits, plan.Limit{Resource: unix.RLIMIT_DATA, Value: uint64(l.Memory), Name: "memory"})
 		note("the memory limit holds for each process by itself, not for all together, and counts what it asked for (its data and heap) rather than what it uses: a program beyond it is refused more, which most of them end with")
 	}
 	if l.PIDs > 0 {
+		held = append(held, "pids.max")
 		out.Limits = append(out.Limits, plan.Limit{Resource: unix.RLIMIT_NPROC, Value: uint64(l.PIDs), Name: "processes"})
 		note("the limit of processes counts all of yours in the container's user namespace")
 		if os.Geteuid() == 0 {
@@ -252,20 +223,23 @@ func (l Limits) substitute() (*Limiter, error) {
 	}
 	cpus, err := l.processors()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	out.CPUs = cpus
 	if l.CPUs > 0 {
+		held = append(held, "cpu.max")
 		note("the container is held to %d of the processors, since a share of their time cannot be enforced", len(cpus))
 	}
-	for _, s := range l.settings() {
-		switch s.file {
-		case "memory.max", "pids.max", "cpu.max", "cpuset.cpus":
-		default:
-			note("%s cannot be set", s.file)
-		}
+	if l.CPUSet != "" {
+		held = append(held, "cpuset.cpus")
 	}
-	return out, nil
+	if len(held) > 0 {
+		out.Held = append(out.Held, "limits: "+l.only(held).words()+"; held by resource limits, since control groups for that are not delegated to you here")
+	}
+	if rest := l.without(held); len(rest.settings()) > 0 {
+		note("%s: not held, since control groups for that are not delegated to you here", rest.words())
+	}
+	return nil
 }
 
 // processors are those that a container is held to where no group does it: of those this process may use.

@@ -23,7 +23,9 @@ func TestLimitSettings(t *testing.T) {
 		{Limits{CPUs: 1.5, PIDs: 20}, []setting{{"cpu", "cpu.max", "150000 100000"}, {"pids", "pids.max", "20"}}},
 		{Limits{CPUShares: 2}, []setting{{"cpu", "cpu.weight", "1"}}},
 		{Limits{CPUShares: 262144, CPUSet: "0-1", MemSet: "0"}, []setting{{"cpu", "cpu.weight", "10000"}, {"cpuset", "cpuset.cpus", "0-1"}, {"cpuset", "cpuset.mems", "0"}}},
-		{Limits{IOWeight: 500}, []setting{{"io", "io.weight", "default 500"}}},
+		{Limits{IOWeight: 10}, []setting{{"io", "io.weight", "default 1"}}},
+		{Limits{IOWeight: 500}, []setting{{"io", "io.weight", "default 4950"}}},
+		{Limits{IOWeight: 1000}, []setting{{"io", "io.weight", "default 10000"}}},
 	} {
 		if got := tc.l.settings(); !reflect.DeepEqual(got, tc.want) {
 			t.Errorf("%+v: got %v, want %v", tc.l, got, tc.want)
@@ -48,15 +50,15 @@ func TestParseCPUs(t *testing.T) {
 
 // TestLimitsWithoutGroups holds what happens where an administrator delegated nothing.
 func TestLimitsWithoutGroups(t *testing.T) {
-	l, err := Limits{Memory: 64 << 20, PIDs: 500, CPUs: 0.5, IOWeight: 10}.substitute()
-	if err != nil {
+	l := &Limiter{}
+	if err := (Limits{Memory: 64 << 20, PIDs: 500, CPUs: 0.5, IOWeight: 10}).substitute(l); err != nil {
 		t.Fatal(err)
 	}
 	want := []plan.Limit{{Resource: unix.RLIMIT_DATA, Value: 64 << 20, Name: "memory"}, {Resource: unix.RLIMIT_NPROC, Value: 500, Name: "processes"}}
 	if !reflect.DeepEqual(l.Limits, want) || len(l.CPUs) != 1 {
 		t.Errorf("got %+v", l)
 	}
-	if all := strings.Join(l.Notes, "\n"); len(l.Notes) < 4 || !strings.Contains(all, "memory") || !strings.Contains(all, "io.weight") || !strings.Contains(strings.Join(l.Held, ""), "memory 64 MiB, processors 0.5, processes 500; held by resource limits") {
+	if all := strings.Join(l.Notes, "\n"); len(l.Notes) < 4 || !strings.Contains(all, "memory") || !strings.Contains(all, "weight of input and output 10: not held") || !strings.Contains(strings.Join(l.Held, ""), "memory 64 MiB, processors 0.5, processes 500; held by resource limits") {
 		t.Errorf("held %q, notes %q", l.Held, l.Notes)
 	}
 	w := newWorld(t)
@@ -115,15 +117,33 @@ func TestGroupsOfVersion1(t *testing.T) {
 	if got := groups1(list, root); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	// A folder has no cgroup.procs by itself: what cannot be entered is not used, and nothing is left.
-	if l := makeGroups1(Limits{PIDs: 5}, "x", list, root); l != nil {
-		t.Errorf("got %+v", l)
+	// A group without files cannot be entered: it is not used, and nothing is left.
+	plain := &tree{root: root, mkdir: func(dir string) error { return os.Mkdir(dir, 0o755) }, rmdir: os.Remove}
+	l := &Limiter{}
+	if held := makeGroups1(l, Limits{PIDs: 5}, "x", list, plain); held != nil || l.Join != nil {
+		t.Errorf("held %v by %+v", held, l)
 	}
 	if left, err := filepath.Glob(filepath.Join(root, "pids", "carrel-*")); len(left) != 0 || err != nil {
 		t.Errorf("left %v, %v", left, err)
 	}
-	if l := makeGroups1(Limits{Memory: 1 << 20}, "x", "0::/\n", root); l != nil {
-		t.Errorf("without any group: %+v", l)
+	if held := makeGroups1(l, Limits{Memory: 1 << 20}, "x", "0::/\n", plain); held != nil {
+		t.Errorf("without any group: %v", held)
+	}
+	// Of three, one has a hierarchy that takes limits: the others are held otherwise.
+	k := &kernel{t: t, files: map[string][]string{"memory": {"memory.limit_in_bytes"}, "pids": {}}}
+	l, err := k.tree(root, "").limit(Limits{Memory: 1 << 20, MemorySwap: 2 << 20, PIDs: 5, CPUSet: "0"}, "x", list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held := strings.Join(l.Held, "\n"); held != "limits: memory 1 MiB; held by control groups (version 1), for all its processes together\n"+
+		"limits: processors number 0, processes 5; held by resource limits, since control groups for that are not delegated to you here" {
+		t.Errorf("held %q", held)
+	}
+	if len(l.Join) != 1 || len(l.CPUs) != 1 || !strings.Contains(strings.Join(l.Notes, "\n"), "memory and swap 2 MiB: not held") {
+		t.Errorf("%+v", l)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 	got := Limits{Memory: 1 << 30, CPUs: 0.5, PIDs: 7}.settings1()
 	if want := []setting{{"memory", "memory.limit_in_bytes", "1073741824"}, {"memory", "memory.memsw.limit_in_bytes", "1073741824"}, {"cpu", "cpu.cfs_period_us", "100000"}, {"cpu", "cpu.cfs_quota_us", "50000"}, {"pids", "pids.max", "7"}}; !reflect.DeepEqual(got, want) {

@@ -14,14 +14,13 @@ import (
 // not what controls the memory, as on machines of the hybrid kind, root can use them, and so can a user to whom the groups
 // of a job were given.
 
-// settings1 are the files of version 1 that stand for limits; memory.memsw.limit_in_bytes is missing in kernels without the
-// accounting of swap.
+// settings1 are the files of version 1 that stand for limits.
 func (l Limits) settings1() []setting {
 	var out []setting
 	if l.Memory > 0 {
 		out = append(out, setting{"memory", "memory.limit_in_bytes", fmt.Sprint(l.Memory)})
 		if swap := max(l.MemorySwap, l.Memory); l.MemorySwap >= 0 {
-			out = append(out, setting{"memory", "memory.memsw.limit_in_bytes", fmt.Sprint(swap)})
+			out = append(out, setting{"memory", swapFile, fmt.Sprint(swap)})
 		}
 	}
 	if l.CPUs > 0 {
@@ -33,6 +32,9 @@ func (l Limits) settings1() []setting {
 	}
 	return out
 }
+
+// swapFile is missing in kernels that do not count swap.
+const swapFile = "memory.memsw.limit_in_bytes"
 
 // groups1 finds where a process's groups of version 1 are, by controller, from its list of groups and the usual places of
 // their mounts.
@@ -56,38 +58,48 @@ func groups1(procSelfCgroup, root string) map[string]string {
 	return out
 }
 
-// makeGroups1 makes a group below this process's in each hierarchy that has a limit; nil where one cannot be made.
-func makeGroups1(l Limits, name, procSelfCgroup, root string) *Limiter {
-	want := l.settings1()
-	have := groups1(procSelfCgroup, root)
-	out := &Limiter{}
-	made := map[string]string{}
-	fail := func() *Limiter {
-		_ = out.Close() // empty ones
-		return nil
+// files2 are the names in version 2 of what a controller of version 1 holds.
+var files2 = map[string][]string{"memory": {"memory.max", "memory.swap.max"}, "cpu": {"cpu.max"}, "pids": {"pids.max"}}
+
+// makeGroups1 makes a group below this process's in each hierarchy that has a limit, and returns which limits these hold, by
+// their names in version 2.
+func makeGroups1(out *Limiter, l Limits, name, procSelfCgroup string, t *tree) (held []string) {
+	have := groups1(procSelfCgroup, t.root)
+	want := map[string][]setting{}
+	for _, s := range l.settings1() {
+		want[s.controller] = append(want[s.controller], s)
 	}
-	for _, s := range want {
-		group := made[s.controller]
-		if group == "" {
-			parent := have[s.controller]
-			if parent == "" {
-				return fail()
-			}
-			var err error
-			if group, err = os.MkdirTemp(parent, "carrel-"+name+"-"); err != nil {
-				return fail()
-			}
-			made[s.controller] = group
-			out.dirs = append(out.dirs, group)
-			out.Join = append(out.Join, filepath.Join(group, "cgroup.procs"))
-			if unix.Access(out.Join[len(out.Join)-1], unix.W_OK) != nil {
-				return fail()
+	for _, controller := range []string{"memory", "cpu", "pids"} {
+		parent := have[controller]
+		if parent == "" || len(want[controller]) == 0 {
+			continue
+		}
+		t.sweep(parent)
+		group, err := t.newGroup(parent, name)
+		if err != nil {
+			continue
+		}
+		join := filepath.Join(group, "cgroup.procs")
+		err = unix.Access(join, unix.W_OK)
+		noSwap := false
+		for _, s := range want[controller] {
+			if werr := set(filepath.Join(group, s.file), s.value); errors.Is(werr, os.ErrNotExist) && s.file == swapFile {
+				noSwap = true
+			} else if werr != nil && err == nil {
+				err = werr
 			}
 		}
-		err := os.WriteFile(filepath.Join(group, s.file), []byte(s.value), 0o644)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fail()
+		if err != nil {
+			_ = t.rmdir(group)
+			continue
+		}
+		out.Join = append(out.Join, join)
+		out.remove = append(out.remove, func() error { return t.rmdir(group) })
+		for _, file := range files2[controller] {
+			if file != "memory.swap.max" || l.MemorySwap != 0 && !noSwap {
+				held = append(held, file)
+			}
 		}
 	}
-	return out
+	return held
 }

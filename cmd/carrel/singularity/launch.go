@@ -243,7 +243,26 @@ func (l *launch) ownNetwork(s *engine.RunSpec, warn func(string, ...any)) error 
 }
 
 func (l *launch) limits() (engine.Limits, error) {
-	out := engine.Limits{CPUSet: l.cpuSet, MemSet: l.memSet, CPUShares: max(0, int64(l.cpuShares)), PIDs: max(0, int64(l.pids)), IOWeight: max(0, int64(l.blkio))}
+	out := engine.Limits{CPUSet: l.cpuSet, MemSet: l.memSet}
+	for _, n := range []struct {
+		flag      string
+		value     int
+		low, high int
+		hint      string
+		to        *int64
+	}{
+		{"pids-limit", l.pids, 1, math.MaxInt, "write a number of processes from 1 on, or -1 for any", &out.PIDs},
+		{"cpu-shares", l.cpuShares, 2, 262144, "write a number from 2 to 262144, or -1 for the usual share", &out.CPUShares},
+		{"blkio-weight", l.blkio, 10, 1000, "write a number from 10 to 1000", &out.IOWeight},
+	} {
+		switch {
+		case n.value == 0, n.value == -1 && n.flag != "blkio-weight": // none
+		case n.value < n.low || n.value > n.high:
+			return out, usage(n.hint, "--%s %d: not a limit", n.flag, n.value)
+		default:
+			*n.to = int64(n.value)
+		}
+	}
 	for _, m := range []struct {
 		flag, text string
 		to         *int64
@@ -254,6 +273,9 @@ func (l *launch) limits() (engine.Limits, error) {
 		n, err := parseSize(m.text)
 		if err != nil {
 			return out, usage("write a number with K, M, G or T, such as 512M", "--%s %s: %w", m.flag, m.text, err)
+		}
+		if n < 0 && !(n == -1 && m.flag == "memory-swap") {
+			return out, usage("write a number with K, M, G or T, such as 512M", "--%s %s: less than nothing", m.flag, m.text)
 		}
 		*m.to = n
 	}
