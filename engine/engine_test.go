@@ -228,6 +228,14 @@ func TestWritableKeepsChanges(t *testing.T) {
 	if _, out, _ := output(t, e, look); out != "one\ntwo\nnotebooks\n" {
 		t.Errorf("after two runs: %q", out)
 	}
+	changes, err := e.Changes(ctx, image)
+	kinds := map[string]string{}
+	for _, f := range changes.Files {
+		kinds[f.Path] = f.Kind
+	}
+	if err != nil || changes.Layers != 2 || kinds["/opt/old"] != "removed" || kinds["/opt/notebooks"] != "added" || kinds["/usr"] != "" {
+		t.Errorf("changes: %+v, %v", changes, err)
+	}
 	done, err := e.Compact(ctx, image)
 	if err != nil || done.Size >= done.Before || done.Layers != 2 {
 		t.Errorf("compact: %+v, %v", done, err)

@@ -145,6 +145,50 @@ func (e *Engine) Diff(ctx context.Context, before, after string) (Difference, er
 	return look.Diff(ctx, old, now)
 }
 
+// Changes is what was changed in an image since it was built: by apps that kept their changes, and by overlays that were added.
+type Changes struct {
+	Difference
+	Layers int `json:"layers"` // how many times something was kept; 0: it is as it was built
+}
+
+// NoRecordError is an image of which nobody knows how it was when it was built: a folder.
+type NoRecordError struct{ Name string }
+
+func (e *NoRecordError) Error() string {
+	return "compare " + e.Name + ": a folder keeps no record of what was changed in it"
+}
+
+// Hint names the other way.
+func (e *NoRecordError) Hint() string {
+	return "compare it with another image: carrel inspect --diff OTHER " + e.Name
+}
+
+// Changes compares an image with itself as it was built. Only what its overlays touch is read. A folder is a *NoRecordError.
+func (e *Engine) Changes(ctx context.Context, name string) (Changes, error) {
+	img, _, err := e.open(ctx, "compare", name)
+	if err != nil {
+		return Changes{}, err
+	}
+	defer img.Close()
+	if img.Kind == image.Sandbox {
+		return Changes{}, &NoRecordError{name}
+	}
+	out := Changes{Difference: Difference{Files: []FileChange{}, Packages: []PackageChange{}}, Layers: len(img.Overlays())}
+	if out.Layers == 0 {
+		return out, nil
+	}
+	before, err := img.Built()
+	if err != nil {
+		return out, err
+	}
+	after, err := img.FS()
+	if err != nil {
+		return out, err
+	}
+	out.Difference, err = look.Diff(ctx, before, after)
+	return out, inside(name, err)
+}
+
 // Copied is what CopyOut did.
 type Copied struct {
 	Path    string   `json:"path"`  // what was made

@@ -98,6 +98,27 @@ func (a *app) inspectDiff(ctx context.Context, e *engine.Engine, before, after s
 	if a.json {
 		return a.printJSON(d)
 	}
+	return a.printDifference(d, "no differences")
+}
+
+// inspectChanges tells what was changed in an image since it was built.
+func (a *app) inspectChanges(ctx context.Context, e *engine.Engine, image string) error {
+	c, err := e.Changes(ctx, image)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(c)
+	}
+	none := "nothing was changed since it was built"
+	if c.Layers > 0 {
+		none = "changes were kept, but all is as it was built"
+	}
+	return a.printDifference(c.Difference, none)
+}
+
+// printDifference lists software first, then files; none is said where there is neither.
+func (a *app) printDifference(d engine.Difference, none string) error {
 	var b strings.Builder
 	var rows [][]string
 	for _, p := range d.Packages {
@@ -127,7 +148,7 @@ func (a *app) inspectDiff(ctx context.Context, e *engine.Engine, before, after s
 		a.say("%s", n)
 	}
 	if b.Len() == 0 {
-		b.WriteString("no differences\n")
+		b.WriteString(none + "\n")
 	}
 	return a.print(a.page.text(b.String()))
 }

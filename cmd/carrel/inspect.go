@@ -18,8 +18,8 @@ type inspection struct {
 	part engine.Selection
 	all  bool
 
-	files, packages, sizes, diff, provenance bool
-	cat                                      string
+	files, packages, sizes, diff, changes, provenance bool
+	cat                                               string
 }
 
 func (a *app) inspectCommand() *cobra.Command {
@@ -48,6 +48,7 @@ long as nothing but that is asked for.`,
 		{"packages", "p", "list installed packages", &in.packages},
 		{"size", "", "tell what takes the space below PATH", &in.sizes},
 		{"diff", "", "tell what OTHER has different", &in.diff},
+		{"changes", "", "tell what was changed since it was built", &in.changes},
 		{"provenance", "", "tell what it was made of", &in.provenance},
 	} {
 		f.BoolVarP(p.value, p.name, p.short, false, p.text)
@@ -56,14 +57,14 @@ long as nothing but that is asked for.`,
 	f.StringVar(&in.cat, "cat", "", "write the file `PATH` of the image")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		inside := 0
-		for _, asked := range []bool{in.files, in.packages, in.sizes, in.diff, in.provenance, in.cat != "", in.all || in.part != engine.Selection{}} {
+		for _, asked := range []bool{in.files, in.packages, in.sizes, in.diff, in.changes, in.provenance, in.cat != "", in.all || in.part != engine.Selection{}} {
 			if asked {
 				inside++
 			}
 		}
 		switch {
 		case inside > 1:
-			return usage("ask for one after the other", "inspect: --files, --cat, --packages, --size, --diff, --provenance and the others exclude each other")
+			return usage("ask for one after the other", "inspect: --files, --cat, --packages, --size, --diff, --changes, --provenance and the others exclude each other")
 		case in.diff && len(args) < 2:
 			return usage("usage: carrel inspect --diff IMAGE OTHER", "inspect: OTHER is missing")
 		case len(args) == 2 && !in.files && !in.sizes && !in.diff:
@@ -88,6 +89,8 @@ long as nothing but that is asked for.`,
 			return a.inspectSizes(cmd.Context(), e, args[0], at)
 		case in.provenance:
 			return a.inspectProvenance(cmd.Context(), e, args[0])
+		case in.changes:
+			return a.inspectChanges(cmd.Context(), e, args[0])
 		case in.diff:
 			return a.inspectDiff(cmd.Context(), e, args[0], at)
 		}

@@ -62,6 +62,17 @@ type entryInfo struct {
 	name  string
 	entry *tree.Entry
 	sys   any
+
+	id    unionKey // of an entry of layers: which one it is; the zero value elsewhere
+	whole bool     // all below it is of that layer, too
+}
+
+// SameFile tells that two entries are one and the same in one and the same layer of an image, with all that is below them. False
+// means that they have to be compared.
+func SameFile(a, b fs.FileInfo) bool {
+	x, ok := a.(*entryInfo)
+	y, too := b.(*entryInfo)
+	return ok && too && x.id.layer != nil && x.id.key != nil && x.id == y.id && x.whole && y.whole
 }
 
 func (i *entryInfo) Name() string       { return i.name }

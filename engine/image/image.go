@@ -285,11 +285,24 @@ func (m *Image) FS() (fs.FS, error) {
 	return c.fs, nil
 }
 
+// Built is FS as the image was built: without the overlays that were added since. For an image without any it is FS.
+func (m *Image) Built() (fs.FS, error) {
+	c, err := m.contents()
+	if err != nil {
+		return nil, err
+	}
+	if c.built == nil {
+		return c.fs, nil
+	}
+	return c.built, nil
+}
+
 // layers is an image's contents.
 type layers struct {
 	fs     fs.FS
 	source tree.Source
 	squash *squashfs.Reader // where they are one SquashFS and nothing else
+	built  fs.FS            // the system without its overlays, where it has some
 }
 
 func (m *Image) openContents() (*layers, error) {
@@ -297,28 +310,28 @@ func (m *Image) openContents() (*layers, error) {
 	case m.problem != nil:
 		return nil, m.problem
 	case m.root != nil:
-		return &layers{&folderFS{m.root}, tree.Dir(m.Path, tree.DirOptions{}), nil}, nil
+		return &layers{&folderFS{m.root}, tree.Dir(m.Path, tree.DirOptions{}), nil, nil}, nil
 	}
 	if m.system.FS == sif.FSExt3.String() && len(m.overlays) == 0 {
 		r, err := m.openExt(m.system)
 		if err != nil {
 			return nil, err
 		}
-		return &layers{r.FS(), r, nil}, nil
+		return &layers{r.FS(), r, nil, nil}, nil
 	}
 	if len(m.overlays) == 0 {
 		r, err := m.openSquash(m.system)
 		if err != nil {
 			return nil, err
 		}
-		return &layers{r.FS(), r, r}, nil
+		return &layers{r.FS(), r, r, nil}, nil
 	}
 	stack, err := m.strata()
 	if err != nil {
 		return nil, err
 	}
 	u := newUnion(stack)
-	return &layers{u, u, nil}, nil
+	return &layers{u, u, nil, newUnion(stack[:1])}, nil
 }
 
 // Stored is about how many bytes of the image's file a file takes, compressed; ok is false where that is not known: in

@@ -172,6 +172,20 @@ func TestOverlaysAreMerged(t *testing.T) {
 		t.Error(err)
 	}
 	want := map[string]string{"a": "2", "d/x": "3", "d/new": "n", "was": "file", "op/high": "2"}
+	built, err := m.Built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, same := range map[string]bool{"a": false, "d": false, "d/x": false, "op": false, "link": true} {
+		x, err1 := fs.Lstat(built, name)
+		y, err2 := fs.Lstat(contents, name)
+		if err1 != nil || err2 != nil || SameFile(x, y) != same || !SameFile(x, x) && !x.IsDir() {
+			t.Errorf("%s: the same is %v, want %v (%v, %v)", name, SameFile(x, y), same, err1, err2)
+		}
+	}
+	if b, err := fs.ReadFile(built, "gone/z"); err != nil || string(b) != "z" {
+		t.Errorf("as it was built: %q, %v", b, err)
+	}
 	got := &collector{entries: map[string]tree.Entry{}, bodies: map[string]string{}}
 	if err := m.WriteTo(t.Context(), got); err != nil {
 		t.Fatal(err)

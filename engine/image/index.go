@@ -218,7 +218,9 @@ func (x *Index) resolve(op, name string, last bool) (place, error) {
 
 func (p place) info(name string) fs.FileInfo { return p.indexNode.info(path.Base(name)) }
 
-func (n *indexNode) info(base string) fs.FileInfo { return &entryInfo{base, &n.entry, n} }
+func (n *indexNode) info(base string) fs.FileInfo {
+	return &entryInfo{name: base, entry: &n.entry, sys: n}
+}
 
 // Stat implements fs.StatFS.
 func (x *Index) Stat(name string) (fs.FileInfo, error) {

@@ -169,7 +169,7 @@ func (u *union) info(name string, n *node) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &entryInfo{path.Base(name), &e, n.sys}, nil
+	return &entryInfo{path.Base(name), &e, n.sys, unionKey{n.layer, n.key}, len(n.dirs) <= 1}, nil
 }
 
 func (u *union) Stat(name string) (fs.FileInfo, error) {

@@ -158,6 +158,9 @@ func (d *differ) both(name string, a, b fs.DirEntry, depth int) error {
 	if err != nil {
 		return err
 	}
+	if image.SameFile(before, after) {
+		return nil
+	}
 	c := Change{Path: "/" + name, Kind: "changed"}
 	if before.Mode().Type() != after.Mode().Type() {
 		c.What = append(c.What, "type")
