@@ -63,6 +63,8 @@ var views = []struct {
 	{name: "inspect-software", keys: inside("shift+tab", "shift+tab", "shift+tab", "shift+tab", "/", ":py")},
 	{name: "inspect-size", keys: inside("shift+tab", "shift+tab", "shift+tab")},
 	{name: "inspect-changes", keys: inside("shift+tab", "shift+tab", "c", ":old.sif", "enter")},
+	{name: "inspect-changed", keys: inside("shift+tab", "shift+tab"), change: func(_ *Options, e *tuitest.Engine) { e.Layers = 2 }},
+	{name: "inspect-unchanged", keys: inside("shift+tab", "shift+tab")},
 	{name: "inspect-trust", keys: inside("shift+tab", "v")},
 	{name: "doctor", keys: []string{"down"}, change: func(o *Options, _ *tuitest.Engine) { o.Start = StartDoctor }},
 	{name: "welcome-1", change: func(o *Options, e *tuitest.Engine) { o.Start = StartWelcome; e.Taken[8888] = "python3 (pid 4711)" }},

@@ -23,6 +23,7 @@ type Engine interface {
 	Sizes(ctx context.Context, name, at string) (engine.Sizes, error)
 	CopyOut(ctx context.Context, name, at, dest string) (engine.Copied, error)
 	Diff(ctx context.Context, before, after string) (engine.Difference, error)
+	Changes(ctx context.Context, name string) (engine.Changes, error)
 	Parts(ctx context.Context, name string, verify bool) (engine.Parts, error)
 
 	Build(ctx context.Context, spec engine.BuildSpec, sink engine.Sink) (engine.ImageInfo, error)

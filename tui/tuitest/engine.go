@@ -24,6 +24,7 @@ type Engine struct {
 	Checks   []engine.Check       // what Doctor finds
 	Folders  map[string]engine.FolderState
 	Taken    map[int]string           // ports in use, and by whom
+	Layers   int                      // how many times changes were kept in each image
 	Others   bool                     // other people use the computer, and ports are guarded
 	Cached   []engine.CacheUse        // what the cache holds
 	Targets  map[string]engine.Target // what names stand for; others are paths that are not there

@@ -198,6 +198,15 @@ func (e *Engine) Diff(_ context.Context, before, _ string) (engine.Difference, e
 	}, nil
 }
 
+// Changes are as many as it was told.
+func (e *Engine) Changes(ctx context.Context, name string) (engine.Changes, error) {
+	if e.Layers == 0 {
+		return engine.Changes{}, nil
+	}
+	d, err := e.Diff(ctx, "as it was built", name)
+	return engine.Changes{Difference: d, Layers: e.Layers}, err
+}
+
 // ErrNoSIF is a file whose parts cannot be listed.
 var ErrNoSIF = errors.New("not a SIF image")
 

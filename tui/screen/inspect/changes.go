@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -15,11 +16,13 @@ import (
 	"carrel/tui/widget"
 )
 
-// changes is the tab that compares the image with another one, an earlier copy of it as a rule.
+// changes is the tab of what was changed in the image since it was built; it compares it with another one, too.
 type changes struct {
 	listing
 	s     *Screen
-	with  string // the image it is compared with
+	with  string // the image it is compared with; empty: itself, as it was built
+	kept  int    // how many times changes were kept in it since
+	err   error  // why it cannot be compared with itself
 	diff  engine.Difference
 	known bool
 	asked time.Time
@@ -43,13 +46,30 @@ type change struct {
 type diffMsg struct {
 	id   task.ID
 	with string
-	diff engine.Difference
+	diff engine.Changes
 	err  error
 }
 
-func (p *changes) show() tea.Cmd { return nil }
+// show compares the image with itself as it was built, when it is seen for the first time.
+func (p *changes) show() tea.Cmd {
+	if p.known || p.err != nil || !p.asked.IsZero() {
+		return nil
+	}
+	return p.own()
+}
+
+// own asks what was changed since the image was built.
+func (p *changes) own() tea.Cmd {
+	p.with, p.asked = "", p.s.d.Now()
+	id, eng, ctx, name := p.s.id, p.s.d.Engine, p.s.life, p.s.name
+	return task.Call(func() (engine.Changes, error) { return eng.Changes(ctx, name) },
+		func(d engine.Changes, err error) tea.Msg { return diffMsg{id, "", d, err} })
+}
 
 func (p *changes) waits() (time.Time, string) {
+	if p.with == "" {
+		return p.asked, "Looking for what was changed"
+	}
 	return p.asked, "Comparing with " + widget.Clean(filepath.Base(p.with))
 }
 
@@ -62,7 +82,9 @@ func (p *changes) compare() tea.Cmd {
 			p.with, p.asked = with, p.s.d.Now()
 			id, eng, ctx, name := p.s.id, p.s.d.Engine, p.s.life, p.s.name
 			return task.Call(func() (engine.Difference, error) { return eng.Diff(ctx, with, name) },
-				func(d engine.Difference, err error) tea.Msg { return diffMsg{id, with, d, err} })
+				func(d engine.Difference, err error) tea.Msg {
+					return diffMsg{id, with, engine.Changes{Difference: d}, err}
+				})
 		},
 	})
 }
@@ -74,10 +96,14 @@ func (p *changes) update(msg tea.Msg) tea.Cmd {
 			return nil
 		}
 		p.asked = time.Time{}
+		if m.err != nil && m.with == "" {
+			p.err = m.err
+			return nil
+		}
 		if m.err != nil {
 			return screen.Ask(screen.Failed{What: "Comparing with " + filepath.Base(m.with), Err: m.err})
 		}
-		p.known, p.diff, p.find = true, m.diff, finder{}
+		p.known, p.err, p.diff, p.kept, p.find = true, nil, m.diff.Difference, m.diff.Layers, finder{}
 		p.fill()
 		p.list.Top()
 	case tea.PasteMsg:
@@ -148,18 +174,28 @@ func (p *changes) actions() []screen.Action {
 	if !p.asked.IsZero() {
 		busy = "a comparison is being made"
 	}
-	return []screen.Action{
+	acts := []screen.Action{
 		screen.Do(screen.On("c"), "compare with", "Compare with another image", p.compare).Unless(busy),
 		p.finding("Find a change", none),
 	}
+	if p.with != "" {
+		acts = append(acts, screen.Do(screen.On("b"), "since it was built", "Show what was changed since it was built", p.own).Unless(busy))
+	}
+	return acts
 }
 
 func (p *changes) view(w, h int) string {
 	t := p.s.d.Theme
-	if !p.known {
-		lines := sentence(t, w, "What differs between this image and another one, in files and in installed software: an earlier version of it, or the copy a colleague has.")
-		lines = append(lines, "", "  "+t.Accent.Render("c")+t.Muted.Render("  choose the image to compare with"))
-		return widget.Rows(lines, w, h)
+	other := "  " + t.Accent.Render("c") + t.Muted.Render("  compares it with another image, such as an earlier version")
+	switch _, folder := errors.AsType[*engine.NoRecordError](p.err); {
+	case folder && !p.known:
+		return widget.Rows(append(sentence(t, w, "This image is a folder: it keeps no record of what was changed in it since it was built."), "", other), w, h)
+	case p.err != nil && !p.known:
+		return widget.Rows(append(sentence(t, w, "What was changed cannot be found out: "+widget.Sentence(p.err.Error())), "", other), w, h)
+	case !p.known:
+		return widget.Rows(nil, w, h)
+	case p.with == "" && p.kept == 0:
+		return widget.Rows(append(sentence(t, w, "Nothing was changed in it since it was built. An app changes its image only where it is started to keep changes."), "", other), w, h)
 	}
 	added, removed, changed := 0, 0, 0
 	for _, c := range p.shown {
@@ -177,7 +213,11 @@ func (p *changes) view(w, h int) string {
 	if p.find.text.Value() != "" {
 		say = "No change fits these words."
 	}
-	return p.draw(t, w, h, "since "+widget.Clean(filepath.Base(p.with)), sums, say, func(i int, selected bool, w int) string {
+	since := "since it was built"
+	if p.with != "" {
+		since = "since " + widget.Clean(filepath.Base(p.with))
+	}
+	return p.draw(t, w, h, since, sums, say, func(i int, selected bool, w int) string {
 		c := p.shown[i]
 		sign := t.Warn.Render("~")
 		switch c.kind {
