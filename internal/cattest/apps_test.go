@@ -194,9 +194,9 @@ func TestCopied(t *testing.T) {
 		t.Fatalf("the definition is another one:\n%s", text)
 	}
 	i.h.Write("mine/Singularity", changed)
-	i.h.Write("mine/index.html", "<p>my own page</p>")
+	i.h.Write("mine/index.html", "<p>Hello World, from me</p>")
 	i.h.Must("build", "mine.sif", "mine/Singularity")
-	if r := i.h.Must("exec", "mine.sif", "cat", "/data/index.html"); r.Out != "<p>my own page</p>" {
+	if r := i.h.Must("exec", "mine.sif", "cat", "/data/index.html"); r.Out != "<p>Hello World, from me</p>" {
 		t.Errorf("the page is %q", r.Out)
 	}
 	// The definition alone is not enough, which is why there is copy.
