@@ -91,20 +91,29 @@ func mount(t *testing.T, dir, options string, flags uintptr) {
 	})
 }
 
+// nobody is an ordinary user whom every computer has.
+const nobody = 65534
+
 // TestFullDisk has everything that writes run against the end of a disk, which then is given room.
 func TestFullDisk(t *testing.T) {
 	needRoot(t)
-	for _, where := range []string{"home", "cache", "target", "tmp"} {
+	for _, where := range []string{"home", "cache", "target", "tmp", "home of an ordinary user", "target of an ordinary user"} {
 		t.Run(where, func(t *testing.T) {
 			l := newLab(t)
 			l.definition() // and its base
 			l.furnish()
 			l.expect("cache", "prune")
+			owner := ""
+			where, ordinary := strings.CutSuffix(where, " of an ordinary user")
+			if ordinary {
+				l.become(nobody)
+				owner = fmt.Sprintf(",uid=%d,gid=%d", nobody, nobody)
+			}
 			dir := map[string]string{"home": l.home, "cache": filepath.Join(l.home, "cache"), "target": l.target, "tmp": l.tmp}[where]
 			// The smallest first: where nothing fits, up to where much does.
 			for i, size := range []string{"16k", "1m", "6m", "18m"} {
 				if i == 0 {
-					mount(t, dir, "size="+size, 0)
+					mount(t, dir, "size="+size+owner, 0)
 				} else if err := unix.Mount("torture", dir, "tmpfs", unix.MS_REMOUNT, "size="+size); err != nil {
 					t.Fatal(err)
 				}

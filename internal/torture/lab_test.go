@@ -50,7 +50,8 @@ type lab struct {
 	reg     string // HOST:PORT of the registry
 	web     string // address of the web server
 	allowed map[string]bool
-	before  map[int]bool // processes that are not the lab's
+	who     *syscall.Credential // who calls the program; nil: who runs the test
+	before  map[int]bool        // processes that are not the lab's
 }
 
 func newLab(t *testing.T) *lab {
@@ -92,8 +93,23 @@ func (l *lab) command(ctx context.Context, args ...string) *exec.Cmd {
 	if len(args) > 0 && args[0] == "apptainer" {
 		cmd.Path, cmd.Args = filepath.Join(filepath.Dir(l.Carrel), "apptainer"), args
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: l.who}
 	return cmd
+}
+
+// become has an ordinary user call the program from now on, to whom all that is there is given. Only root can.
+func (l *lab) become(id uint32) {
+	l.t.Helper()
+	l.who = &syscall.Credential{Uid: id, Gid: id}
+	err := filepath.WalkDir(l.Dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(id), int(id))
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 // result is how a call ended.
