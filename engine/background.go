@@ -257,8 +257,8 @@ func (e *Engine) Watch(ctx context.Context) (<-chan struct{}, error) {
 	return instance.Watch(ctx, e.instanceDir())
 }
 
-// Logs hands the log of an app over in batches, oldest first; with Follow until the app has ended. It returns nil at the
-// end, ctx's error, or that of take.
+// Logs hands the log of an app over in batches, oldest first; with Follow until the app has ended. A line with Partial goes
+// on with the next one of its stream, or has no line feed at its end. It returns nil at the end, ctx's error, or that of take.
 func (e *Engine) Logs(ctx context.Context, name string, o LogOptions, take func([]LogLine) error) error {
 	in, err := e.find(name)
 	if err != nil {
@@ -270,9 +270,10 @@ func (e *Engine) Logs(ctx context.Context, name string, o LogOptions, take func(
 		for _, l := range lines {
 			if i, ok := open[l.Stream]; ok {
 				out[i].Text += l.Text
+				out[i].Partial = l.Partial
 			} else {
 				open[l.Stream] = len(out)
-				out = append(out, LogLine{Time: l.Time, Stream: l.Stream, Text: l.Text})
+				out = append(out, l)
 			}
 			if !l.Partial {
 				delete(open, l.Stream)

@@ -186,9 +186,10 @@ func (a *app) logsCommand() *cobra.Command {
 		if o.Tail < 0 {
 			return usage("write -n 20", "%d is no number of lines", o.Tail)
 		}
+		page := logPage{a: a, times: times}
 		return e.Logs(cmd.Context(), args[0], o, func(batch []engine.LogLine) error {
 			if !a.json {
-				return a.printLog(batch, times)
+				return page.print(batch)
 			}
 			var b strings.Builder
 			enc := json.NewEncoder(&b)
@@ -202,25 +203,6 @@ func (a *app) logsCommand() *cobra.Command {
 		})
 	}
 	return c
-}
-
-// printLog prints lines as the app wrote them; on a terminal without what could steer it, colours aside.
-func (a *app) printLog(batch []engine.LogLine, times bool) error {
-	var b strings.Builder
-	for _, l := range batch {
-		text := l.Text
-		if a.page.is {
-			text = clean(text)
-		}
-		if times {
-			b.WriteString(a.page.paint(muted, l.Time.Local().Format("15:04:05.000")) + " ")
-		}
-		if l.Stream == "carrel" {
-			text = a.page.paint(muted, "carrel: "+text)
-		}
-		b.WriteString(text + "\n")
-	}
-	return a.print(b.String())
 }
 
 func (a *app) stopCommand() *cobra.Command {

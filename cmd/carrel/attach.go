@@ -100,8 +100,8 @@ func (a *app) followed(ctx context.Context, e *engine.Engine, in engine.Instance
 	} else if isTerminal(a.err) {
 		a.say("following %s, which reads nothing; Ctrl+C leaves it", in.Name)
 	}
-	o := engine.LogOptions{Follow: true, Tail: tail}
-	err := e.Logs(ctx, in.Name, o, func(batch []engine.LogLine) error { return a.printLog(batch, false) })
+	o, page := engine.LogOptions{Follow: true, Tail: tail}, logPage{a: a}
+	err := e.Logs(ctx, in.Name, o, page.print)
 	cancel()
 	if typing != nil {
 		<-typing

@@ -71,7 +71,11 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	for _, layout := range []string{"15:04:05", "15:04"} {
 		if at, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
 			y, m, d := now.Date()
-			return time.Date(y, m, d, at.Hour(), at.Minute(), at.Second(), 0, now.Location()), nil
+			moment := time.Date(y, m, d, at.Hour(), at.Minute(), at.Second(), 0, now.Location())
+			if moment.After(now) { // nothing was written in the time to come: last night's is meant
+				moment = time.Date(y, m, d-1, at.Hour(), at.Minute(), at.Second(), 0, now.Location())
+			}
+			return moment, nil
 		}
 	}
 	return time.Time{}, usage("write how long ago, such as 10m or 2h, or when, such as 14:30 or 2026-01-31", "since %q is neither a length of time nor a moment", text)

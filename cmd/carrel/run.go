@@ -127,14 +127,12 @@ belongs to the app.
 
 Without -p the app shares this computer's network and sees your home and the
 current folder, as with Singularity. With -p it has a network of its own, of which
-only the published ports appear, on this computer alone: under their own number,
-or the next free one. -p takes PORT, HERE:PORT, 0:PORT for any free one, ranges
-(8000-8003), ADDRESS:HERE:PORT, PORT/udp, and PORT/tcp for what is no HTTP.
+only the published ports appear, on this computer alone. -p takes PORT, HERE:PORT,
+0:PORT for any, 8000-8003, ADDRESS:HERE:PORT, PORT/udp and, of no HTTP, PORT/tcp.
 
 Where other people use this computer too, published ports open only by a link that
-the program prints (--guard, --guard=off); carrel open NAME gives a new one. An app
-in the background then has a network of its own also without -p, unless you say
---net host.`,
+the program prints (--guard, --guard=off); carrel open NAME gives a new one. With -d
+the network is then the app's own without -p too, unless you say --net host.`,
 		Example: "  carrel run welcome\n  carrel run -p 9999 nginx-basic.img\n  carrel run -B .:/data nginx-basic.img\n  carrel run -d -p 8080:80 --name web site.sif",
 		Args:    between(1, -1, "IMAGE"),
 	}

@@ -168,14 +168,26 @@ func (r *reader) start(ctx context.Context, tail int) error {
 	return err
 }
 
-// seekTail moves a file to the beginning of its last n records and returns how many are missing to n.
+// seekTail moves a file to the beginning of its last n lines and returns how many are missing to n. The records of an
+// unfinished line go with the one that ends it, and the last record of the file ends one in any case.
 func seekTail(f *os.File, n int) (missing int, err error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return 0, fmt.Errorf("read log: %w", err)
 	}
 	buf := make([]byte, chunkSize)
-	found := 0 // line feeds, of which the last ends the last record
+	found, next := 0, size // lines, and where the last found record begins
+	begins := func(at int64) (enough bool) {
+		if at == size || !isWhole(f, at) && next != size {
+			next = at
+			return false
+		}
+		if found == n {
+			return true
+		}
+		found, next = found+1, at
+		return false
+	}
 	for end := size; end > 0; {
 		begin := max(0, end-chunkSize)
 		piece := buf[:end-begin]
@@ -183,16 +195,26 @@ func seekTail(f *os.File, n int) (missing int, err error) {
 			return 0, fmt.Errorf("read log: %w", err)
 		}
 		for i := bytes.LastIndexByte(piece, '\n'); i >= 0; i = bytes.LastIndexByte(piece[:i], '\n') {
-			if found == n {
-				_, err := f.Seek(begin+int64(i)+1, io.SeekStart)
+			if begins(begin + int64(i) + 1) {
+				_, err := f.Seek(next, io.SeekStart)
 				return 0, err
 			}
-			found++
 		}
 		end = begin
 	}
+	if size > 0 && begins(0) {
+		_, err := f.Seek(next, io.SeekStart)
+		return 0, err
+	}
 	_, err = f.Seek(0, io.SeekStart)
 	return n - found, err
+}
+
+// isWhole tells whether the record that begins at an offset ends its line; a damaged one does.
+func isWhole(f *os.File, at int64) bool {
+	var flag [1]byte
+	_, err := f.ReadAt(flag[:], at+int64(len(timeLayout))+2)
+	return err != nil || flag[0] != '+'
 }
 
 // rest reads to the end of what is there now, from one file into the next where the log was rotated, and hands it over.
