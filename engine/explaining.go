@@ -42,19 +42,23 @@ func Explain(err error) (Cause, bool) {
 	f := causes.Failure{Own: strings.Split(err.Error(), "\n")}
 	if be, ok := errors.AsType[*BuildError](err); ok {
 		if len(be.Lines) == 0 && be.HintText != "" { // no script of the person's failed, but a step that knows itself why
-			return Cause{}, false
+			return hinted(f, be.HintText)
 		}
 		f.Build, f.Lines = true, be.Lines
-	} else if Hint(err) != "" {
-		// Known by its hint; what can be done with a key is read all the same.
-		c, ok := causes.Find(f)
-		if !ok || c.Fix == FixNone {
-			return Cause{}, false
-		}
-		c.Why, c.Hint = "", Hint(err)
-		return c, true
+	} else if hint := Hint(err); hint != "" {
+		return hinted(f, hint)
 	}
 	return causes.Find(f)
+}
+
+// hinted is the cause of an error that says itself what to do; what can be done with a key is read all the same.
+func hinted(f causes.Failure, hint string) (Cause, bool) {
+	c, ok := causes.Find(f)
+	if !ok || c.Fix == FixNone {
+		return Cause{}, false
+	}
+	c.Why, c.Hint = "", hint
+	return c, true
 }
 
 // Cause reads why an app has ended, out of the last lines it wrote; nil for those of the record. It reports false for one

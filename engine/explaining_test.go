@@ -3,12 +3,21 @@ package engine
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"carrel/engine/causes"
+	"carrel/internal/testroot"
 )
 
 // Real programs fail in real containers, and what they write is read.
@@ -17,12 +26,21 @@ func TestCausesOfRealFailures(t *testing.T) {
 	image := small(t, e, `%files
   `+broken(t, "glibc")+` /opt/new
   `+broken(t, "machine")+` /opt/other
-`)
+`, "perl", "tail")
+	// Something of this computer listens here; a container without a network of its own shares it.
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	takenPort := taken.Addr().(*net.TCPAddr).Port
 	shared := filepath.Join(e.c.User.Cwd, "shared")
 	if err := os.MkdirAll(shared, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	ro := []Bind{{Source: shared, Dest: "/data", ReadOnly: true}}
+	little := Details{Limits: Limits{Memory: 48 << 20}}
+	low := Details{DropCaps: "CAP_NET_BIND_SERVICE"} // which root has
 	tests := []struct {
 		name, script string
 		spec         RunSpec
@@ -35,6 +53,9 @@ func TestCausesOfRealFailures(t *testing.T) {
 		{name: "runtime folder", script: "mkdir -p /run/user/1000/jupyter", spec: RunSpec{Binds: []Bind{{Source: shared, Dest: "/run/user", ReadOnly: true}}}, id: causes.RuntimeDir, fix: FixEnv},
 		{name: "glibc", script: "/opt/new", id: causes.Glibc, why: "GLIBC_9"},
 		{name: "architecture", script: "/opt/other", id: causes.Architecture},
+		{name: "memory limit", script: "head -c 400M /dev/zero | tail > /dev/null", spec: RunSpec{Details: little}, id: causes.Memory, fix: FixMemory},
+		{name: "low port", script: fmt.Sprintf(listen, 80), spec: RunSpec{Details: low}, id: causes.LowPort, fix: FixNetwork, why: "port 80"},
+		{name: "taken port", script: fmt.Sprintf(listen, takenPort), id: causes.PortTaken, fix: FixPort, why: fmt.Sprint(takenPort)},
 		{name: "memory", script: "ulimit -v 60000; dd if=/dev/zero of=/dev/null bs=1G count=1", id: causes.Memory},
 		{name: "no route", script: "bash -c 'echo > /dev/tcp/192.0.2.1/80'", spec: RunSpec{NoNetwork: true}, id: causes.NoRoute, fix: FixRetry},
 		{name: "missing program", script: "nosuchprogram", id: causes.MissingProgram, why: "nosuchprogram"},
@@ -50,7 +71,9 @@ func TestCausesOfRealFailures(t *testing.T) {
 			}
 			in := Instance{State: StateExited, ExitCode: status, Spec: s, Binds: s.Binds}
 			c, ok := in.Cause(strings.Split(out, "\n"))
-			if !ok || c.ID != tt.id || c.Fix != tt.fix || !strings.Contains(c.Why, tt.why) || c.Evidence == "" || !strings.Contains(out, strings.TrimSpace(c.Evidence)) {
+			// Who is killed by the kernel writes nothing.
+			silent := tt.id == causes.Memory && tt.spec.Details.Limits.Memory > 0 && status == 137
+			if !ok || c.ID != tt.id || c.Fix != tt.fix || !strings.Contains(c.Why, tt.why) || c.Evidence == "" && !silent || !strings.Contains(out, strings.TrimSpace(c.Evidence)) {
 				t.Errorf("got %+v of\n%s", c, out)
 			}
 			if tt.fix == FixWritable {
@@ -72,6 +95,26 @@ func TestCausesOfRealFailures(t *testing.T) {
 			t.Errorf("%v is explained by %v %+v", err, ok, c)
 		}
 	})
+	t.Run("a place that cannot be", func(t *testing.T) {
+		_, _, err := output(t, e, RunSpec{Image: image, Action: ActionExec, Args: []string{"true"}, Profile: ProfileSafe, Binds: []Bind{{Source: shared, Dest: "/etc/passwd/data"}}})
+		c, ok := Explain(err)
+		if !ok || c.ID != causes.MissingDest || !strings.Contains(c.Path, "/etc/passwd/data") {
+			t.Errorf("%v is explained by %v %+v", err, ok, c)
+		}
+	})
+	t.Run("rate limit", func(t *testing.T) {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusTooManyRequests)
+			fmt.Fprint(w, `{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit."}]}`)
+		}))
+		defer server.Close()
+		_, err := e.Build(t.Context(), BuildSpec{Definition: "docker://" + strings.TrimPrefix(server.URL, "http://") + "/ada/lab:1", Target: filepath.Join(e.c.User.Cwd, "limited.sif")}, nil)
+		c, ok := Explain(err)
+		if !ok || c.ID != causes.RateLimit || c.Fix != FixRetry {
+			t.Errorf("%v is explained by %v %+v", err, ok, c)
+		}
+	})
 	t.Run("a missing folder", func(t *testing.T) {
 		_, _, err := output(t, e, RunSpec{Image: image, Action: ActionExec, Args: []string{"true"}, Profile: ProfileSafe, Binds: []Bind{{Source: shared + "/none", Dest: "/data"}}})
 		c, ok := Explain(err)
@@ -80,6 +123,42 @@ func TestCausesOfRealFailures(t *testing.T) {
 		}
 	})
 }
+
+// Where nobody may make user namespaces an ordinary user's container cannot start: this test calls itself in a namespace that
+// allows no further ones.
+func TestCauseNoUserNamespaces(t *testing.T) {
+	const inside = "CARREL_TEST_NO_NAMESPACES"
+	switch {
+	case os.Getenv(inside) != "":
+		e := newEngine(t, nil)
+		_, _, err := output(t, e, RunSpec{Image: testroot.Make(t), Action: ActionExec, Args: []string{"true"}, Profile: ProfileSafe})
+		c, ok := Explain(err)
+		if !ok || c.ID != causes.NoUserNS || c.Fix != FixDoctor {
+			t.Errorf("%v is explained by %v %+v", err, ok, c)
+		}
+		return
+	case os.Getuid() == 0:
+		t.Skip("missing: an unprivileged user")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), "/bin/sh", "-c", `echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"`, "sh", self, "-test.run", "^"+t.Name()+"$")
+	c.Env = append(os.Environ(), inside+"=1")
+	c.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}},
+		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_RESOURCE},
+	}
+	if text, err := c.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// listen is a program that listens on a port and says as nginx does when it may not.
+const listen = `perl -e 'socket(S, 2, 1, 0) or die; bind(S, pack("S n C4 x8", 2, %[1]d, 127, 0, 0, 1)) or die sprintf("bind() to 127.0.0.1:%[1]d failed (%%d: %%s)\n", $!, $!)'`
 
 // broken is a copy of a program of this computer that cannot be run: it wants a C library of the future, or is for another
 // kind of processor.

@@ -133,7 +133,7 @@ func (p *program) build(title string, spec engine.BuildSpec) (string, error) {
 // afterFailure explains why a build failed and asks what to do, until that is to try again or to give up.
 func (p *program) afterFailure(title string, spec *engine.BuildSpec, log string, failure error) (again bool, err error) {
 	c, known := engine.Explain(failure)
-	if known {
+	if known && c.Why != "" { // else its hint was said
 		p.explain(c, failure.Error())
 	}
 	kept := ""

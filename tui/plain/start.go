@@ -324,7 +324,9 @@ func (p *program) start(title string, spec engine.RunSpec) error {
 
 // mend explains a cause and asks whether what does away with it is to be done. again says that next is to be started then.
 func (p *program) mend(c engine.Cause, spec engine.RunSpec, said string) (next engine.RunSpec, again bool, err error) {
-	p.explain(c, said)
+	if c.Why != "" { // else its hint was said
+		p.explain(c, said)
+	}
 	switch {
 	case c.Fix == engine.FixDoctor:
 		ok, err := p.yes("Check this computer?", true)
