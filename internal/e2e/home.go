@@ -50,6 +50,7 @@ var built string
 // Main runs the tests and tidies up after them; it is what TestMain calls.
 func Main(m *testing.M) {
 	status := m.Run()
+	_ = removeLab() // a folder for temporary files
 	if built != "" {
 		_ = os.RemoveAll(built) // a folder for temporary files
 	}
