@@ -201,7 +201,7 @@ func TestCopied(t *testing.T) {
 	}
 	// The definition alone is not enough, which is why there is copy.
 	i.h.Write("alone/Singularity", changed)
-	if r := i.h.Run("build", "alone.sif", "alone/Singularity"); r.Status == 0 || !strings.Contains(r.Err, "start-nginx") {
+	if r := i.h.Run("build", "alone.sif", "alone/Singularity"); r.Status == 0 || !strings.Contains(r.Err, "nginx.conf is not there") {
 		t.Errorf("without its files: status %d\n%s", r.Status, r.Err)
 	}
 }
