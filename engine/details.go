@@ -156,6 +156,9 @@ func (e *Engine) overlays(s RunSpec, p *prepared, o *launch.Options, look bool) 
 	for _, ov := range s.Details.Overlays {
 		file := e.expand(ov.Path)
 		st, err := os.Stat(file)
+		if errors.Is(err, os.ErrNotExist) {
+			return &MissingOverlayError{Path: file}
+		}
 		if err != nil {
 			return fmt.Errorf("overlay: %w", err)
 		}
@@ -201,6 +204,18 @@ func (e *Engine) overlays(s RunSpec, p *prepared, o *launch.Options, look bool) 
 		below = append(below, img)
 	}
 	return nil
+}
+
+// MissingOverlayError is an overlay that does not exist.
+type MissingOverlayError struct{ Path string }
+
+func (e *MissingOverlayError) Error() string {
+	return fmt.Sprintf("overlay %s: there is no such folder or file", e.Path)
+}
+
+// Hint says how to make one.
+func (e *MissingOverlayError) Hint() string {
+	return "make a folder for the changes: mkdir " + quote(e.Path)
 }
 
 // writesOverlay tells that an overlay is written to which has to be read by the caller afterwards.

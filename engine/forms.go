@@ -214,6 +214,13 @@ func (e *Engine) line(args []string, s RunSpec) string {
 	flag(s.Details.Nvidia, "--nv")
 	flag(s.Details.AMD, "--rocm")
 	flag(s.Writable, "--writable")
+	for _, o := range s.Details.Overlays {
+		path := e.shorten(e.expand(o.Path))
+		if o.ReadOnly {
+			path += ":ro"
+		}
+		args = append(args, "--overlay", path)
+	}
 	flag(s.Root, "--fakeroot")
 	flag(s.Contain, "--contain")
 	flag(s.CleanEnv, "--cleanenv")

@@ -64,7 +64,7 @@ func (e *Engine) overlayFile(s RunSpec, p *prepared, over *image.Image, below []
 		}
 		return err
 	}
-	k := &keeper{e: e, path: over.Path, dir: e.changesDir(over.Path)}
+	k := &keeper{e: e, path: over.Path}
 	k.owners.OneOwner = len(o.IDs.UID) == 1 // who is the owner in the file, as Apptainer has it
 	paths := []string{p.image.Path}
 	for _, b := range append(below, over) {

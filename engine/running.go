@@ -59,6 +59,7 @@ type prepared struct {
 	limits  []string       // what it may use at most; see Instance.Limits
 	notes   []string       // what a person should know once it is started
 	hot     bool           // it starts from an unpacked copy
+	signed  bool           // what it saves breaks a signature
 	keeps   bool           // what it changes is kept
 	closers []func()
 }
@@ -376,7 +377,11 @@ func (p *prepared) saved(note func(string)) error {
 	}
 	c, err := p.keeper.save(context.Background())
 	if err == nil && note != nil && !c.Empty() {
-		note(fmt.Sprintf("saved in %s: %s", filepath.Base(p.keeper.path), changed(c.Files, c.Folders, c.Deleted)))
+		text := fmt.Sprintf("saved in %s: %s", filepath.Base(p.keeper.path), changed(c.Files, c.Folders, c.Deleted))
+		if p.signed {
+			text += "; its signature does not fit any more"
+		}
+		note(text)
 	}
 	return err
 }

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,38 +32,6 @@ const (
 	LeftoversKeep    Leftovers = "keep"    // go on with them
 	LeftoversDiscard Leftovers = "discard" // delete them
 )
-
-// Unsaved are changes of an image that were not saved into it.
-type Unsaved struct {
-	Image   string    // path of the image
-	Since   time.Time // start of the run that made them
-	Files   int       // new or changed
-	Folders int       // new, or of another mode or owner
-	Deleted int
-	Bytes   int64
-	Names   []string // "+ /path" or "- /path"; of very many only the first
-}
-
-// UnsavedError is a run with Writable of an image that has unsaved changes.
-type UnsavedError struct{ Unsaved }
-
-func (e *UnsavedError) Error() string {
-	return fmt.Sprintf("%s: changes of %s are not saved in it yet (%s)",
-		filepath.Base(e.Image), e.Since.Local().Format("2 January 15:04"), changed(e.Files, e.Folders, e.Deleted))
-}
-
-// changed counts for a person. Folders that hold something changed are not worth a word.
-func changed(files, folders, deleted int) string {
-	if files+deleted == 0 && folders > 0 {
-		return fmt.Sprintf("%d folders changed", folders)
-	}
-	return fmt.Sprintf("%d files changed, %d deleted", files, deleted)
-}
-
-// Hint says how to go on.
-func (e *UnsavedError) Hint() string {
-	return "start it with --leftovers keep to go on with them, or --leftovers discard to delete them"
-}
 
 // BusyError is an image that somebody else is changing.
 type BusyError struct {
@@ -106,11 +72,51 @@ func (e *ReadOnlyImageError) Hint() string {
 	return "make a copy of your own (cp " + quote(e.Image) + " .), or start it without --writable"
 }
 
+// FullError is an image that can take no further layer.
+type FullError struct {
+	Image string
+	Err   error
+}
+
+func (e *FullError) Error() string {
+	return filepath.Base(e.Image) + ": it has as many layers of saved changes as an image can hold"
+}
+
+func (e *FullError) Unwrap() error { return e.Err }
+
+// Hint says what to do about it.
+func (e *FullError) Hint() string {
+	return "make one layer of them all: carrel compact " + quote(e.Image)
+}
+
+// SaveError is changes that could not be put into the image when the app ended. They are not lost.
+type SaveError struct {
+	Image string
+	Err   error
+}
+
+func (e *SaveError) Error() string { return fmt.Sprintf("save changes in %s: %v", e.Image, e.Err) }
+
+func (e *SaveError) Unwrap() error { return e.Err }
+
+// Hint says that they are kept, and what to do about a cause that is known.
+func (e *SaveError) Hint() string {
+	const kept = "the changes are kept beside it: start it again with --writable --leftovers keep to save them"
+	switch {
+	case errors.Is(e.Err, sif.ErrFull):
+		return (&FullError{Image: e.Image}).Hint() + "; " + kept
+	case errors.Is(e.Err, unix.ENOSPC), errors.Is(e.Err, unix.EDQUOT):
+		return "make room on the disk; " + kept
+	}
+	return kept
+}
+
 // keeper holds an image, or the file of an overlay, for changes while a container writes to it.
 type keeper struct {
 	e      *Engine
 	path   string
-	dir    string
+	dir    string                                              // where the changes are collected
+	id     identity                                            // of the file at path
 	lower  func() (fs.FS, io.Closer, error)                    // what the changes are made to
 	put    func(ctx context.Context, c *changes.Changes) error // saves them
 	mounts []string
@@ -130,20 +136,6 @@ func imageLower(path string) func() (fs.FS, io.Closer, error) {
 		}
 		return lower, img, nil
 	}
-}
-
-// holder is what is written beside the changes of a running app.
-type holder struct {
-	Image   string    `json:"image"`
-	PID     int       `json:"pid"`
-	Started time.Time `json:"started"`
-	Mounts  []string  `json:"mounts"`
-}
-
-// changesDir is where the changes of an image lie while they are not in it.
-func (e *Engine) changesDir(image string) string {
-	sum := sha256.Sum256([]byte(image))
-	return filepath.Join(e.c.StateDir, "changes", shortName(image)+"-"+hex.EncodeToString(sum[:6]))
 }
 
 // keep makes a container's root keep what changes. With look nothing is changed: it only tells whether it would work.
@@ -169,7 +161,14 @@ func (e *Engine) keep(p *prepared, s RunSpec, o *launch.Options, look bool) erro
 	if err != nil {
 		return err
 	}
-	k := &keeper{e: e, path: img.Path, dir: e.changesDir(img.Path), lower: imageLower(img.Path)}
+	if err := u.Room(); err != nil {
+		return errors.Join(&FullError{Image: img.Path, Err: err}, u.Close())
+	}
+	if u.Image().Signed() {
+		p.note(filepath.Base(img.Path) + " is signed: when changes are saved in it, its signature does not fit any more")
+		p.signed = true
+	}
+	k := &keeper{e: e, path: img.Path, lower: imageLower(img.Path)}
 	k.put = func(ctx context.Context, c *changes.Changes) error { return appendChanges(ctx, u, c, e.c.Now()) }
 	k.owners = imageOwners(len(o.IDs.UID) == 1)
 	return k.hold(p, s, o, look, u)
@@ -194,6 +193,14 @@ func (k *keeper) read(lower fs.FS, mounts []string) (*changes.Changes, error) {
 // hold gets the folder ready in which changes are collected. lock is closed with the container, at once when nothing is to
 // be held.
 func (k *keeper) hold(p *prepared, s RunSpec, o *launch.Options, look bool, lock io.Closer) error {
+	k.id = identify(k.path)
+	if look {
+		k.dir, _ = k.e.findChanges(k.id)
+	} else if aside, err := k.claim(k.id); err != nil {
+		return errors.Join(err, lock.Close())
+	} else if aside != "" {
+		p.note("changes to another image that had the name " + filepath.Base(k.path) + " were never saved; they are kept in " + aside)
+	}
 	if left, err := k.unsaved(); err != nil {
 		return errors.Join(err, lock.Close())
 	} else if left != nil {
@@ -255,7 +262,7 @@ func (k *keeper) begin(ops []plan.Op) error {
 	for _, op := range ops {
 		k.mounts = append(k.mounts, op.Dest)
 	}
-	data, err := json.Marshal(holder{Image: k.path, PID: os.Getpid(), Started: k.e.c.Now(), Mounts: k.mounts})
+	data, err := json.Marshal(holder{identity: k.id, PID: os.Getpid(), Started: k.e.c.Now(), Mounts: k.mounts})
 	if err != nil {
 		return err
 	}
@@ -266,7 +273,7 @@ func (k *keeper) begin(ops []plan.Op) error {
 // there and are offered at the next start.
 func (k *keeper) save(ctx context.Context) (*changes.Changes, error) {
 	fail := func(c *changes.Changes, err error) (*changes.Changes, error) {
-		return c, fmt.Errorf("save changes in %s: %w", k.path, err)
+		return c, &SaveError{Image: k.path, Err: err}
 	}
 	lower, closer, err := k.lower()
 	if err != nil {
@@ -306,50 +313,6 @@ func appendChanges(ctx context.Context, u *sif.Update, c *changes.Changes, now t
 		},
 	})
 	return err
-}
-
-// unsaved tells of changes that are still outside of what they were made to; nil for none.
-func (k *keeper) unsaved() (*Unsaved, error) {
-	if !exists(filepath.Join(k.dir, "upper")) {
-		return nil, nil
-	}
-	var h holder
-	if data, err := os.ReadFile(filepath.Join(k.dir, "holder.json")); err == nil {
-		_ = json.Unmarshal(data, &h) // without it everything counts
-	}
-	lower, closer, err := k.lower()
-	if err != nil {
-		return nil, fmt.Errorf("read unsaved changes: %w", err)
-	}
-	defer closer.Close()
-	c, err := k.read(lower, h.Mounts)
-	if err != nil {
-		return nil, fmt.Errorf("read unsaved changes: %w", err)
-	}
-	if c.Empty() {
-		return nil, nil
-	}
-	return &Unsaved{Image: k.path, Since: h.Started, Files: c.Files, Folders: c.Folders, Deleted: c.Deleted, Bytes: c.Bytes, Names: c.Names}, nil
-}
-
-// Unsaved tells of changes of an image that a killed run left outside of it; nil for none. While an app runs that keeps
-// its changes they are reported too.
-func (e *Engine) Unsaved(ctx context.Context, name string) (*Unsaved, error) {
-	t, err := e.Resolve(ctx, name)
-	if err != nil || !t.Built {
-		return nil, err
-	}
-	k := &keeper{e: e, path: t.Path, dir: e.changesDir(t.Path), lower: imageLower(t.Path), owners: imageOwners(e.c.User.UID != 0)}
-	return k.unsaved()
-}
-
-func (e *Engine) holderOf(image string) string {
-	var h holder
-	data, err := os.ReadFile(filepath.Join(e.changesDir(image), "holder.json"))
-	if err != nil || json.Unmarshal(data, &h) != nil {
-		return ""
-	}
-	return fmt.Sprintf("process %d, since %s", h.PID, h.Started.Local().Format("2 January 15:04"))
 }
 
 // Verify compares an image with the digests it carries and returns how many of its parts they vouch for. An error names

@@ -78,7 +78,7 @@ func (a *app) completions(root *cobra.Command) {
 	for _, c := range root.Commands() {
 		for name, f := range map[string]completion{
 			"net":       fixed("host", "private", "none"),
-			"leftovers": fixed("keep", "discard"),
+			"leftovers": fixed("keep", "discard", "show"),
 			"restart":   fixed("no", "on-failure", "always"),
 			"guard":     fixed("on", "off", "auto"),
 		} {

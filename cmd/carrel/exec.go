@@ -81,6 +81,9 @@ func (a *app) inside(cmd *cobra.Command, l *launchFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	if spec.Leftovers == leftoversShow {
+		return a.showLeftovers(ctx, name)
+	}
 	running, err := a.runningApp(ctx, name, l.fresh)
 	if err != nil {
 		return err

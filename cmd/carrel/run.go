@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 // launchFlags are the options of run, exec and shell.
 type launchFlags struct {
 	binds, ports, env []string
+	overlays          []string
 	net, guard        string
 	safe, fresh       bool
 	detach, noWait    bool
@@ -36,7 +38,8 @@ func (l *launchFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&l.safe, "safe", false, "show nothing of this computer but what is bound: own home, clean environment")
 	f.BoolVarP(&l.spec.Root, "fakeroot", "f", false, "be root inside")
 	f.BoolVarP(&l.spec.Writable, "writable", "w", false, "keep what changes inside: it is saved in the image when the app stops")
-	f.StringVar((*string)(&l.spec.Leftovers), "leftovers", "", "`WHAT` to do with changes that a killed run could not save: keep or discard")
+	f.StringVar((*string)(&l.spec.Leftovers), "leftovers", "", "unsaved changes of an earlier run: `WHAT` is keep, discard or show (--json)")
+	f.StringArrayVar(&l.overlays, "overlay", nil, "keep what changes inside in a folder or ext3 file, as `PATH[:ro]`")
 	f.BoolVar(&l.spec.Details.Nvidia, "nv", false, "show NVIDIA's graphics processors inside (--rocm: AMD's)")
 	f.BoolVar(&l.spec.Details.AMD, "rocm", false, "show AMD's graphics processors, and their driver, inside")
 	f.StringVar(&l.net, "net", "", "`KIND` of network: host (this computer's), private or none")
@@ -77,9 +80,19 @@ func (a *app) complete(l *launchFlags) (engine.RunSpec, error) {
 		return spec, err
 	}
 	switch spec.Leftovers {
-	case engine.LeftoversAsk, engine.LeftoversKeep, engine.LeftoversDiscard:
+	case engine.LeftoversAsk, engine.LeftoversKeep, engine.LeftoversDiscard, leftoversShow:
 	default:
-		return spec, usage("write --leftovers keep or --leftovers discard", "leftovers %q", spec.Leftovers)
+		return spec, usage("write --leftovers keep, discard or show (--json)", "leftovers %q", spec.Leftovers)
+	}
+	for _, o := range l.overlays {
+		path, ro := strings.CutSuffix(o, ":ro")
+		if path == "" {
+			return spec, usage("write --overlay PATH or --overlay PATH:ro", "overlay %q", o)
+		}
+		spec.Details.Overlays = append(spec.Details.Overlays, engine.Overlay{Path: path, ReadOnly: ro})
+	}
+	if spec.Writable && len(l.overlays) > 0 {
+		return spec, usage("leave out one of them", "--writable keeps changes in the image, --overlay beside it")
 	}
 	spec.Home = parseHome(spec.Home, s)
 	spec.Profile = engine.ProfileSingularity
@@ -122,8 +135,7 @@ func (a *app) runCommand() *cobra.Command {
 		Short:   "Run an image, or an app of the catalog, building it first if need be",
 		GroupID: groupUse,
 		Long: `IMAGE is a file or folder, an image of Carrel's own (carrel ls), an app of the
-catalog (carrel catalog) or a reference like docker://alpine. What follows it
-belongs to the app.
+catalog (carrel catalog) or a reference like docker://alpine. The rest is for the app.
 
 Without -p the app shares this computer's network and sees your home and the
 current folder, as with Singularity. With -p it has a network of its own, of which
@@ -139,6 +151,7 @@ the network is then the app's own without -p too, unless you say --net host.`,
 	f := c.Flags()
 	l.register(f)
 	l.keep.register(f)
+	a.leftoversJSON(f)
 	f.BoolVarP(&l.detach, "detach", "d", false, "run in the background")
 	f.BoolVar(&l.noWait, "no-wait", false, "with -d: do not wait until it answers")
 	f.StringVar(&l.spec.Name, "name", "", "`NAME` of the app in the background")
@@ -158,6 +171,9 @@ the network is then the app's own without -p too, unless you say --net host.`,
 			}
 		}
 		spec.Image, spec.Args, spec.Action = args[0], args[1:], engine.ActionRun
+		if spec.Leftovers == leftoversShow {
+			return a.showLeftovers(cmd.Context(), spec.Image)
+		}
 		return a.withLeftovers(spec, func(spec engine.RunSpec) error {
 			if l.detach {
 				a.interrupt.release()
@@ -167,6 +183,40 @@ the network is then the app's own without -p too, unless you say --net host.`,
 		})
 	}
 	return c
+}
+
+// leftoversJSON is the option --json of --leftovers show, which says so in its help.
+func (a *app) leftoversJSON(f *pflag.FlagSet) {
+	f.BoolVar(&a.json, "json", false, "print JSON")
+	_ = f.MarkHidden("json") // it exists: see above
+}
+
+// leftoversShow is a value of --leftovers with which nothing is started.
+const leftoversShow = engine.Leftovers("show")
+
+// showLeftovers prints what an earlier run changed in an image and could not save: nothing, or null, when there is nothing.
+func (a *app) showLeftovers(ctx context.Context, image string) error {
+	e, err := a.engine()
+	if err != nil {
+		return err
+	}
+	left, err := e.Unsaved(ctx, image)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(left)
+	}
+	if left == nil {
+		a.say("%s has no unsaved changes", image)
+		return nil
+	}
+	var b strings.Builder
+	for _, n := range left.Names {
+		b.WriteString(clean(n) + "\n")
+	}
+	a.say("%s", lines((&engine.UnsavedError{Unsaved: *left}).Error()))
+	return a.print(b.String())
 }
 
 // withLeftovers runs, and asks the person, where there is one, about changes that a killed run could not save.

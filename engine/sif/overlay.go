@@ -169,6 +169,14 @@ func (u *Update) freeSlot() (int, error) {
 	return index, nil
 }
 
+// Room tells whether another object fits into the table; the error wraps ErrFull when none does.
+func (u *Update) Room() error {
+	if _, err := u.freeSlot(); err != nil {
+		return &Error{Op: "append overlay to", Path: u.image.Path, Err: err}
+	}
+	return nil
+}
+
 // dataEnd is the first byte after everything a descriptor speaks of.
 func (u *Update) dataEnd() int64 {
 	end := u.image.h.DataOffset

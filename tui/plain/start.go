@@ -284,7 +284,7 @@ func (p *program) start(title string, spec engine.RunSpec) error {
 	var locked *engine.ReadOnlyImageError
 	switch {
 	case errors.As(err, &left):
-		keep, aerr := p.yes("The last time it was ended by force, before it could save what had changed inside. It is all still there. Go on with it? No deletes it for good.", true)
+		keep, aerr := p.yes("The last time it could not save what had changed inside. It is all still there. Go on with it? No deletes it for good.", true)
 		if aerr != nil {
 			return aerr
 		}

@@ -28,7 +28,7 @@ func Unkept(err error, now time.Time, keep func(engine.Leftovers) tea.Cmd, fresh
 	switch {
 	case errors.As(err, &left):
 		d = &widget.Dialog{Title: "Changes were not saved last time", Body: []string{
-			"The app was ended by force before it could save what it had changed inside the container:",
+			"The last run could not save what it had changed inside the container:",
 			unsaved(left.Unsaved, now) + ".",
 			"It is all still there. Files in the folders you shared are not concerned.",
 		}}
