@@ -101,6 +101,9 @@ func (c *Changes) dir(p string, there bool, mounts map[string]bool) (keep bool, 
 			c.skip[q] = true
 			continue
 		}
+		if refers(filepath.Join(c.upper, q)) {
+			return false, &ReferenceError{Path: "/" + q}
+		}
 		if n.IsDir() {
 			kept, err := c.subdir(q, there, mounts)
 			if err != nil {
@@ -268,6 +271,31 @@ func isWhiteout(info fs.FileInfo) bool {
 
 // opaqueNames are the attributes that mark an opaque directory: as root, and in a user namespace (mount option userxattr).
 var opaqueNames = []string{"trusted.overlay.opaque", "user.overlay.opaque"}
+
+// referring are the attributes of what is not here, but elsewhere in the image: a folder that was renamed, the content of a file
+// whose mode was changed (Documentation/filesystems/overlayfs.rst, "redirect_dir", "metacopy").
+var referring = []string{"trusted.overlay.redirect", "trusted.overlay.metacopy", "user.overlay.redirect", "user.overlay.metacopy"}
+
+func refers(name string) bool {
+	for _, attr := range referring {
+		if _, err := unix.Lgetxattr(name, attr, nil); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// ReferenceError is something in an upper folder that is only a reference to the image: it was not Carrel that mounted it.
+type ReferenceError struct{ Path string }
+
+func (e *ReferenceError) Error() string {
+	return e.Path + ": it only refers to a file or folder of the image (redirect_dir, metacopy)"
+}
+
+// Hint says how such changes can be read.
+func (e *ReferenceError) Hint() string {
+	return "the changes were made by another program, with options of the kernel's overlays that Carrel switches off; copy the files out with that program"
+}
 
 func opaque(dir string) bool {
 	buf := make([]byte, 8)

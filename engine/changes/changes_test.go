@@ -2,6 +2,7 @@ package changes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"golang.org/x/sys/unix"
 
 	"carrel/engine/sandbox"
 	"carrel/engine/sandbox/plan"
@@ -301,4 +304,22 @@ func folder(t *testing.T, in, name string, uid, gid int) string {
 		t.Fatal(err)
 	}
 	return in
+}
+
+// TestReferences: a folder that only says where in the image it was before is refused: what is in it would be lost.
+func TestReferences(t *testing.T) {
+	for _, attr := range []string{"redirect", "metacopy"} {
+		upper := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(upper, "a/moved"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Setxattr(filepath.Join(upper, "a/moved"), "user.overlay."+attr, []byte("/a/before"), 0); err != nil {
+			t.Skipf("missing: a file system with user attributes (%v)", err)
+		}
+		_, err := Read(upper, Options{Lower: os.DirFS(t.TempDir())})
+		var e *ReferenceError
+		if !errors.As(err, &e) || e.Path != "/a/moved" || e.Hint() == "" {
+			t.Errorf("%s: %v", attr, err)
+		}
+	}
 }

@@ -254,6 +254,8 @@ func (b *compiler) stage(places []place, starter []byte) {
 	opts := "lowerdir=" + lower + ",upperdir=/upper,workdir=/work,volatile"
 	if b.c.Plan.UserNS {
 		opts += ",userxattr"
+	} else {
+		opts += ",redirect_dir=off,metacopy=off"
 	}
 	b.mount("carrel", "/root", "overlay", unix.MS_NOSUID|unix.MS_NODEV, opts)
 	b.chdir("/")

@@ -387,7 +387,11 @@ func (r *rootMaker) mountRoot(lowers []string) error {
 	var err error
 	for _, o := range tries {
 		if r.plan.UserNS {
-			o += ",userxattr"
+			o += ",userxattr" // which leaves out what the other two do
+		} else {
+			// A folder that is renamed is copied, not marked with where it was: whoever saves changes, or lays them over an image
+			// without such marks being followed, would lose what is in it.
+			o += ",redirect_dir=off,metacopy=off"
 		}
 		if err = unix.Mount("carrel", newRoot, "overlay", unix.MS_NOSUID|unix.MS_NODEV, o); err == nil {
 			return nil
