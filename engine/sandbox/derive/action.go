@@ -73,7 +73,7 @@ func (r Root) Process(p *plan.Process, note func(string)) (args, env []string, e
 	if ps1 := vars["PS1"]; ps1 != "" && vars["PROMPT_COMMAND"] == "" && harmless(ps1) {
 		set("PROMPT_COMMAND", `PS1="`+ps1+`"; unset PROMPT_COMMAND`)
 	}
-	args, err = r.command(a, note)
+	args, err = r.command(a, vars["PATH"], note)
 	return args, environ(vars), err
 }
 
@@ -104,7 +104,7 @@ func environ(vars map[string]string) []string {
 }
 
 // command finds what an action starts.
-func (r Root) command(a *plan.Action, note func(string)) ([]string, error) {
+func (r Root) command(a *plan.Action, search string, note func(string)) ([]string, error) {
 	d := "/.singularity.d"
 	if a.App != "" {
 		d = path.Join("/scif/apps", a.App, "scif")
@@ -126,7 +126,7 @@ func (r Root) command(a *plan.Action, note func(string)) ([]string, error) {
 		if a.App != "" {
 			return nil, &Error{Op: "start app", Target: a.App, Err: errors.New("the app has no runscript")}
 		}
-		sh, err := r.shell(a.Shell)
+		sh, err := r.shell(a.Shell, search)
 		if err != nil {
 			return nil, &Error{Op: "run", Err: errors.New("the image has neither a runscript nor a shell; start one of its programs by: carrel exec IMAGE PROGRAM")}
 		}
@@ -144,7 +144,7 @@ func (r Root) command(a *plan.Action, note func(string)) ([]string, error) {
 		note("the image has no test")
 		return nil, nil
 	case "shell":
-		sh, err := r.shell(a.Shell)
+		sh, err := r.shell(a.Shell, search)
 		if err != nil {
 			return nil, err
 		}
@@ -169,8 +169,15 @@ func (r Root) firstFile(names ...string) string {
 	return ""
 }
 
-// shell is an interactive shell of the image: the one asked for, else bash, else sh.
-func (r Root) shell(wanted string) ([]string, error) {
+// shell is an interactive shell of the image: the one asked for, by a path or a name, else bash, else sh.
+func (r Root) shell(wanted, search string) ([]string, error) {
+	if wanted != "" && !strings.Contains(wanted, "/") {
+		for dir := range strings.SplitSeq(search, ":") {
+			if file := path.Join("/", dir, wanted); r.firstFile(file) != "" {
+				return []string{file}, nil
+			}
+		}
+	}
 	if wanted != "" {
 		if r.firstFile(wanted) == "" {
 			return nil, &Error{Op: "start shell", Target: wanted, Err: errors.New("the image does not have it")}

@@ -7,7 +7,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/metrics"
 	"strings"
+	"time"
 
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
@@ -94,12 +96,47 @@ func (r Root) run(vars map[string]string, prog *syntax.File) (*interp.Runner, er
 		interp.StatHandler(func(context.Context, string, bool) (fs.FileInfo, error) { return nil, w.fail() }),
 		interp.AccessHandler(func(context.Context, string, interp.AccessMode) error { return w.fail() }))
 	if err == nil {
-		err = runner.Run(context.Background(), prog)
+		ctx, stop := bounded()
+		defer stop()
+		if err = runner.Run(ctx, prog); ctx.Err() != nil {
+			return nil, ErrImpure // an init runs it as long as it takes, with the container's memory
+		}
 	}
 	if w.impure {
 		return nil, ErrImpure
 	}
 	return runner, err
+}
+
+// What a script of an image may take of the process that looks at it from outside. Real ones end within a millisecond.
+const (
+	boundTime   = 2 * time.Second
+	boundMemory = 64 << 20
+	boundTick   = 2 * time.Millisecond
+)
+
+// bounded is a context that ends when too much time has passed, or this process holds much more memory than now.
+func bounded() (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithTimeout(context.Background(), boundTime)
+	watch := time.AfterFunc(boundTick, func() {
+		heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		metrics.Read(heap)
+		first := heap[0].Value.Uint64()
+		tick := time.NewTicker(boundTick)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if metrics.Read(heap); heap[0].Value.Uint64() > first+boundMemory {
+					stop()
+					return
+				}
+			}
+		}
+	})
+	return ctx, func() { watch.Stop(); stop() }
 }
 
 // watch notices what a script does besides computing with variables.
