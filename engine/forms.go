@@ -239,7 +239,11 @@ func (e *Engine) line(args []string, s RunSpec) string {
 		args = append(args, "--guard="+string(s.Guard))
 	}
 	if s.Home != "" {
-		args = append(args, "--home", s.Home)
+		home := s.Home
+		if s.HomeDest != "" {
+			home = strings.ReplaceAll(s.Home, ":", `\:`) + ":" + strings.ReplaceAll(s.HomeDest, ":", `\:`)
+		}
+		args = append(args, "--home", home)
 	}
 	if s.Cwd != "" {
 		args = append(args, "--cwd", s.Cwd)

@@ -184,7 +184,8 @@ type RunSpec struct {
 	CleanEnv  bool
 	NoHome    bool
 	Contain   bool
-	Home      string // "src[:dest]"
+	Home      string // a folder as home, "src[:dest]", or only its source where HomeDest says the other
+	HomeDest  string `json:",omitempty"`
 	Cwd       string
 	Workdir   string
 

@@ -206,7 +206,7 @@ func (l *launch) spec(ctx context.Context, c *Config, warn func(string, ...any))
 		return s, err
 	}
 	if l.home != "" {
-		if s.Home, err = parseHome(l.home, c.User.Cwd); err != nil {
+		if s.Home, s.HomeDest, err = parseHome(l.home, c.User.Cwd); err != nil {
 			return s, err
 		}
 	}
@@ -315,22 +315,22 @@ func absolute(p, cwd string) string {
 }
 
 // parseHome reads --home src[:dest].
-func parseHome(text, cwd string) (string, error) {
+func parseHome(text, cwd string) (src, dest string, err error) {
 	parts := engine.SplitEscaped(text, ':')
 	if len(parts) > 2 || parts[0] == "" {
-		return "", usage("write --home SOURCE or --home SOURCE:DESTINATION", "home %q is not of that form", text)
+		return "", "", usage("write --home SOURCE or --home SOURCE:DESTINATION", "home %q is not of that form", text)
 	}
-	src := absolute(engine.Unescape(parts[0]), cwd)
-	dest := src
+	src = absolute(engine.Unescape(parts[0]), cwd)
+	dest = src
 	if len(parts) == 2 {
 		dest = engine.Unescape(parts[1])
 	}
 	if !path.IsAbs(dest) {
-		return "", usage("the place inside is a whole path", "home %q: %q does not begin with /", text, dest)
+		return "", "", usage("the place inside is a whole path", "home %q: %q does not begin with /", text, dest)
 	}
 	if _, err := os.Stat(src); err != nil {
 		// Apptainer reads --home DEST, too, of a folder that exists inside only.
-		return "", fmt.Errorf("home: %w", err)
+		return "", "", fmt.Errorf("home: %w", err)
 	}
-	return src + ":" + path.Clean(dest), nil
+	return src, path.Clean(dest), nil
 }

@@ -95,9 +95,16 @@ func readEnvFile(ctx context.Context, name string, env []string) (map[string]str
 		k, v, _ := strings.Cut(kv, "=")
 		before[k] = v
 	}
+	assigned := map[string]bool{} // also to what the caller has already: a clean environment has not
+	syntax.Walk(prog, func(n syntax.Node) bool {
+		if a, ok := n.(*syntax.Assign); ok && a.Name != nil {
+			assigned[a.Name.Value] = true
+		}
+		return true
+	})
 	out := map[string]string{}
 	for k, v := range runner.Vars {
-		if old, had := before[k]; v.IsSet() && v.Kind == expand.String && !shellOwn[k] && (!had || old != v.Str) {
+		if old, had := before[k]; v.IsSet() && v.Kind == expand.String && !shellOwn[k] && (!had || old != v.Str || assigned[k]) {
 			out[k] = v.Str
 		}
 	}

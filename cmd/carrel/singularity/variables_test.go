@@ -81,3 +81,15 @@ func FuzzEnvFile(f *testing.F) {
 		}
 	})
 }
+
+// TestEnvFileSameAsCaller: what a file assigns counts also where the caller has the same, which a clean environment leaves out.
+func TestEnvFileSameAsCaller(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(name, []byte("FOO=bar\nexport BAZ=qux\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	vars, err := readEnvFile(t.Context(), name, []string{"FOO=bar", "BAZ=qux", "OTHER=kept"})
+	if err != nil || vars["FOO"] != "bar" || vars["BAZ"] != "qux" || len(vars) != 2 {
+		t.Errorf("%v, %v", vars, err)
+	}
+}
