@@ -163,7 +163,7 @@ func Supervise(ctx context.Context, in io.Reader) error {
 			for _, n := range p.notes {
 				note(n)
 			}
-			k, err := sandbox.Start(ctx, c)
+			k, err := startMapped(ctx, c)
 			return k, func() error { return p.saved(note) }, err
 		},
 		UserNet: func(ctx context.Context, link *os.File) (io.Closer, error) {

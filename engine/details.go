@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"carrel/engine/image"
 	"carrel/engine/launch"
@@ -71,7 +72,7 @@ func (e *Engine) detail(s RunSpec, p *prepared, o *launch.Options) error {
 	o.Prompt = d.Prompt
 	for _, dest := range d.Scratch {
 		if !path.IsAbs(dest) || path.Clean(dest) == "/" {
-			return fmt.Errorf("scratch folder %q: not a whole path inside the container", dest)
+			return &ScratchError{Dest: dest}
 		}
 	}
 	var err error
@@ -127,6 +128,18 @@ func (e *Engine) detail(s RunSpec, p *prepared, o *launch.Options) error {
 	return nil
 }
 
+// ScratchError is a scratch folder that cannot be made.
+type ScratchError struct{ Dest string }
+
+func (e *ScratchError) Error() string {
+	return fmt.Sprintf("scratch folder %q: not a whole path inside the container", e.Dest)
+}
+
+// Hint says how to write it.
+func (e *ScratchError) Hint() string {
+	return "write where it is to be inside, beginning with /, such as --scratch /" + strings.TrimLeft(path.Join("/", e.Dest), "/")
+}
+
 func sticky(mode uint32) os.FileMode {
 	if mode&0o1000 != 0 {
 		return os.ModeSticky
@@ -140,6 +153,12 @@ func (e *Engine) host() launch.Host {
 	h := launch.Host{UID: u.UID, GID: u.GID, User: u.Name, Home: u.Home, Shell: u.Shell, Env: u.Env, Cwd: u.Cwd}
 	if g, err := user.LookupGroupId(strconv.Itoa(u.GID)); err == nil {
 		h.Group = g.Name
+	}
+	groups, _ := os.Getgroups() // without them the container knows fewer names
+	for _, gid := range groups {
+		if g, err := user.LookupGroupId(strconv.Itoa(gid)); err == nil && gid != u.GID {
+			h.Groups = append(h.Groups, launch.Group{GID: gid, Name: g.Name})
+		}
 	}
 	if st, err := os.Stat(h.Home); err != nil || !st.IsDir() {
 		h.Home = "" // /nonexistent and the like
@@ -273,6 +292,7 @@ func (e *Engine) userNS(s RunSpec, o *launch.Options) {
 // become is what a container sees of its caller when its process has other ids; -1 keeps one.
 func become(h launch.Host, uid, gid int) launch.Host {
 	if uid >= 0 {
+		h.Groups = nil
 		h.UID, h.User, h.Home = uid, "user"+strconv.Itoa(uid), ""
 		if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 			h.User, h.Home = u.Username, u.HomeDir

@@ -185,8 +185,11 @@ func (e *Engine) home(s RunSpec, o *launch.Options) {
 	if s.Home == "" {
 		return
 	}
-	src, dest, ok := strings.Cut(s.Home, ":")
-	if !ok {
+	src, dest := s.Home, s.HomeDest
+	if dest == "" {
+		src, dest, _ = strings.Cut(s.Home, ":")
+	}
+	if dest == "" {
 		dest = e.c.User.Home
 	}
 	o.Home = &launch.Bind{Source: e.expand(src), Dest: dest}
@@ -221,6 +224,21 @@ func (e *Engine) identity(o *launch.Options, keeps bool) {
 	default:
 		o.IDs = sandbox.SingleID(u.UID, u.GID)
 	}
+}
+
+// startMapped starts a container; where newuidmap refuses the ids that it asks for, such as ranges that overlap, as root with one
+// id, whose privileged calls are answered.
+func startMapped(ctx context.Context, c sandbox.Config) (*sandbox.Container, error) {
+	k, err := sandbox.Start(ctx, c)
+	var e *sandbox.Error
+	if !errors.As(err, &e) || e.Op != sandbox.OpMapIDs {
+		return k, err
+	}
+	if c.Note != nil {
+		c.Note("your subordinate ids cannot be used (" + e.Err.Error() + "); inside there is root alone, and what it gives to other users stays its own")
+	}
+	c.IDs, c.Plan.Process.FakeRoot = sandbox.SingleID(0, 0), true
+	return sandbox.Start(ctx, c)
 }
 
 // attached is what a container in the foreground has on the host: published ports, a user-mode network stack.
@@ -319,7 +337,7 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 			cb.Note(fmt.Sprintf("port %d is taken; using %d instead", port.Host, pub.Addr.Port()))
 		}
 	}
-	if k, err = sandbox.Start(ctx, c); err != nil {
+	if k, err = startMapped(ctx, c); err != nil {
 		return 0, err
 	}
 	close(started)

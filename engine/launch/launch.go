@@ -24,12 +24,19 @@ import (
 // Host is what a container may get to see of its caller.
 type Host struct {
 	UID, GID int
-	User     string // login name; empty: that of Env
-	Group    string // name of GID; empty: that of the user
-	Home     string // home folder from the user database; empty: there is none on the host
+	User     string  // login name; empty: that of Env
+	Group    string  // name of GID; empty: that of the user
+	Groups   []Group // further ones
+	Home     string  // home folder from the user database; empty: there is none on the host
 	Shell    string
 	Env      []string // "K=V"
 	Cwd      string
+}
+
+// Group is a group of the caller.
+type Group struct {
+	GID  int
+	Name string
 }
 
 // Bind makes a file or folder of the host visible.

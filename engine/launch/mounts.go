@@ -101,7 +101,7 @@ func Folders(o Options) map[string]uint32 {
 	}
 	if o.own() {
 		out[path.Join(o.Workdir, "tmp")], out[path.Join(o.Workdir, "var_tmp")] = 0o1777, 0o1777
-		if o.Home == nil && !o.without("home") {
+		if o.Home == nil && !o.without("home") && (o.Safe || !o.NoHome) {
 			out[path.Join(o.Workdir, "home")] = 0o700
 		}
 	}
@@ -245,7 +245,7 @@ func (m *mounts) home() {
 		op.ReadOnly = o.Home.ReadOnly
 		m.add(op)
 	case o.without("home"):
-	case o.NoHome && !o.own():
+	case o.NoHome && !o.Safe:
 	case o.own():
 		m.ownFolder("home", m.user.home, 0o700)
 	case o.Host.Home == "" || o.Host.Home == "/":
@@ -263,6 +263,11 @@ func (m *mounts) files() {
 	}
 	passwd := fmt.Sprintf("%s:x:%d:%d::%s:%s\n", m.user.name, m.user.uid, m.user.gid, m.user.home, m.user.shell)
 	group := fmt.Sprintf("%s:x:%d:%s\n", m.user.group, m.user.gid, m.user.name)
+	for _, g := range m.o.Host.Groups {
+		if g.GID != m.user.gid && g.Name != "" && !strings.ContainsAny(g.Name, ":\n") {
+			group += fmt.Sprintf("%s:x:%d:%s\n", g.Name, g.GID, m.user.name)
+		}
+	}
 	m.add(plan.Op{Kind: plan.OpMerge, Dest: "/etc/passwd", Content: []byte(passwd), MergeField: 2, Optional: true})
 	m.add(plan.Op{Kind: plan.OpMerge, Dest: "/etc/group", Content: []byte(group), MergeField: 2, Optional: true})
 }

@@ -34,12 +34,14 @@ func process(o Options, m mounts) plan.Process {
 	switch {
 	case o.Cwd != "":
 		p.Dir, p.DirFallback = o.Cwd, ""
-	case o.own():
+	case o.own() && (o.Safe || !o.NoHome || o.Home != nil):
 		p.Dir = m.user.home
+	case o.own():
+		p.Dir = "/"
 	default:
 		p.Dir = o.Host.Cwd
 	}
-	if p.Dir == m.user.home && o.Cwd == "" || m.user.home == "" || o.NoHome && !o.own() || o.without("home") {
+	if p.Dir == m.user.home && o.Cwd == "" || m.user.home == "" || o.NoHome && !o.Safe || o.without("home") {
 		p.DirFallback = "/"
 	}
 	return p

@@ -35,7 +35,7 @@ func (e *Error) Error() string {
 
 // cause is the kernel's answer, in words where its own mislead: it has no answer that means user namespaces.
 func (e *Error) cause() string {
-	if e.Op == "new namespaces" {
+	if e.forbids() {
 		switch {
 		case errors.Is(e.Err, unix.ENOSPC), errors.Is(e.Err, unix.EUSERS):
 			return "this computer lets nobody make (more) user namespaces"
@@ -48,6 +48,10 @@ func (e *Error) cause() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// forbids tells whether the step is one that fails where user namespaces are forbidden: making one, or the first mount in one
+// (AppArmor of Ubuntu 24.04 lets anybody make one, and do nothing in it).
+func (e *Error) forbids() bool { return e.Op == "new namespaces" || e.Op == "make mounts private" }
+
 // Hint says what to do about it.
 func (e *Error) Hint() string {
 	is := func(errs ...error) bool {
@@ -59,10 +63,12 @@ func (e *Error) Hint() string {
 		return false
 	}
 	switch {
-	case e.Op == "new namespaces" && is(unix.ENOSPC, unix.EUSERS):
+	case e.forbids() && is(unix.ENOSPC, unix.EUSERS):
 		return "this computer's limit of user namespaces is used up or 0; an administrator can raise it: sysctl -w user.max_user_namespaces=65536"
-	case e.Op == "new namespaces" && is(unix.EPERM, unix.EACCES, unix.ENOSYS, unix.EINVAL):
+	case e.forbids() && is(unix.EPERM, unix.EACCES, unix.ENOSYS, unix.EINVAL):
 		return "ordinary users may not make user namespaces here; `carrel doctor` shows the line an administrator would run"
+	case e.Op == "enter folder" && is(unix.ENOENT, unix.ENOTDIR):
+		return fmt.Sprintf("the container has no folder %s to start in; `carrel exec IMAGE ls /` shows what it has, and a bind (-B) adds to it", e.Target)
 	case e.Op == "open /dev/fuse" && is(unix.EACCES, unix.EPERM):
 		return "ordinary users may not open /dev/fuse here; an administrator can allow it: chmod 666 /dev/fuse"
 	case e.Op == "bind" && is(unix.ENOENT) && e.Source != "":
@@ -77,7 +83,7 @@ func (e *Error) Hint() string {
 		return "the program is for another kind of processor, or not a program"
 	case e.Op == "mount overlay":
 		return "the kernel refused an overlay file system; `carrel doctor` says what this computer can do"
-	case e.Op == "map ids":
+	case e.Op == OpMapIDs:
 		return "newuidmap and newgidmap could not apply the ranges of /etc/subuid and /etc/subgid; check that both are set-user-ID root"
 	}
 	return ""

@@ -36,6 +36,9 @@ func SingleID(uid, gid int) IDMap {
 	}
 }
 
+// OpMapIDs is the step (Error.Op) in which newuidmap(1) and newgidmap(1) give a container its ids.
+const OpMapIDs = "map ids"
+
 // ErrNoSubordinateIDs: the administrator gave this user no ranges in /etc/subuid and /etc/subgid, or the programs that
 // apply them are not installed or cannot work.
 var ErrNoSubordinateIDs = errors.New("no subordinate ids")
@@ -136,7 +139,7 @@ func (m IDMap) apply(ctx context.Context, pid int) error {
 		}
 		out, err := exec.CommandContext(ctx, h.tool, args...).CombinedOutput()
 		if err != nil {
-			return &Error{Op: "map ids", Source: h.tool, Err: fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))}
+			return &Error{Op: OpMapIDs, Source: h.tool, Err: fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))}
 		}
 	}
 	return nil
