@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -38,41 +37,38 @@ func TestEscapes(t *testing.T) {
 		t.Fatal(err)
 	}
 	host := strconv.Itoa(os.Getpid())
-	for _, tc := range []struct{ name, script string }{
-		{"mount something", "mount -t tmpfs none /mnt && echo mounted"},
-		{"mount in a namespace of its own", "unshare -Urm sh -c 'mount -o remount,bind,rw /ro && touch /ro/new && echo written'"},
-		{"uncover what a mount hides", "unshare -Urm sh -c 'umount /covered && cat /covered/secret'"},
-		{"write to a read-only bind", "touch /ro/new && echo written; rm /ro/kept && echo removed; chmod 777 /ro/kept && echo changed"},
-		{"leave a bind", "ls /ro/../../../../../../.." + outside + " && echo left"},
-		{"overwrite the program", "for p in 1 self; do dd if=/bin/true of=/proc/$p/exe && test $p = 1 && echo overwritten; done"},
-		{"the old root", "ls /old /proc/1/root/old /proc/1/cwd/old && echo seen"},
-		{"look into init", "cat /proc/1/environ /proc/1/mem && echo read; for f in /proc/1/fd/*; do readlink $f; done; cat /proc/1/maps | grep . && echo mapped"},
-		{"processes of the host", "grep -h . /proc/" + host + "/comm | grep -F " + strings.TrimSpace(comm(t)) + " && echo seen; kill -0 " + host + " && echo signalled"},
-		{"see the host's folders", "ls " + outside + " && echo seen"},
-		{"make a device", "mknod /mnt/null c 1 3 && echo made"},
-		{"descriptors", "for f in /proc/self/fd/*; do case ${f##*/} in 0|1|2|3|255) ;; *) test -e $f && echo $f;; esac; done"},
-		{"set-user-ID", "cp /bin/id /tmp/id && chmod u+s /tmp/id && /tmp/id | grep euid"},
-		{"mounts that honour set-user-ID", "while read -r a b c d e opts rest; do case $opts in *nosuid*) ;; *) echo $e;; esac; done < /proc/self/mountinfo"},
-		{"mounts that honour devices", "while read -r a b c d e opts rest; do case $e in /dev|/dev/*) continue;; esac; case $opts in *nodev*) ;; *) echo $e;; esac; done < /proc/self/mountinfo"},
-		{"gain capabilities", "grep -E 'Cap(Prm|Eff|Bnd|Amb)' /proc/self/status | grep -v 0000000000000000"},
-		{"trace", "test -x /bin/strace && strace -p 1 -e none 2>&1 | grep attached"},
+	image := attacker(t, "unshare", "umount", "kill", "cp", "tr")
+	writeFile(t, filepath.Join(image, "covered/secret"), "secret\n")
+	for _, tc := range []struct {
+		name, tools, script string
+		own                 bool // needs process numbers of its own: among the host's it is not promised
+	}{
+		{name: "mount something", tools: "mount", script: "mount -t tmpfs none /mnt && echo mounted"},
+		{name: "mount in a namespace of its own", tools: "unshare mount touch", script: "unshare -Urm sh -c 'mount -o remount,bind,rw /ro && touch /ro/new && echo written'"},
+		{name: "uncover what a mount hides", tools: "unshare umount cat", script: "unshare -Urm sh -c 'umount /covered && cat /covered/secret'"},
+		{name: "write to a read-only bind", tools: "touch rm chmod", script: "touch /ro/new && echo written; rm /ro/kept && echo removed; chmod 777 /ro/kept && echo changed"},
+		{name: "leave a bind", tools: "ls", script: "ls /ro/../../../../../../.." + outside + " && echo left"},
+		{name: "overwrite the program", tools: "dd", script: "for p in 1 self; do dd if=/bin/true of=/proc/$p/exe && test $p = 1 && echo overwritten; done"},
+		{name: "the old root", tools: "ls", script: "ls /old /proc/1/root/old /proc/1/cwd/old && echo seen"},
+		{name: "look into init", tools: "cat readlink grep", own: true, script: "cat /proc/1/environ /proc/1/mem && echo read; for f in /proc/1/fd/*; do readlink $f; done; cat /proc/1/maps | grep . && echo mapped"},
+		{name: "processes of the host", tools: "grep", own: true, script: "grep -h . /proc/" + host + "/comm | grep -F " + strings.TrimSpace(comm(t)) + " && echo seen; kill -0 " + host + " && echo signalled"},
+		{name: "look into who started it", tools: "cat readlink", script: "cat /proc/" + host + "/environ && echo read; readlink /proc/" + host + "/root /proc/" + host + "/cwd /proc/" + host + "/fd/0"},
+		{name: "see the host's folders", tools: "ls", script: "ls " + outside + " && echo seen"},
+		{name: "make a device", tools: "mknod", script: "mknod /mnt/null c 1 3 && echo made"},
+		{name: "descriptors", script: "for f in /proc/self/fd/*; do case ${f##*/} in 0|1|2|3|255) ;; *) test -e $f && echo $f;; esac; done"},
+		{name: "set-user-ID", tools: "cp id chmod grep", script: "cp /bin/id /tmp/id && chmod u+s /tmp/id && /tmp/id | grep euid"},
+		{name: "mounts that honour set-user-ID", script: "while read -r a b c d e opts rest; do case $opts in *nosuid*) ;; *) echo $e;; esac; done < /proc/self/mountinfo"},
+		{name: "mounts that honour devices", script: "while read -r a b c d e opts rest; do case $e in /dev|/dev/*) continue;; esac; case $opts in *nodev*) ;; *) echo $e;; esac; done < /proc/self/mountinfo"},
+		{name: "gain capabilities", tools: "grep", script: "grep -E 'Cap(Prm|Eff|Bnd|Amb)' /proc/self/status | grep -v 0000000000000000"},
+		{name: "trace init and write to its memory", tools: "attacker", own: true, script: "attacker trace 1"},
+		{name: "trace who started it", tools: "attacker", script: "attacker trace " + host},
 	} {
-		if hostPIDs && tc.name == "processes of the host" {
-			continue // to share them is to see them
+		if hostPIDs && tc.own {
+			continue
 		}
 		t.Run(tc.name, func(t *testing.T) {
-			p := newPlan(t, "/bin/sh", "-c", "exec 2>/dev/null\n"+tc.script)
-			root := testroot.Make(t)
-			if path, err := exec.LookPath("unshare"); err == nil && strings.Contains(tc.script, "unshare") {
-				root = testroot.Make(t, path)
-			}
-			if err := os.MkdirAll(filepath.Join(root, "covered"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(root, "covered/secret"), []byte("secret\n"), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			p.Layers = []plan.Layer{{Folder: root}}
+			p := newPlan(t, "/bin/sh", "-c", "for tool in "+tc.tools+"; do command -v $tool >/dev/null || echo no $tool; done\nexec 2>/dev/null\n"+tc.script)
+			p.Layers = []plan.Layer{{Folder: image}}
 			p.Ops = append(p.Ops,
 				plan.Op{Kind: plan.OpBind, Source: outside, Dest: "/ro", ReadOnly: true},
 				plan.Op{Kind: plan.OpTmpfs, Dest: "/covered"},
@@ -83,6 +79,14 @@ func TestEscapes(t *testing.T) {
 				t.Errorf("it managed %q (%v)", out, err)
 			}
 		})
+	}
+	// And by what an environment script of the image starts, beside whatever sources it.
+	writeFile(t, filepath.Join(image, ".singularity.d/env/10-attack.sh"), "/bin/attacker trace $PPID >&2; /bin/sh -c '/bin/attacker trace $PPID' >&2\n")
+	p := newPlan(t)
+	p.Layers = []plan.Layer{{Folder: image}}
+	p.Process.Action = &plan.Action{Name: "exec", Args: []string{"/bin/true"}}
+	if _, out, err := run(t, Config{Plan: p, IDs: ids()}); err != nil || out != "" && !strings.Contains(out, "not a process: 0") {
+		t.Errorf("beside init it managed %q (%v)", out, err)
 	}
 	names, err := os.ReadDir(outside)
 	if err != nil || len(names) != 2 {
@@ -165,4 +169,11 @@ func TestDeviceOfTheImage(t *testing.T) {
 	if _, out, err := run(t, Config{Plan: p, IDs: ids()}); err != nil || out != "0\n" {
 		t.Errorf("%q, %v", out, err)
 	}
+}
+
+// TestEscapesAmongHostProcesses is TestEscapes for a container whose init becomes its process; TestForked has those without.
+func TestEscapesAmongHostProcesses(t *testing.T) {
+	hostPIDs = true
+	defer func() { hostPIDs = false }()
+	TestEscapes(t)
 }
