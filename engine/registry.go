@@ -135,6 +135,11 @@ func (e *Engine) download(ctx context.Context, s BuildSpec, target string, sink 
 		return ImageInfo{}, nil, err
 	}
 	sink.Send(Event{Kind: progress.Plan, Plan: []progress.Planned{{Step: progress.StepFetch, Title: "Fetch image"}}})
+	held, err := build.HoldFetched(e.c.CacheDir)
+	if err != nil {
+		return fail(err)
+	}
+	defer held()
 	f, err := remote.Find(ctx, s.Definition, e.remoteOptions(s.Platform, sink))
 	if err != nil {
 		return fail(err)

@@ -62,9 +62,9 @@ func (a *app) cachePruneCommand() *cobra.Command {
 	var to float64
 	c := &cobra.Command{
 		Use: "prune [OPTION …] [KIND …]", Short: "Free the cache, or some kinds of what it holds", Args: between(0, -1, ""),
-		Long: "What a build or an app uses just now stays.",
+		Long: "What a build, a pull or an app uses just now stays, and so does, with --to or while\nsomething is fetched, what was fetched in the last ten minutes.",
 	}
-	c.Flags().Float64Var(&to, "to", 0, "keep the `GIGABYTES` used last")
+	c.Flags().Float64Var(&to, "to", 0, "keep the `GIGABYTES` used last; unpacked copies (hot) are counted by hot_limit alone")
 	c.RunE = func(cmd *cobra.Command, kinds []string) error {
 		e, err := a.engine()
 		if err != nil {

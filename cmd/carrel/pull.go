@@ -21,7 +21,7 @@ func (a *app) pullCommand() *cobra.Command {
   https://HOST/image.sif          one on a web server
 FILE is NAME_TAG.sif unless said otherwise. The digest and the file are printed; with
 NAME@DIGEST instead of NAME:TAG exactly this image is got again. A download that broke
-off goes on where it was.`,
+off goes on where it was, but for one from a web server.`,
 		Example: "  carrel pull docker://debian:12-slim\n  carrel pull --force tool.sif docker://ghcr.io/lab/tool:1.2\n  carrel pull oras://ghcr.io/lab/tool:1.2",
 		Args:    between(1, 2, "REFERENCE"),
 	}

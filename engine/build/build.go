@@ -104,6 +104,11 @@ func Run(ctx context.Context, spec Spec, sink progress.Sink) (Result, error) {
 	b.dir = dir
 	b.atEnd(release)
 	defer b.release()
+	fetched, err := HoldFetched(spec.Cache)
+	if err != nil {
+		return Result{}, err
+	}
+	b.atEnd(fetched)
 	if err := b.openKept(); err != nil {
 		return Result{}, err
 	}

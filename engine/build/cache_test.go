@@ -8,8 +8,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"carrel/engine"
+	"carrel/engine/build"
 	"carrel/engine/progress"
 )
 
@@ -205,6 +207,37 @@ func TestPrune(t *testing.T) {
 		t.Errorf("over the limit: %v", now)
 	}
 	k.workEmpty()
+}
+
+// TestPruneWhileFetching: what a pull has fetched, and is just fetching, is not removed under its hands.
+func TestPruneWhileFetching(t *testing.T) {
+	k := newKit(t)
+	release, err := build.HoldFetched(k.config.CacheDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	blobs := filepath.Join(k.config.CacheDir, "oci", "blobs", "sha256")
+	if err := os.MkdirAll(blobs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	for name, used := range map[string]time.Time{"old": old, ".new.part": time.Now()} {
+		p := filepath.Join(blobs, name)
+		if err := os.WriteFile(p, []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(p, used, used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p, err := k.Prune(t.Context(), engine.CacheOCI); err != nil || p.Items != 1 || p.InUse != 1 {
+		t.Errorf("while something is fetched: %+v, %v", p, err)
+	}
+	release()
+	if p, err := k.Prune(t.Context(), engine.CacheOCI); err != nil || p.Items != 1 || p.InUse != 0 {
+		t.Errorf("afterwards: %+v, %v", p, err)
+	}
 }
 
 func TestBuildsAtTheSameTime(t *testing.T) {

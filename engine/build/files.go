@@ -1,6 +1,7 @@
 package build
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -102,7 +103,7 @@ func (b *builder) copyOne(ctx context.Context, s *stage, f definition.FileCopy) 
 	if err != nil {
 		return err
 	}
-	c := copier{ctx: ctx, sink: u, follow: f.From == ""}
+	c := copier{ctx: ctx, sink: u, follow: f.From == "", note: func(text string) { b.sink.Notice(progress.StepFiles, text) }}
 	if f.From == "" { // what is in a stage is known by what that was made of
 		c.sink = hashing{u, b, s.def.Name}
 	}
@@ -221,6 +222,9 @@ func isDirInside(root, p string) bool {
 	return err == nil && st.IsDir()
 }
 
+// maxSizeless bounds a file that does not tell its size, in bytes.
+const maxSizeless = 64 << 20
+
 // maxDepth bounds how deep folders are copied: links may lead in circles where they are followed.
 const maxDepth = 256
 
@@ -229,6 +233,7 @@ type copier struct {
 	ctx    context.Context
 	sink   tree.Sink
 	follow bool
+	note   func(text string) // told of what is left out; may be nil
 }
 
 func (c *copier) add(from, to string, depth int) error {
@@ -245,7 +250,10 @@ func (c *copier) add(from, to string, depth int) error {
 	st, err := stat(from)
 	if err != nil {
 		if c.follow && depth > 0 && errors.Is(err, fs.ErrNotExist) {
-			return nil // a link that leads nowhere is left out, as the rest of the folder is of use
+			if c.note != nil { // the rest of the folder is of use
+				c.note(from + " is left out: it is a link that leads nowhere")
+			}
+			return nil
 		}
 		return err
 	}
@@ -291,7 +299,19 @@ func (c *copier) add(from, to string, depth int) error {
 		}
 		defer f.Close()
 		e.Mode, e.Size = tree.TypeRegular|perm, st.Size()
-		return c.sink.Add(e, io.LimitReader(f, st.Size()))
+		if st.Size() > 0 {
+			return c.sink.Add(e, io.LimitReader(f, st.Size()))
+		}
+		// Files of /proc and /sys have a size of 0 and contents all the same (proc(5)).
+		data, err := io.ReadAll(io.LimitReader(f, maxSizeless+1))
+		if err != nil {
+			return err
+		}
+		if len(data) > maxSizeless {
+			return fmt.Errorf("%s: a file without a size that has more than %d bytes", from, maxSizeless)
+		}
+		e.Size = int64(len(data))
+		return c.sink.Add(e, bytes.NewReader(data))
 	case st.Mode()&fs.ModeSymlink != 0:
 		if e.Link, err = os.Readlink(from); err != nil {
 			return err

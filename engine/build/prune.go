@@ -120,7 +120,8 @@ type Pruned struct {
 	InUse int   `json:"in_use,omitempty"`
 }
 
-// fresh is the age up to which downloads, which have no locks, count as in use when the cache is kept to a limit.
+// fresh is the age up to which downloads, which have no locks of their own, count as in use: when the cache is kept to a
+// limit, and while anything is fetched.
 const fresh = 10 * time.Minute
 
 // Prune removes from the cache what no build uses. It is called as root of a namespace in which all ids of the files in
@@ -135,6 +136,15 @@ func Prune(ctx context.Context, s PruneSpec) (Pruned, error) {
 		total += it.Size
 	}
 	slices.SortStableFunc(items, func(a, b Item) int { return a.Used.Compare(b.Used) })
+	fetching := map[string]bool{} // kinds that a build or a pull holds
+	for _, kind := range []string{kindOCI, kindDebian} {
+		dir := filepath.Join(s.Cache, kind)
+		if f, free := unused(dir); free {
+			defer f.Close()
+		} else if isDir(dir) {
+			fetching[kind] = true
+		}
+	}
 	var done Pruned
 	var errs []error
 	for _, it := range items {
@@ -147,7 +157,7 @@ func Prune(ctx context.Context, s PruneSpec) (Pruned, error) {
 		if len(s.Kinds) > 0 && !slices.Contains(s.Kinds, it.Kind) {
 			continue
 		}
-		if s.Limit > 0 && !it.entry && time.Since(it.Used) < fresh {
+		if (s.Limit > 0 || fetching[it.Kind]) && !it.entry && time.Since(it.Used) < fresh {
 			done.InUse++
 			continue
 		}
@@ -182,6 +192,35 @@ func (it Item) remove() (bool, error) {
 	}
 	err := os.Remove(it.path)
 	return err == nil, ignoreMissing(err)
+}
+
+// HoldFetched keeps what is fetched into the cache (layers, image files, packages), and parts of it that are on their way,
+// from being removed as a whole until release is called: while it is held, Prune leaves what was used lately.
+func HoldFetched(cache string) (release func(), err error) {
+	var held []*os.File
+	release = func() {
+		for _, f := range held {
+			f.Close()
+		}
+	}
+	for _, kind := range []string{kindOCI, kindDebian} {
+		dir := filepath.Join(cache, kind)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			release()
+			return nil, err
+		}
+		f, err := os.Open(dir)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		held = append(held, f)
+		if err := filelock.Lock(f, unix.LOCK_SH); err != nil {
+			release()
+			return nil, &fs.PathError{Op: "lock", Path: dir, Err: err}
+		}
+	}
+	return release, nil
 }
 
 // holdDownloads keeps the folders of package managers from being removed while this build runs.

@@ -190,6 +190,23 @@ func TestApps(t *testing.T) {
 	}
 }
 
+// TestUnusualFiles copies a folder with a link that leads nowhere, and a file that does not tell its size.
+func TestUnusualFiles(t *testing.T) {
+	k := newKit(t)
+	k.write("data/here.txt", "here")
+	if err := os.Symlink("nowhere", filepath.Join(k.cwd, "data", "gone")); err != nil {
+		t.Fatal(err)
+	}
+	img, ev := k.build(header+"%files\n    data /\n    /proc/version /version\n", engine.BuildSpec{})
+	if read(t, img, "/data/here.txt") != "here" || has(t, img, "/data/gone") || !strings.Contains(ev.notices(), filepath.Join(k.cwd, "data", "gone")+" is left out") {
+		t.Errorf("notices %q", ev.notices())
+	}
+	want, err := os.ReadFile("/proc/version")
+	if err != nil || read(t, img, "/version") != string(want) {
+		t.Errorf("/proc/version is copied as %q, %v", read(t, img, "/version"), err)
+	}
+}
+
 // TestAppFiles: an app's folders are there before anything is copied into them.
 func TestAppFiles(t *testing.T) {
 	k := newKit(t)

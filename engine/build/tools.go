@@ -6,13 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"carrel/engine/definition"
 	"carrel/engine/progress"
@@ -23,6 +23,7 @@ import (
 	"carrel/engine/source/busybox"
 	"carrel/engine/source/yum"
 	"carrel/engine/source/zypper"
+	"carrel/internal/download"
 )
 
 // Bases that programs of this computer make. They run in a container whose root is this computer's, read-only, with the
@@ -142,11 +143,24 @@ func (b *builder) fetchSmall(ctx context.Context, address string) ([]byte, error
 	if source.Local(address) {
 		return os.ReadFile(source.Path(address))
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	t := download.NewTransport(download.Limits{})
+	defer t.CloseIdleConnections()
+	dir, err := os.MkdirTemp(b.dir, "small-")
 	if err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", address, err)
+		return nil, err
 	}
-	res, err := http.DefaultClient.Do(req)
+	defer os.RemoveAll(dir)
+	f, err := os.Create(filepath.Join(dir, "file"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	_, err = download.File(ctx, download.Source{
+		Client: &http.Client{Transport: download.Guard(t, download.Limits{})}, URL: address, Size: -1, Most: maxSmall,
+	}, f, 0, download.Limits{}, download.Watcher{})
+	if status, ok := errors.AsType[*download.StatusError](err); ok {
+		return nil, &StatusError{URL: address, Status: status.Status}
+	}
 	if err != nil {
 		var ue *url.Error
 		if errors.As(err, &ue) {
@@ -154,18 +168,7 @@ func (b *builder) fetchSmall(ctx context.Context, address string) ([]byte, error
 		}
 		return nil, fmt.Errorf("fetch %s: %w", address, err)
 	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, &StatusError{URL: address, Status: res.StatusCode}
-	}
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxSmall+1))
-	if err == nil && len(data) > maxSmall {
-		err = errors.New("it is larger than it can be")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("fetch %s: %w", address, err)
-	}
-	return data, nil
+	return os.ReadFile(f.Name())
 }
 
 // repositoryState names what RPM repositories hold, by their index (repodata/repomd.xml): a base of them is made anew when
@@ -299,9 +302,8 @@ func (b *builder) fetchZypper(ctx context.Context, def *definition.Stage) (base,
 func (b *builder) fetchArch(ctx context.Context, def *definition.Stage) (base, error) {
 	h := def.Header
 	s := arch.Spec{MirrorURL: h.Get("MirrorURL"), ConfURL: h.Get("ConfURL"), Include: source.Words(h.Get("Include"), b.spec.Variables["INCLUDE"])}
-	state := b.spec.Time.UTC().Format("2006-01-02") // packages change every day: a base is good for one
-	if source.Local(s.MirrorURL) {
-		state = ""
+	state := "" // packages change every day: a base is good until the mirror's lists change
+	if s.ConfURL == "" || s.MirrorURL != "" {
 		for _, index := range s.Indexes() {
 			data, err := b.fetchSmall(ctx, index)
 			if err != nil {
@@ -309,6 +311,8 @@ func (b *builder) fetchArch(ctx context.Context, def *definition.Stage) (base, e
 			}
 			state += sha(data)
 		}
+	} else { // whose lists only pacman finds: good for a day, of today, whatever time the image is to have
+		state = time.Now().UTC().Format("2006-01-02")
 	}
 	key := digest(s.Config(), s.ConfURL, strings.Join(s.Include, " "), state)
 	return b.made("arch", "Arch Linux", key, []string{s.MirrorURL, s.ConfURL}, func(ctx context.Context, p *source.Place) error {

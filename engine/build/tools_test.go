@@ -254,7 +254,12 @@ func TestArch(t *testing.T) {
 func TestBusybox(t *testing.T) {
 	k := newKit(t)
 	program := staticBusybox(t)
+	asked := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked == 1 { // a server may be busy for a moment
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		if r.URL.Path == "/1/busybox" {
 			http.ServeFile(w, r, program)
 			return

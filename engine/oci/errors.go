@@ -86,6 +86,8 @@ func (e *Error) Hint() string {
 		return "write oras:// instead of docker://"
 	case errors.Is(e.Err, ErrNotSIF):
 		return "write docker:// instead of oras://, if it is a container image"
+	case errors.Is(e.Err, ErrLimit):
+		return "an image that unpacks to so much, or to so many files, is most likely broken or made to do harm: ask its maker, or take another tag"
 	case errors.Is(e.Err, ErrCorrupt):
 		return "pull it again; if that does not help, its maker must repair it"
 	}

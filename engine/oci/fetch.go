@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"carrel/internal/download"
 )
@@ -150,6 +151,8 @@ func (m *Image) cachePath(digest string) string {
 func (m *Image) fetch(ctx context.Context, l *Layer, g *growing) error {
 	path := m.cachePath(l.Digest)
 	if verifyFile(ctx, path, l) == nil {
+		now := time.Now()
+		_ = os.Chtimes(path, now, now) // what is used last is pruned last
 		m.tell(Event{Layer: l.Digest, Complete: l.Size, Total: l.Size, Cached: true})
 		return nil
 	}

@@ -93,9 +93,18 @@ type pendingLink struct {
 
 func newFlattener(ctx context.Context, m *Image, d *downloads, sink tree.Sink) *flattener {
 	return &flattener{
-		ctx: ctx, image: m, loads: d, sink: sink, budget: newBudget(m.opts.Limits),
+		ctx: ctx, image: m, loads: d, sink: sink, budget: newBudget(m.opts.Limits, m.stored()),
 		seen: map[pathKey]record{}, hash: newPathHasher(), pending: map[string][]pendingLink{},
 	}
+}
+
+// stored is the size of all layers as they are stored, in bytes.
+func (m *Image) stored() int64 {
+	var sum int64
+	for _, l := range m.Layers {
+		sum += l.Size
+	}
+	return sum
 }
 
 // index of the n-th layer read, in the image's list.
@@ -356,7 +365,7 @@ func (f *flattener) emitAs(h *tar.Header, links []pendingLink) error {
 
 // secondReading produces the hidden files of layer n that hard links make visible.
 func (f *flattener) secondReading(n int) error {
-	f.budget = newBudget(f.image.opts.Limits)
+	f.budget = newBudget(f.image.opts.Limits, f.image.stored())
 	ordinal := int64(0)
 	return f.each(n, func(h *tar.Header, _ entryName) error {
 		links := f.rescue[ordinal]

@@ -237,6 +237,21 @@ func TestManyEntriesInBoundedMemory(t *testing.T) {
 	}
 }
 
+// TestUsualLimits: what an image may unpack to grows with what was downloaded.
+func TestUsualLimits(t *testing.T) {
+	for _, tt := range []struct{ stored, limit, want int64 }{
+		{1000, 0, 10 << 30}, {100 << 20, 0, 100_000 << 20}, {1 << 62, 0, 1 << 40}, {1000, 5, 5},
+	} {
+		b := newBudget(Limits{Bytes: tt.limit}, tt.stored)
+		if err := b.take(tt.want); err != nil {
+			t.Errorf("%+v: %v", tt, err)
+		}
+		if err := b.take(1); !errors.Is(err, ErrLimit) || hintOf(&Error{"unpack", "x", err}) == "" {
+			t.Errorf("%+v: one more gives %v", tt, err)
+		}
+	}
+}
+
 type counting struct{ n int }
 
 func (c *counting) Add(tree.Entry, io.Reader) error { c.n++; return nil }

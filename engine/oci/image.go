@@ -49,7 +49,7 @@ type Event struct {
 
 // Limits bound what an image may unpack to.
 type Limits struct {
-	Bytes   int64 // of all layers' tar streams, and of all files; 0 means 1 TiB
+	Bytes   int64 // of all layers' tar streams, and of all files; 0 means 1 TiB, and beyond 10 GiB a thousand times what is stored
 	Entries int64 // of all layers; 0 means 20 million
 }
 

@@ -28,9 +28,18 @@ type budget struct {
 	bytes, entries atomic.Int64
 }
 
-func newBudget(l Limits) *budget {
+// What an image may unpack to that says nothing else: a terabyte, and of more than ten gigabytes no more than a thousand
+// times what was downloaded, which is more than compression makes of what people keep.
+const (
+	mostBytes  = 1 << 40
+	plainBytes = 10 << 30
+	mostRatio  = 1000
+)
+
+// newBudget is what may be read of an image; compressed is the size of its layers as they are stored, in bytes.
+func newBudget(l Limits, compressed int64) *budget {
 	b := &budget{}
-	b.bytes.Store(1 << 40)
+	b.bytes.Store(min(mostBytes, max(plainBytes, mostRatio*min(compressed, mostBytes))))
 	b.entries.Store(20_000_000)
 	if l.Bytes > 0 {
 		b.bytes.Store(l.Bytes)

@@ -159,7 +159,7 @@ func (f *flattener) scanBelow() error {
 	b := &below{seen: map[pathKey][]belowRecord{}}
 	reading, budget := f.stream, f.budget
 	defer func() { f.stream, f.budget = reading, budget }()
-	f.budget = newBudget(f.image.opts.Limits) // the layers count once only
+	f.budget = newBudget(f.image.opts.Limits, f.image.stored()) // the layers count once only
 	for n := f.n + 1; n < len(f.image.Layers); n++ {
 		err := f.each(n, func(h *tar.Header, name entryName) error {
 			if name.kind != kindDir && name.kind != kindSymlink && name.kind != kindWhiteout {

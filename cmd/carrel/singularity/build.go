@@ -37,6 +37,7 @@ func (p *program) sink() engine.Sink {
 var stepWords = map[progress.Step]string{
 	progress.StepRead: "Reading definition", progress.StepFetch: "Fetching base", progress.StepSetup: "Running setup scriptlet", progress.StepFiles: "Copying files",
 	progress.StepInstall: "Running post scriptlet", progress.StepApps: "Installing apps", progress.StepPack: "Creating SIF file", progress.StepTest: "Running testscript",
+	progress.StepPush: "Uploading",
 }
 
 // making is what build, bootstrap and pull can be asked for.

@@ -79,6 +79,8 @@ func (f *fetcher) blob(ctx context.Context, urls []string, want indexFile, progr
 	var damaged *HashError
 	switch {
 	case err == nil:
+		now := time.Now()
+		_ = os.Chtimes(path, now, now) // what is used last is pruned last
 		progress(want.size)
 		return path, nil
 	case errors.As(err, &damaged):

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -103,6 +104,8 @@ func (f *File) Cached(ctx context.Context) (string, error) {
 	if f.Digest != "" {
 		path := f.place(f.Digest)
 		if verify(ctx, path, f.Digest) == nil {
+			now := time.Now()
+			_ = os.Chtimes(path, now, now) // what is used last is pruned last
 			f.tell(f.Size, f.Size)
 			return path, nil
 		}
