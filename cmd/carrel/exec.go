@@ -63,7 +63,7 @@ var enterFlags = []string{"app", "cwd", "env", "json", "new", "pwd"}
 // foreign is an error that names the options that only a container of its own could be started with.
 func foreign(cmd *cobra.Command, running string) error {
 	var names []string
-	cmd.LocalFlags().Visit(func(f *pflag.Flag) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if !slices.Contains(enterFlags, f.Name) {
 			names = append(names, "--"+f.Name)
 		}
