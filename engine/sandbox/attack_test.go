@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 		push()
 	case "start": // a container, as a program in a terminal
 		os.Exit(startInTerminal(os.Args[2], os.Args[3] == "true"))
+	case "old-kernel": // one before Linux 5.2
+		os.Exit(startWithout(os.Args[2], os.Args[3]))
 	case "trace":
 		runtime.LockOSThread()
 		for _, pid := range os.Args[2:] {
@@ -242,5 +244,65 @@ func TestPushedInput(t *testing.T) {
 			t.Errorf("forked %v: %q, %v", fork, out, err)
 		}
 		terminal.Close()
+	}
+}
+
+// startWithout runs a shell in a container with a read-only bind, as on a kernel without the calls that make detached mounts.
+func startWithout(root, source string) int {
+	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}}
+	for _, nr := range []uint32{unix.SYS_OPEN_TREE, unix.SYS_MOUNT_SETATTR, unix.SYS_FSOPEN, unix.SYS_MOVE_MOUNT} {
+		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: nr, Jf: 1},
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)})
+	}
+	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		fmt.Println(err)
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog))); errno != 0 {
+		fmt.Println(errno)
+	}
+	p := plan.Plan{
+		UserNS: os.Getuid() != 0, PIDNS: true, UID: -1, GID: -1, Layers: []plan.Layer{{Folder: root}}, Upper: plan.Upper{Kind: plan.UpperMemory},
+		Ops: []plan.Op{
+			{Kind: plan.OpProc, Dest: "/proc"}, {Kind: plan.OpBind, Source: "/dev", Dest: "/dev", Dev: true},
+			{Kind: plan.OpBind, Source: source, Dest: "/ro", ReadOnly: true},
+		},
+		Process: plan.Process{
+			Args: []string{"/bin/sh", "-c", "exec 2>/dev/null; cat '/ro/a b/file'; touch /ro/x && echo written; touch '/ro/a b/x' && echo written below"},
+			Env:  []string{"PATH=/bin"}, Dir: "/", Umask: -1,
+		},
+	}
+	k, err := Start(context.Background(), Config{Plan: p, IDs: ids(), Stdout: os.Stdout, Stderr: os.Stderr})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	_, err = k.Wait()
+	if err != nil {
+		fmt.Println(err)
+	}
+	return 0
+}
+
+// TestOldKernel: on a kernel before Linux 5.2 containers start, and a read-only bind is so with all that is mounted below it.
+func TestOldKernel(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("missing: root")
+	}
+	dir := t.TempDir()
+	below := filepath.Join(dir, "a b")
+	if err := os.Mkdir(below, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("carrel-test", below, "tmpfs", 0, ""); err != nil {
+		t.Skipf("missing: root (%v)", err)
+	}
+	t.Cleanup(func() { unix.Unmount(below, unix.MNT_DETACH) })
+	writeFile(t, filepath.Join(below, "file"), "below\n")
+	out, err := exec.Command("/proc/self/exe", "old-kernel", testroot.Make(t), dir).CombinedOutput()
+	if err != nil || string(out) != "below\n" {
+		t.Errorf("%q, %v", out, err)
 	}
 }

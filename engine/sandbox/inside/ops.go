@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -136,8 +138,40 @@ func (r *rootMaker) attach(source, dest int, destPath string, attr unix.MountAtt
 		return err
 	}
 	defer unix.Close(top)
-	return remount(fdPath(top), attr.Attr_set)
+	if err := remount(fdPath(top), attr.Attr_set); err != nil || recursive == 0 {
+		return err
+	}
+	return remountBelow(top, attr.Attr_set)
 }
+
+// remountBelow adds attributes to every mount below an opened one: a remount changes one mount only.
+func remountBelow(top int, attr uint64) error {
+	at, err := os.Readlink(fdPath(top))
+	if err != nil {
+		return err
+	}
+	table, err := os.ReadFile(path.Join(path.Dir(path.Dir(fdDir)), "mountinfo"))
+	if err != nil {
+		return err
+	}
+	for line := range bytes.Lines(table) {
+		f := bytes.Fields(line) // proc_pid_mountinfo(5): the fifth is the mount point, from this process's root
+		if len(f) < 5 {
+			continue
+		}
+		point := mountEscapes.Replace(string(f[4]))
+		if !strings.HasPrefix(point, at+"/") {
+			continue
+		}
+		if err := remount(point, attr); err != nil {
+			return fmt.Errorf("mount below it, %s: %w", strings.TrimPrefix(point, at), err)
+		}
+	}
+	return nil
+}
+
+// mountEscapes are what the kernel writes for characters that would end a field (fs/proc_namespace.c, mangle).
+var mountEscapes = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#")
 
 func (r *rootMaker) mountNew(op *plan.Op, fstype, opts string) error {
 	m := makeDir
