@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -81,6 +82,9 @@ func (s *supervisor) again(end outcome, row *int) bool {
 	}
 	if end.ran >= stableAfter {
 		*row = 1
+	}
+	if _, err := os.Stat(s.spec.Dir); errors.Is(err, fs.ErrNotExist) {
+		return false // it is forgotten: nobody could find it any more, to stop it
 	}
 	r := s.spec.Restart
 	wanted := r.When == RestartAlways || r.When == RestartOnFailure && end.status != 0

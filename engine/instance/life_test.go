@@ -109,6 +109,27 @@ func TestStopDuringPause(t *testing.T) {
 	}
 }
 
+// TestForgottenIsNotRestarted: an app whose folder has vanished does not come again, as nobody could stop it.
+func TestForgottenIsNotRestarted(t *testing.T) {
+	w := newWorld(t)
+	o := w.script("job", "exit 4")
+	o.Spec.Restart = Restart{When: RestartAlways, Pause: time.Millisecond}
+	dir := w.start(o)
+	in := w.until(dir, func(in Instance) bool { return in.Restarts > 0 })
+	fd, err := unix.PidfdOpen(in.PID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := os.Rename(dir, dir+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 30_000); n != 1 || err != nil {
+		t.Errorf("it goes on (%v)", err)
+		_ = unix.Kill(in.PID, unix.SIGKILL)
+	}
+}
+
 // TestStopOrder: first the app's own process, then the others, and all of them can finish what they do.
 func TestStopOrder(t *testing.T) {
 	child := `sh -c 'trap "echo child; exit 0" TERM; echo begun; while :; do sleep 0.02; done'`
