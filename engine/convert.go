@@ -63,7 +63,10 @@ func (e *Engine) Convert(ctx context.Context, s BuildSpec, format Format, sink S
 	defer cleanup()
 	defer img.Close()
 	sink.Send(Event{Kind: progress.Start, Step: progress.StepPack, Text: filepath.Base(target)})
-	c := &conversion{e: e, img: img, spec: s, target: target, sink: sink, now: e.c.Now()}
+	c := &conversion{e: e, img: img, spec: s, target: target, sink: sink, now: s.Time}
+	if c.now.IsZero() {
+		c.now = e.c.Now()
+	}
 	if err := c.write(ctx, format); err != nil {
 		if ctx.Err() == nil {
 			sink.Send(Event{Kind: progress.Failed, Step: progress.StepPack, Text: err.Error(), Hint: Hint(err)})
@@ -176,7 +179,11 @@ func (c *conversion) squashfs(ctx context.Context, made string) error {
 		return err
 	}
 	defer f.Close()
-	w, err := squashfs.NewWriter(f, squashfs.Options{Compression: kind, Level: c.spec.Level})
+	o := squashfs.Options{Compression: kind, Level: c.spec.Level}
+	if c.spec.Reproducible {
+		o.ClampTime, o.ModTime = c.now, c.now
+	}
+	w, err := squashfs.NewWriter(f, o)
 	if err != nil {
 		return err
 	}
@@ -196,7 +203,10 @@ func (c *conversion) oci(ctx context.Context, made string, format Format) error 
 		return err
 	}
 	o := oci.Output{Config: config, Arch: c.img.Arch, Created: c.now, Name: imageName(c.target), Comment: "converted from " + filepath.Base(c.img.Path)}
-	counted := countedSource{source, c}
+	counted := countedSource{Source: source, c: c}
+	if c.spec.Reproducible {
+		counted.clamp = c.now
+	}
 	if format == FormatOCI {
 		return oci.WriteLayout(ctx, made, counted, o)
 	}
@@ -258,9 +268,26 @@ func (s *countingSink) Add(entry tree.Entry, body io.Reader) error {
 
 type countedSource struct {
 	tree.Source
-	c *conversion
+	c     *conversion
+	clamp time.Time // no file is to be younger; zero: as young as it is
 }
 
 func (s countedSource) WriteTo(ctx context.Context, sink tree.Sink) error {
+	if !s.clamp.IsZero() {
+		sink = clampSink{sink, s.clamp}
+	}
 	return s.Source.WriteTo(ctx, s.c.counting(sink))
+}
+
+// clampSink makes times that are later than a time that one (https://reproducible-builds.org/specs/source-date-epoch/).
+type clampSink struct {
+	tree.Sink
+	at time.Time
+}
+
+func (s clampSink) Add(e tree.Entry, body io.Reader) error {
+	if e.ModTime.After(s.at) {
+		e.ModTime = s.at
+	}
+	return s.Sink.Add(e, body)
 }

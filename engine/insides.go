@@ -90,7 +90,8 @@ func (e *Engine) Find(ctx context.Context, name, at, words string, limit int) (f
 
 // CatFile writes a file of an image, of any length.
 func (e *Engine) CatFile(ctx context.Context, name, at string, w io.Writer) error {
-	img, fsys, err := e.contents(ctx, "read", name, image.IndexOptions{})
+	want := look.Clean(at)
+	img, fsys, err := e.contents(ctx, "read", name, image.IndexOptions{Keep: func(f *tree.Entry) bool { return f.Path == want }})
 	if err != nil {
 		return err
 	}
@@ -225,6 +226,7 @@ func (e *Engine) CopyOut(ctx context.Context, name, at, dest string) (Copied, er
 	}
 	c := &copySink{out: Copied{Path: target}}
 	if info.IsDir() {
+		c.merged = isFolder(target)
 		err = c.into(ctx, target, source)
 	} else {
 		err = c.file(ctx, target, source)
@@ -236,6 +238,8 @@ func (e *Engine) CopyOut(ctx context.Context, name, at, dest string) (Copied, er
 type copySink struct {
 	out  Copied
 	sink tree.Sink
+	// merged: the folder was there, and keeps its mode and time.
+	merged bool
 }
 
 func (c *copySink) into(ctx context.Context, dir string, source tree.Source) error {
@@ -268,6 +272,9 @@ func (c *copySink) file(ctx context.Context, target string, source tree.Source) 
 // Add implements tree.Sink.
 func (c *copySink) Add(entry tree.Entry, body io.Reader) error {
 	entry.Mode &^= 0o6000
+	if c.merged && entry.Path == "." {
+		return nil
+	}
 	switch {
 	case entry.HardLink != "":
 		c.out.Files++

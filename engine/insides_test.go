@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"carrel/engine/image"
 
@@ -303,5 +304,49 @@ func TestForceSparesFolders(t *testing.T) {
 		if got := image.Detect(target); got != image.Kind(f) {
 			t.Errorf("%s: it is %q", f, got)
 		}
+	}
+}
+
+// TestReproducibleForms: the same image and time give the same bytes, in every form of one file.
+func TestReproducibleForms(t *testing.T) {
+	e := newEngine(t, nil)
+	dir := box(t, e)
+	at := time.Unix(1_000_000_000, 0).UTC()
+	for _, f := range []Format{FormatSquashFS, FormatOCIArchive, FormatDockerArchive} {
+		var made [2][]byte
+		for i := range made {
+			if err := os.Chtimes(filepath.Join(dir, "etc/hosts"), time.Time{}, at.Add(time.Duration(i+1)*time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			target := filepath.Join(e.c.User.Cwd, "again."+string(f))
+			if _, err := e.Convert(t.Context(), BuildSpec{Definition: dir, Target: target, Force: true, Reproducible: true, Time: at}, f, nil); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			if made[i], err = os.ReadFile(target); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(made[0], made[1]) {
+			t.Errorf("%s: two builds differ", f)
+		}
+	}
+}
+
+// TestCopyOutIntoAFolder: a folder that is there keeps its mode when an image's root is copied into it.
+func TestCopyOutIntoAFolder(t *testing.T) {
+	e := newEngine(t, nil)
+	dest := filepath.Join(t.TempDir(), "dest")
+	if err := os.Mkdir(dest, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.CopyOut(t.Context(), box(t, e), "/", dest); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(dest); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+	if _, err := os.Stat(filepath.Join(dest, "etc/hosts")); err != nil {
+		t.Error(err)
 	}
 }

@@ -312,7 +312,7 @@ func (e *Engine) pushLayers(ctx context.Context, img *image.Image, ref string, o
 	}
 	layout := filepath.Join(dir, "image")
 	out := oci.Output{Config: config, Arch: img.Arch, Created: made, Comment: "converted from " + filepath.Base(img.Path)}
-	if err := oci.WriteLayout(ctx, layout, countedSource{source, c}, out); err != nil {
+	if err := oci.WriteLayout(ctx, layout, countedSource{Source: source, c: c}, out); err != nil {
 		return oci.Pushed{}, fmt.Errorf("push %s: %w", ref, err)
 	}
 	sink.Send(Event{Kind: progress.Done, Step: progress.StepPack, Text: fmt.Sprintf("%d files", c.files)})
