@@ -152,3 +152,58 @@ func TestOtherFoldersSayWhatTheyHide(t *testing.T) {
 		d.sees("At /data it takes the place of what the image holds there:")
 	})
 }
+
+// What is typed is typed: while it is, F1 helps, and the line at the top says so.
+func TestHelpWhileTyping(t *testing.T) {
+	drive(t, 100, 30, nil, func(d *driver) {
+		d.sees("? help")
+		d.press("2", "/", ":wh?")
+		d.sees("F1 help")
+		d.sees("/ wh?")
+		d.press("f1")
+		d.sees("Keys: Catalog")
+	})
+}
+
+// What cannot be done stands behind what can, and the way out always at the end.
+func TestFooterOrder(t *testing.T) {
+	drive(t, 80, 24, sharing, func(d *driver) {
+		d.press("down", "down", "x")
+		d.sees("n send over network   p push to a registry ")
+		d.press("n")
+		d.sees("esc stop and leave")
+	})
+}
+
+// An app that asks whether to keep changes can be started by Enter alone: nothing is lost by what is proposed.
+func TestKeepIsProposed(t *testing.T) {
+	image := tuitest.Home + "/.local/share/carrel/images/jupyter.sif"
+	drive(t, 100, 30, func(_ *Options, e *tuitest.Engine) {
+		c := e.Cards[image]
+		c.Writable = "ask"
+		e.Cards[image] = c
+	}, func(d *driver) {
+		d.press("down", "down", "enter")
+		d.sees("● keep them")
+		d.sees("stays for the next time")
+		d.press("enter")
+		d.sees("starting …")
+	})
+}
+
+// In a JupyterHub the address is the hub's.
+func TestHubAddress(t *testing.T) {
+	drive(t, 100, 30, func(o *Options, _ *tuitest.Engine) {
+		o.Remote = &screen.Remote{Hub: "https://hub.example.org/user/ada/"}
+	}, func(d *driver) {
+		d.press("3")
+		d.sees("In the JupyterHub:  https://hub.example.org/user/ada/proxy/9684/")
+		d.press("C")
+		if d.copy != "https://hub.example.org/user/ada/proxy/9684/" {
+			t.Errorf("copied %q", d.copy)
+		}
+		d.press("ctrl+p", ":break long lines", "enter")
+		d.press("ctrl+p", ":suspend")
+		d.sees("Suspend Carrel")
+	})
+}

@@ -1,7 +1,9 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -126,9 +128,13 @@ func (m *model) header(w int) string {
 			left += t.Faint.Render("  "+theme.Crumb+"  ") + style.Render(widget.Clean(c))
 		}
 	}
-	help := t.Accent.Render("?") + t.Muted.Render(" help ")
+	key := "?"
+	if m.current().Typing() { // it would be typed
+		key = "F1"
+	}
+	help := t.Accent.Render(key) + t.Muted.Render(" help ")
 	if w < 60 {
-		help = t.Accent.Render("? ")
+		help = t.Accent.Render(key + " ")
 	}
 	return widget.Spread(left, m.status(w)+help, w)
 }
@@ -182,11 +188,11 @@ func (m *model) footer(w int, f frame) string {
 
 func (m *model) footerHints(w int) (all, tail []widget.Hint) {
 	all = hints(m.current().Actions(), false)
-	esc := false
-	for _, h := range all {
-		esc = esc || h.Key == "esc"
-	}
-	if len(m.stacks[m.top]) > 0 && !esc {
+	slices.SortStableFunc(all, func(a, b widget.Hint) int { return cmp.Compare(min(1, len(a.Off)), min(1, len(b.Off))) }) // what can be done first
+	if i := slices.IndexFunc(all, func(h widget.Hint) bool { return h.Key == "esc" }); i >= 0 {
+		tail = append(tail, all[i])
+		all = slices.Delete(all, i, i+1)
+	} else if len(m.stacks[m.top]) > 0 {
 		tail = append(tail, widget.Hint{Key: "esc", Text: "back"})
 	} else if len(m.stacks[m.top]) == 0 {
 		tail = append(tail, widget.Hint{Key: "q", Text: "leave"})
@@ -217,7 +223,7 @@ func (m *model) mouse(x, y, wheel int) tea.Cmd {
 		return m.current().Mouse(screen.Mouse{X: x, Y: y - f.bodyY, W: m.w, H: f.bodyH, Wheel: wheel})
 	case wheel != 0:
 		return nil
-	case y == 0 && x >= m.w-7:
+	case y == 0 && x >= m.w-8:
 		return m.openHelp()
 	case y == 0 && len(m.stacks[m.top]) == 0:
 		for i, tb := range m.tabs(m.w) {

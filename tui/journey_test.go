@@ -281,10 +281,10 @@ func TestMouse(t *testing.T) {
 			t.Errorf("opened %q", opened)
 		}
 		d.clickOn("? help")
-		d.sees("Everywhere")
+		d.sees("Keys: ")
 		d.send(tea.MouseWheelMsg{X: 50, Y: 15, Button: tea.MouseWheelDown})
 		d.click(1, 1)
-		d.misses("Everywhere")
+		d.misses("Keys: ")
 	})
 }
 

@@ -148,14 +148,22 @@ func LogActions(p *widget.LogPane) (acts []Action, only bool) {
 	case p.Choosing():
 		return []Action{Tell("↑↓", "more lines"), Tell("y", "copy"), Tell("v", "begin here"), Tell("esc", "end")}, true
 	}
+	none := ""
+	if !p.Searching() {
+		none = "nothing is searched for; / does"
+	}
+	key := func(k, name string) Action {
+		return Do(On(k), "", name, func() tea.Cmd { p.Press(k); return nil }).Quietly()
+	}
 	return []Action{
 		Do(On("&"), "", "Show only lines of the log with certain words", func() tea.Cmd { p.Filter(); return nil }).Quietly(),
 		Do(On("v"), "", "Select lines of the log and copy them", func() tea.Cmd { p.Log.Choose(); return nil }).Quietly(),
-		Tell("f", "follow the log, or hold it still").Quietly(),
+		key("f", "Follow the log, or hold it still"),
 		Tell("↑ ↓ pgup pgdn", "move in the log").Quietly(),
-		Tell("n N", "next and previous place found").Quietly(),
-		Tell("z", "break long lines, or cut them").Quietly(),
+		key("n", "Go to the next place found").Unless(none),
+		key("N", "Go to the place found before").Unless(none),
+		key("z", "Break long lines of the log, or cut them"),
 		Tell("< >", "to the side, where long lines are cut").Quietly(),
-		Tell("T", "show when each line was written").Quietly(),
+		key("T", "Show when each line of the log was written, or hide it"),
 	}, false
 }

@@ -88,7 +88,12 @@ func (p *LogPane) Update(msg tea.Msg) bool {
 	if p.Choosing() {
 		return p.chooses(k.String())
 	}
-	switch k.String() {
+	return p.Press(k.String())
+}
+
+// Press does what a key does while nothing is typed or selected, and tells whether it means something.
+func (p *LogPane) Press(k string) bool {
+	switch k {
 	case "up", "k":
 		p.Log.ScrollBy(-1)
 	case "down", "j":

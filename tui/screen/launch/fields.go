@@ -94,8 +94,9 @@ func (s *Screen) fill(memory map[string]string) tea.Cmd {
 		switch c.Writable {
 		case task.WritableKeep:
 			f.Choice = 1
-		case task.WritableAsk: // the app's maker wants it to be a decision
-			f.Choice = -1
+		case task.WritableAsk: // the app's maker wants it to be seen; what loses nothing is proposed
+			f.Choice = 1
+			f.Remarks = []widget.Remark{{Text: "What you install or change inside stays for the next time, in your copy of the image. Start fresh to throw it away instead."}}
 		}
 		add(f)
 	}

@@ -534,11 +534,6 @@ func (s *Screen) launch() tea.Cmd {
 			return nil
 		}
 	}
-	if f := s.form.Field(idKeep); f != nil && f.Value() == "" {
-		f.Remarks = []widget.Remark{{Tone: widget.Error, Text: "Choose one: this app asks you to."}}
-		s.form.Focus(f.ID)
-		return nil
-	}
 	switch {
 	case len(missing) == 0:
 		return s.run()

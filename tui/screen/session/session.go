@@ -3,6 +3,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -251,7 +252,7 @@ func (s *Screen) nextLog() tea.Cmd {
 
 func (s *Screen) addLog(b task.Batch[engine.LogLine]) tea.Cmd {
 	if b.Dropped > 0 {
-		s.log.Log.Append(widget.LogLine{Text: widget.Thousands(b.Dropped) + " lines are not shown here; the log file has them.", Own: true})
+		s.log.Log.Append(widget.LogLine{Text: widget.Thousands(b.Dropped) + " lines are not shown here; " + cmp.Or(s.logFile(), "the log file") + " has them.", Own: true})
 	}
 	for _, l := range b.Items {
 		s.log.Log.Append(widget.LogLine{Time: l.Time, Text: l.Text, Own: l.Stream == "carrel"})
@@ -262,6 +263,14 @@ func (s *Screen) addLog(b task.Batch[engine.LogLine]) tea.Cmd {
 		return nil
 	}
 	return s.nextLog()
+}
+
+// logFile is where the whole log is kept; empty when it is not known.
+func (s *Screen) logFile() string {
+	if a := s.app(); a != nil && a.LogFile != "" {
+		return widget.Clean(widget.Tilde(a.LogFile, s.d.Home))
+	}
+	return ""
 }
 
 // measure asks what the app uses, at most once at a time.
@@ -433,13 +442,17 @@ func (s *Screen) forget(a *engine.Instance) tea.Cmd {
 	})
 }
 
-// tunnel is the line for the person's own computer, when this one is another.
-func (s *Screen) tunnel(a *engine.Instance) string {
+// reach is how the person's own computer comes to the address, when this one is another: the words before it, and the ssh
+// line or the address of the JupyterHub; empty where it is the same, or no way is known.
+func (s *Screen) reach(a *engine.Instance) (label, line, what string) {
 	ad := screen.AppAddress(a)
-	if s.d.Remote == nil || ad == nil || ad.Host == 0 {
-		return ""
+	if s.d.Remote == nil || ad == nil || ad.Host == 0 || !a.State.Live() {
+		return "", "", ""
 	}
-	return s.d.Remote.Tunnel(ad.Host)
+	if at := s.d.Remote.Proxied(ad.Host); at != "" && screen.Page(ad) {
+		return "In the JupyterHub:  ", at, "the address in the JupyterHub"
+	}
+	return "On your own computer:  ", s.d.Remote.Tunnel(ad.Host), "the ssh line"
 }
 
 // Actions are what can be done with the app.
@@ -470,6 +483,10 @@ func (s *Screen) Actions() []screen.Action {
 			note += " It is good once."
 		}
 	}
+	saved := ""
+	if at := s.logFile(); at != "" {
+		saved = " (all of it is in " + at + ")"
+	}
 	var acts []screen.Action
 	reach := []screen.Action{
 		screen.Do(screen.On("o"), "open browser", "Open "+name+" in the browser", func() tea.Cmd { return screen.Ask(screen.Browse{URL: url}) }).Unless(screen.NoPage(a)),
@@ -478,10 +495,14 @@ func (s *Screen) Actions() []screen.Action {
 	reach = append(reach, screen.Do(screen.On("Q"), "QR code", "Show the address of "+name+" as a QR code", func() tea.Cmd {
 		return screen.Ask(screen.ShowCode{Title: "The address of " + name, Text: url, Note: note})
 	}).Unless(noURL).Quietly())
-	if t := s.tunnel(a); t != "" && a.State.Live() {
-		reach = append(reach, screen.Do(screen.On("C"), "copy ssh line", "Copy the ssh line for your own computer", func() tea.Cmd {
-			return screen.Ask(screen.Copy{Text: t, What: "the ssh line"})
-		}))
+	if _, line, what := s.reach(a); line != "" {
+		word := strings.TrimPrefix(what, "the ")
+		if word != "ssh line" {
+			word = "hub address"
+		}
+		reach = append([]screen.Action{screen.Do(screen.On("C"), "copy "+word, "Copy "+what, func() tea.Cmd {
+			return screen.Ask(screen.Copy{Text: line, What: what})
+		})}, reach...)
 	}
 	stop := screen.Do(screen.On("s"), "stop", "Stop "+name, func() tea.Cmd { return s.stop(a) }).Unless(notLive)
 	restart := screen.Do(screen.On("r"), "restart", "Restart "+name, func() tea.Cmd { return s.restart(a) })
@@ -508,7 +529,7 @@ func (s *Screen) Actions() []screen.Action {
 		screen.Do(screen.On("x"), "share", "Share "+name, func() tea.Cmd {
 			return screen.Ask(screen.OpenShare{Name: a.Image, Title: screen.AppTitle(a)})
 		}).Quietly(),
-		screen.Do(screen.On("w"), "save log", "Save the log of "+name+" to a file", func() tea.Cmd {
+		screen.Do(screen.On("w"), "save log", "Save the log of "+name+" to a file"+saved, func() tea.Cmd {
 			if s.logOf != logOf(a) {
 				return screen.Ask(screen.Flash{Tone: widget.Warning, Text: name + " is no longer the app that is shown; its log was not saved."})
 			}

@@ -177,8 +177,8 @@ func (s *Screen) head(w, h int) []string {
 	} else {
 		out = append(out, s.hero(a, w, h*2/3-len(out), small)...)
 	}
-	if tn := s.tunnel(a); tn != "" && a.State.Live() && h >= 10 {
-		out = append(out, widget.Cut(t.Muted.Render("On your own computer:  ")+t.Strong.Render(tn), w))
+	if label, line, _ := s.reach(a); line != "" && h >= 10 {
+		out = append(out, widget.Cut(t.Muted.Render(label)+t.Strong.Render(widget.Clean(line)), w))
 	}
 	if !small {
 		out = append(out, s.facts(a, w)...)
