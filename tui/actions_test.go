@@ -2,6 +2,7 @@ package tui
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -205,5 +206,38 @@ func TestHubAddress(t *testing.T) {
 		d.press("ctrl+p", ":break long lines", "enter")
 		d.press("ctrl+p", ":suspend")
 		d.sees("Suspend Carrel")
+	})
+}
+
+// Among ten thousand images, one is found by its name.
+func TestFind(t *testing.T) {
+	drive(t, 80, 24, func(_ *Options, e *tuitest.Engine) {
+		for i := range 10_000 {
+			e.AddImage(engine.ImageInfo{Name: fmt.Sprintf("image-%05d.sif", i), Path: fmt.Sprintf("/i/%05d.sif", i), Kind: "sif", Size: int64(i) * 1e6, ModTime: tuitest.Noon})
+		}
+	}, func(d *driver) {
+		d.press("/", ":9876")
+		d.sees("▌   image-09876.sif")
+		d.misses("image-09875.sif")
+		d.misses("START SOMETHING NEW")
+		d.press("q")
+		if d.quit {
+			t.Fatal("q is no letter")
+		}
+		d.sees("No container fits these words")
+		d.press("backspace", "enter")
+		d.sees("Start image-09876.sif")
+		d.press("esc", "esc")
+		d.sees("▌   image-09876.sif")
+		d.press("G")
+		d.sees("START SOMETHING NEW")
+		d.press("ctrl+p", ":free disk", "enter", "/", ":09876", "enter", "d")
+		d.sees("Delete image-09876.sif?")
+		d.press("esc", "esc")
+		d.sees("image-09999.sif")
+		d.press("1", "2", "S", "/", ":nothing")
+		d.misses("built-in")
+		d.press("esc")
+		d.sees("built-in")
 	})
 }

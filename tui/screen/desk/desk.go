@@ -30,6 +30,7 @@ type Screen struct {
 	readAgain bool
 	rows      []row
 	list      widget.List
+	find      screen.Finder
 	cards     map[string]about // by image path
 	end       screen.End       // of the selected app, when it has ended
 	endOf     string           // which end that is
@@ -125,6 +126,10 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		return tea.Batch(s.read(), s.look()) // when an image was last run, and by whom it is used, have changed
 	case screen.ImagesChanged:
 		return s.read()
+	case tea.PasteMsg:
+		if s.find.Typing && s.find.Text.Update(msg) {
+			return s.found()
+		}
 	case imagesMsg:
 		if msg.id != s.id {
 			return nil
@@ -170,7 +175,7 @@ func (s *Screen) build() {
 		}
 		n := len(s.rows)
 		for i := range s.apps {
-			if s.apps[i].State.Live() != live {
+			if a := &s.apps[i]; a.State.Live() != live || !s.find.Fits(a.Name+" "+a.Title) {
 				continue
 			}
 			if len(s.rows) == n {
@@ -187,7 +192,16 @@ func (s *Screen) build() {
 	}
 	s.rows = append(s.rows, row{heading: "MY CONTAINERS"})
 	for i := range s.images {
-		s.rows = append(s.rows, row{image: &s.images[i]})
+		if m := &s.images[i]; s.find.Fits(m.Name + " " + m.Title + " " + m.Catalog) {
+			s.rows = append(s.rows, row{image: m})
+		}
+	}
+	if s.find.Text.Value() != "" {
+		if n := len(s.rows); s.rows[n-1].heading != "" {
+			s.rows[n-1] = row{note: "No container fits these words; esc shows all."}
+		}
+		s.list.SetItems(s.items())
+		return
 	}
 	if len(s.images) == 0 && s.imgsKnown {
 		note := "None yet: the first app you start is kept here."
@@ -197,15 +211,29 @@ func (s *Screen) build() {
 		s.rows = append(s.rows, row{note: note})
 	}
 	s.rows = append(s.rows, row{}, row{heading: "START SOMETHING NEW"}, row{start: "catalog"}, row{start: "file"}, row{start: "own"})
-	items := make([]widget.Item, len(s.rows))
-	for i, r := range s.rows {
-		items[i] = widget.Item{ID: r.id(), Fixed: r.id() == ""}
-	}
-	s.list.SetItems(items)
+	s.list.SetItems(s.items())
 	if !s.touched {
 		s.list.Top()
 		s.list.Resize(s.listHeight())
 	}
+}
+
+func (s *Screen) items() []widget.Item {
+	items := make([]widget.Item, len(s.rows))
+	for i, r := range s.rows {
+		items[i] = widget.Item{ID: r.id(), Fixed: r.id() == ""}
+	}
+	return items
+}
+
+// Typing tells whether the words to find something by are typed.
+func (s *Screen) Typing() bool { return s.find.Typing }
+
+// found makes the rows anew after other words, and goes to the first that fits.
+func (s *Screen) found() tea.Cmd {
+	s.build()
+	s.list.Top()
+	return s.look()
 }
 
 func (r row) id() string {
@@ -252,6 +280,17 @@ func (s *Screen) look() tea.Cmd {
 
 // Key moves the cursor.
 func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
+	typed := s.find.Typing
+	if used, changed := s.find.Key(k, &s.list); used {
+		s.touched = true
+		switch {
+		case changed:
+			return s.found(), true
+		case typed && k.String() == "enter": // the row is what was looked for; Typing is off already
+			return s.open(), true
+		}
+		return s.look(), true
+	}
 	if s.list.Key(k.String()) {
 		s.touched = true
 		return s.look(), true
@@ -275,17 +314,26 @@ func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 		return nil
 	}
 	if now, _ := s.list.Selected(); now.ID == was.ID {
-		for _, a := range s.Actions() {
-			if a.Keys()[0] == "enter" && a.Off == "" {
-				return a.Do()
-			}
-		}
+		return s.open()
 	}
 	return s.look()
 }
 
+// open does what Enter does with the selected row.
+func (s *Screen) open() tea.Cmd {
+	for _, a := range s.Actions() {
+		if len(a.Keys()) > 0 && a.Keys()[0] == "enter" && a.Off == "" && a.Do != nil {
+			return a.Do()
+		}
+	}
+	return nil
+}
+
 // Actions are what can be done with the selected row.
 func (s *Screen) Actions() []screen.Action {
+	if s.find.Typing {
+		return []screen.Action{screen.Tell("enter", "open"), screen.Tell("↑↓", "choose"), screen.Tell("tab", "keep the words"), screen.Tell("esc", "show all")}
+	}
 	var acts []screen.Action
 	switch r := s.row(); {
 	case r.app != nil:
@@ -301,6 +349,7 @@ func (s *Screen) Actions() []screen.Action {
 	}
 	return append(acts,
 		screen.Do(screen.On("n"), "new from a file", "Start a container from a file", s.fromFile).Quietly(),
+		screen.Do(screen.On("/"), "find", "Find a container by its name", func() tea.Cmd { s.find.Typing = true; s.touched = true; return nil }).Quietly(),
 		screen.Tell("↑ ↓", "choose").Quietly(),
 		screen.Tell("g G", "to the first, to the last").Quietly(),
 	)

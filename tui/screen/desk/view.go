@@ -47,6 +47,9 @@ func (s *Screen) View(w, h int) string {
 	t := s.d.Theme
 	lw, dw, lh, uh := s.layout(w, h)
 	list := widget.Box("", lw, min(top, h))
+	if s.find.Typing || s.find.Text.Value() != "" {
+		list = widget.Box(s.find.Line(t, lw, "part of a name", ""), lw, min(top, h))
+	}
 	if lh > 0 {
 		list = widget.Stack(list, s.list.View(t, lw, lh, s.line))
 	}

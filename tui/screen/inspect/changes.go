@@ -103,7 +103,7 @@ func (p *changes) update(msg tea.Msg) tea.Cmd {
 		if m.err != nil {
 			return screen.Ask(screen.Failed{What: "Comparing with " + filepath.Base(m.with), Err: m.err})
 		}
-		p.known, p.err, p.diff, p.kept, p.find = true, nil, m.diff.Difference, m.diff.Layers, finder{}
+		p.known, p.err, p.diff, p.kept, p.find = true, nil, m.diff.Difference, m.diff.Layers, screen.Finder{}
 		p.fill()
 		p.list.Top()
 	case tea.PasteMsg:
@@ -116,7 +116,7 @@ func (p *changes) update(msg tea.Msg) tea.Cmd {
 func (p *changes) narrow() {
 	p.shown = p.shown[:0]
 	add := func(c change) {
-		if p.find.fits(c.name + " " + c.kind) {
+		if p.find.Fits(c.name + " " + c.kind) {
 			p.shown = append(p.shown, c)
 		}
 	}
@@ -164,8 +164,8 @@ func (p *changes) key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 }
 
 func (p *changes) actions() []screen.Action {
-	if p.find.typing {
-		return finding()
+	if p.find.Typing {
+		return screen.Finding()
 	}
 	none, busy := "", ""
 	if len(p.shown) == 0 {
@@ -210,7 +210,7 @@ func (p *changes) view(w, h int) string {
 	}
 	sums := fmt.Sprintf("+%s  -%s  ~%s", widget.Thousands(added), widget.Thousands(removed), widget.Thousands(changed))
 	say := "Nothing differs."
-	if p.find.text.Value() != "" {
+	if p.find.Text.Value() != "" {
 		say = "No change fits these words."
 	}
 	since := "since it was built"

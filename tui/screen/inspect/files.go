@@ -34,7 +34,7 @@ type files struct {
 	all     []engine.ImageFile
 	shown   []int // of all, those that fit
 	list    widget.List
-	find    finder
+	find    screen.Finder
 	err     error
 	known   bool
 	from    string // the folder that was left upwards
@@ -154,7 +154,7 @@ func (p *files) update(msg tea.Msg) tea.Cmd {
 	case copiedMsg:
 		return p.copied(msg)
 	case tea.PasteMsg:
-		if p.find.typing && p.find.text.Update(msg) {
+		if p.find.Typing && p.find.Text.Update(msg) {
 			return p.narrow()
 		}
 	}
@@ -178,7 +178,7 @@ func (p *files) listed(m listedMsg) tea.Cmd {
 		return p.want(m.dir, m.list[0])
 	}
 	p.known, p.err, p.at, p.all, p.sought, p.more = true, nil, m.dir, m.list, m.of, m.more
-	p.find = finder{}
+	p.find = screen.Finder{}
 	p.fill()
 	p.list.Top()
 	if p.from != "" {
@@ -194,7 +194,7 @@ func (p *files) fill() {
 	var items []widget.Item
 	for _, dirs := range []bool{true, false} {
 		for i, f := range p.all {
-			if (f.Type == "dir") == dirs && p.find.fits(f.Name) {
+			if (f.Type == "dir") == dirs && p.find.Fits(f.Name) {
 				p.shown = append(p.shown, i)
 				items = append(items, widget.Item{ID: f.Name})
 			}
@@ -260,7 +260,7 @@ func (p *files) read() tea.Cmd {
 	}, func(v preview, err error) tea.Msg { return previewMsg{id, ask, file, v, err} })
 }
 
-func (p *files) typing() bool { return p.find.typing }
+func (p *files) typing() bool { return p.find.Typing }
 
 func (p *files) key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 	name := k.String()
@@ -277,7 +277,7 @@ func (p *files) key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 		}
 		return nil, false
 	}
-	if used, changed := p.find.key(k, &p.list); used {
+	if used, changed := p.find.Key(k, &p.list); used {
 		if changed {
 			return p.narrow(), true
 		}
@@ -363,8 +363,8 @@ func (p *files) mouse(m screen.Mouse) tea.Cmd {
 }
 
 func (p *files) actions() []screen.Action {
-	if p.find.typing {
-		return finding()
+	if p.find.Typing {
+		return screen.Finding()
 	}
 	f := p.selected()
 	none, file := "", p.prev.file
@@ -390,7 +390,7 @@ func (p *files) actions() []screen.Action {
 		screen.Do(screen.On("enter"), "open", "", p.into).Unless(none),
 		screen.Do(screen.On("left"), "up", "", p.up).Shown("←").Unless(top),
 		screen.Do(screen.On("c"), "copy out", "Copy what is selected to your computer", copyOut).Unless(none),
-		screen.Do(screen.On("/"), "find", "Find a file in this folder", func() tea.Cmd { p.find.typing = true; return nil }),
+		screen.Do(screen.On("/"), "find", "Find a file in this folder", func() tea.Cmd { p.find.Typing = true; return nil }),
 		screen.Do(screen.On("F"), "find anywhere", "Find a file anywhere in the image", p.seek).Quietly(),
 		screen.Do(screen.On("y"), "copy path", "Copy the path inside the image", func() tea.Cmd {
 			return screen.Ask(screen.Copy{Text: file, What: "the path"})
@@ -491,14 +491,14 @@ func (p *files) view(w, h int) string {
 			count = "the first " + count
 		}
 	}
-	head := p.find.line(t, lw, "find a file in this folder; F finds in all", count)
-	if !p.find.typing && p.find.text.Value() == "" {
+	head := p.find.Line(t, lw, "find a file in this folder; F finds in all", count)
+	if !p.find.Typing && p.find.Text.Value() == "" {
 		head = widget.Spread("  "+t.Strong.Render(widget.CutMiddle(widget.Clean(at), max(0, lw-6-widget.Width(count)))), t.Muted.Render(count)+"  ", lw)
 	}
 	var list string
 	if len(p.shown) == 0 {
 		word := "An empty folder."
-		if p.find.text.Value() != "" {
+		if p.find.Text.Value() != "" {
 			word = "Nothing here is called so."
 		} else if p.sought != "" {
 			word = "Nothing in this image is called so."

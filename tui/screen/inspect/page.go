@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -81,69 +80,6 @@ func (p *reading) mouse(m screen.Mouse) tea.Cmd {
 func (p *reading) view(w, h int) string {
 	lines := p.text(max(0, w-6))
 	return widget.Rows(widget.Indent(lines[min(p.off, max(0, len(lines)-h)):], 2), w, h)
-}
-
-// finder narrows a list by words that are typed.
-type finder struct {
-	text   widget.Text
-	typing bool
-}
-
-// key takes a key while words are typed, or Esc while there are any. changed tells that the list is another.
-func (f *finder) key(k tea.KeyPressMsg, l *widget.List) (used, changed bool) {
-	name := k.String()
-	if !f.typing {
-		if name == "esc" && f.text.Value() != "" {
-			f.text.Set("")
-			return true, true
-		}
-		return false, false
-	}
-	switch name {
-	case "esc":
-		f.typing = false
-		f.text.Set("")
-		return true, true
-	case "enter", "tab":
-		f.typing = false
-		return true, false
-	case "up", "down", "pgup", "pgdown":
-		return l.Key(name), false
-	}
-	was := f.text.Value()
-	f.text.Update(k)
-	return k.Text != "" || was != f.text.Value(), was != f.text.Value()
-}
-
-// fits tells whether a text holds all words.
-func (f *finder) fits(text string) bool {
-	text = strings.ToLower(text)
-	for w := range strings.FieldsSeq(strings.ToLower(f.text.Value())) {
-		if !strings.Contains(text, w) {
-			return false
-		}
-	}
-	return true
-}
-
-// line draws the words, with a remark at the right end.
-func (f *finder) line(t *theme.Theme, w int, hint, right string) string {
-	left := "  " + t.Muted.Render("/ "+hint)
-	if f.text.Value() != "" {
-		hint = ""
-	}
-	switch {
-	case f.typing:
-		left = "  " + t.Accent.Render("/ ") + f.text.View(t, max(0, w-8-widget.Width(right)), true, hint)
-	case f.text.Value() != "":
-		left = "  " + t.Accent.Render("/ ") + t.Strong.Render(f.text.Value()) + t.Muted.Render("   esc shows all")
-	}
-	return widget.Spread(left, t.Muted.Render(right)+"  ", w)
-}
-
-// finding are the actions while words are typed.
-func finding() []screen.Action {
-	return []screen.Action{screen.Tell("enter", "done"), screen.Tell("↑↓", "choose"), screen.Tell("esc", "show all")}
 }
 
 // sentence is a remark that fills a page.

@@ -92,7 +92,7 @@ func (p *software) narrow() {
 	p.shown = p.shown[:0]
 	var items []widget.Item
 	for i := range p.all {
-		if p.find.fits(p.hay[i]) {
+		if p.find.Fits(p.hay[i]) {
 			p.shown = append(p.shown, i)
 			items = append(items, widget.Item{ID: fmt.Sprint(i)})
 		}
@@ -101,8 +101,8 @@ func (p *software) narrow() {
 }
 
 func (p *software) actions() []screen.Action {
-	if p.find.typing {
-		return finding()
+	if p.find.Typing {
+		return screen.Finding()
 	}
 	none := ""
 	if len(p.shown) == 0 {
@@ -143,7 +143,7 @@ func (p *software) view(w, h int) string {
 		return widget.Rows(sentence(t, w, "No package manager has left a record in this image: what is in it was copied or compiled. "+widget.Clean(strings.Join(p.notes, ". "))), w, h)
 	}
 	right := p.sums
-	if p.find.text.Value() != "" {
+	if p.find.Text.Value() != "" {
 		right = widget.Count(len(p.shown), "package", "packages")
 	}
 	return p.draw(t, w, h, "find a package", right, "No package fits these words.", func(i int, selected bool, w int) string {

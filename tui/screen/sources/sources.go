@@ -19,7 +19,9 @@ type Screen struct {
 	screen.Base
 	d     screen.Deps
 	id    task.ID
-	all   []task.Source
+	every []task.Source
+	all   []task.Source // those of every that fit the words
+	find  screen.Finder
 	known bool
 	err   error
 	list  widget.List
@@ -81,13 +83,9 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		}
 		s.known, s.err = true, msg.err
 		if msg.err == nil {
-			s.all = msg.all
+			s.every = msg.all
 		}
-		items := make([]widget.Item, len(s.all))
-		for i, a := range s.all {
-			items[i] = widget.Item{ID: a.Kind + " " + a.Name}
-		}
-		s.list.SetItems(items)
+		s.fill()
 	case doneMsg:
 		if msg.id != s.id {
 			return nil
@@ -103,6 +101,19 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		return tea.Batch(s.Init(), screen.Ask(screen.CatalogChanged{}), screen.Ask(screen.Flash{Tone: widget.Good, Text: msg.said}))
 	}
 	return nil
+}
+
+// fill lists what fits the words.
+func (s *Screen) fill() {
+	s.all = nil
+	var items []widget.Item
+	for _, a := range s.every {
+		if s.find.Fits(a.Name + " " + a.Address + " " + a.Kind) {
+			s.all = append(s.all, a)
+			items = append(items, widget.Item{ID: a.Kind + " " + a.Name})
+		}
+	}
+	s.list.SetItems(items)
 }
 
 // work does something that may take a while; Esc leaves it, ctrl+x ends it.
@@ -121,8 +132,20 @@ func (s *Screen) selected() *task.Source {
 	return nil
 }
 
-// Key moves.
-func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) { return nil, s.list.Key(k.String()) }
+// Typing tells whether the words to find a source by are typed.
+func (s *Screen) Typing() bool { return s.find.Typing }
+
+// Key moves, and types what is looked for.
+func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
+	if used, changed := s.find.Key(k, &s.list); used {
+		if changed {
+			s.fill()
+			s.list.Top()
+		}
+		return nil, true
+	}
+	return nil, s.list.Key(k.String())
+}
 
 // Mouse chooses a row.
 func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
@@ -164,7 +187,11 @@ func (s *Screen) View(w, h int) string {
 	case s.doing != "":
 		say = t.Accent.Render(t.Spinner(s.frame)) + t.Strong.Render(" "+s.doing+" "+theme.Ellipsis) + t.Muted.Render("   ctrl+x ends it")
 	}
-	out := widget.Rows([]string{"", "  " + widget.Cut(say, max(0, w-4)), ""}, w, min(top, h))
+	line := ""
+	if s.find.Typing || s.find.Text.Value() != "" {
+		line = s.find.Line(t, w, "part of a name", "")
+	}
+	out := widget.Rows([]string{"", "  " + widget.Cut(say, max(0, w-4)), line}, w, min(top, h))
 	lh := listH(h)
 	if lh > 0 {
 		out = widget.Stack(out, s.list.View(t, w, lh, s.line))
@@ -224,6 +251,9 @@ func short(commit string) string {
 
 // Actions are what can be done.
 func (s *Screen) Actions() []screen.Action {
+	if s.find.Typing {
+		return screen.Finding()
+	}
 	busy, id, name, own := "", "", "", "nothing is selected"
 	if s.doing != "" {
 		busy = "something is being fetched"
@@ -244,6 +274,7 @@ func (s *Screen) Actions() []screen.Action {
 		screen.Do(screen.On("a"), "add", "Add a source of apps", s.add).Unless(busy),
 		screen.Do(screen.On("u", "enter"), "update", "Bring "+name+" up to date", func() tea.Cmd { return s.update(id) }).Unless(own),
 		screen.Do(screen.On("d"), "remove", "Remove the source "+name, func() tea.Cmd { return s.remove(id) }).Unless(own),
+		screen.Do(screen.On("/"), "find", "Find a source by its name", func() tea.Cmd { s.find.Typing = true; return nil }).Quietly(),
 		screen.Do(screen.On("R"), "read again", "Read the sources again", s.Init).Quietly(),
 	}
 	if s.doing != "" {

@@ -23,6 +23,8 @@ type Screen struct {
 	id    task.ID
 	rows  []row
 	list  widget.List
+	find  screen.Finder
+	last  readMsg
 	free  int64
 	dir   string
 	known bool
@@ -79,6 +81,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	case readMsg:
 		if msg.id == s.id {
 			s.known, s.err, s.free, s.dir = true, msg.err, msg.free, msg.dir
+			s.last = msg
 			s.fill(msg)
 		}
 	case freedMsg:
@@ -104,14 +107,17 @@ func (s *Screen) fill(m readMsg) {
 	s.rows = nil
 	slices.SortStableFunc(m.images, func(a, b engine.ImageInfo) int { return int(min(1, max(-1, b.Size-a.Size))) })
 	for i := range m.images {
-		if i == 0 {
+		if !s.find.Fits(m.images[i].Name + " " + m.images[i].Title) {
+			continue
+		}
+		if len(s.rows) == 0 {
 			s.rows = append(s.rows, row{heading: "IMAGES, THE LARGEST FIRST"})
 		}
 		s.rows = append(s.rows, row{image: &m.images[i]})
 	}
 	head := false
 	for i := range m.cache {
-		if m.cache[i].Size == 0 {
+		if m.cache[i].Size == 0 || !s.find.Fits(m.cache[i].Kind+" "+words[m.cache[i].Kind]) {
 			continue
 		}
 		if !head {
@@ -137,8 +143,20 @@ func (s *Screen) fill(m readMsg) {
 	s.list.SetItems(items)
 }
 
-// Key moves.
-func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) { return nil, s.list.Key(k.String()) }
+// Typing tells whether the words to find something by are typed.
+func (s *Screen) Typing() bool { return s.find.Typing }
+
+// Key moves, and types what is looked for.
+func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
+	if used, changed := s.find.Key(k, &s.list); used {
+		if changed {
+			s.fill(s.last)
+			s.list.Top()
+		}
+		return nil, true
+	}
+	return nil, s.list.Key(k.String())
+}
 
 // Mouse chooses a row.
 func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
@@ -168,7 +186,11 @@ func (s *Screen) View(w, h int) string {
 	case s.known:
 		say = t.Strong.Render(widget.Bytes(s.free)+" free") + t.Muted.Render("  in "+widget.Clean(widget.Tilde(s.dir, s.d.Home)))
 	}
-	head := widget.Rows([]string{"", "  " + say, ""}, w, min(top, h))
+	line := ""
+	if s.find.Typing || s.find.Text.Value() != "" {
+		line = s.find.Line(t, w, "part of a name", "")
+	}
+	head := widget.Rows([]string{"", "  " + say, line}, w, min(top, h))
 	if h <= top {
 		return widget.Box(head, w, h)
 	}
@@ -201,13 +223,20 @@ func (s *Screen) View(w, h int) string {
 		return "  " + t.Title.Render(r.heading)
 	})
 	if s.known && len(s.rows) == 0 && s.err == nil {
-		body = widget.Rows([]string{"    " + t.Text.Render("There is nothing of Carrel's that could be deleted.")}, w, h-top)
+		none := "There is nothing of Carrel's that could be deleted."
+		if s.find.Text.Value() != "" {
+			none = "Nothing fits these words; esc shows all."
+		}
+		body = widget.Rows([]string{"    " + t.Text.Render(none)}, w, h-top)
 	}
 	return widget.Box(widget.Stack(head, body), w, h)
 }
 
 // Actions are what can be done with a row.
 func (s *Screen) Actions() []screen.Action {
+	if s.find.Typing {
+		return screen.Finding()
+	}
 	why, what := "nothing is selected", ""
 	var do func() tea.Cmd
 	if i := s.list.Cursor(); i >= 0 && i < len(s.rows) {
@@ -231,6 +260,7 @@ func (s *Screen) Actions() []screen.Action {
 			}
 			return do()
 		}).Unless(why),
+		screen.Do(screen.On("/"), "find", "Find something by its name", func() tea.Cmd { s.find.Typing = true; return nil }),
 		screen.Tell("↑↓", "choose"),
 		screen.Do(screen.On("R"), "look again", "Look again", s.Init).Quietly(),
 	}
