@@ -160,6 +160,13 @@ func (s session) use(ctx context.Context, b *browser.Browser, app App) error {
 			return fmt.Errorf("data of %s: %w", name, err)
 		}
 	}
+	var torn string
+	if err := b.Run(ctx, `return localStorage.getItem("torn") ?? ""`, &torn); err != nil {
+		return err
+	}
+	if torn != "" {
+		return fmt.Errorf("a page of the questionnaire was sent in parts: %.300s", torn)
+	}
 	if err := s.words(ctx, b, names); err != nil {
 		return err
 	}

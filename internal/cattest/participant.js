@@ -2,6 +2,13 @@
 // Every seventh main trial is answered wrongly on purpose. It answers slower where people do. window.__slow makes it slower for
 // a picture, window.__read lets it stay at the last page.
 (() => {
+  // A page of the questionnaire is sent as a whole, or a window that is closed would leave half of it.
+  const send = window.fetch;
+  window.fetch = (url, options) => {
+    if (String(url).endsWith("/likert/trials") && JSON.parse(options.body).trials.length % 5) localStorage.setItem("torn", options.body);
+    return send(url, options);
+  };
+
   const notes = () => JSON.parse(localStorage.getItem("notes") ?? "[]");
   const note = (n) => localStorage.setItem("notes", JSON.stringify([...notes(), n]));
   const wait = (ms) => new Promise((f) => setTimeout(f, ms));
