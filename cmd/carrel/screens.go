@@ -62,31 +62,29 @@ func (a *app) openScreens(ctx context.Context) error {
 	return nil
 }
 
-// browser is what opens an address, nil where there is no desktop to open one on.
+// browser is what opens an address, nil where there is no desktop to open one on. BROWSER is a list of commands with : between
+// them, whose words are separated by blanks; %s in one stands for the address, which otherwise comes last, and %% for a percent
+// sign, as xdg-open(1) and Python's webbrowser read it.
 func browser(getenv func(string) string) func(string) error {
-	var programs []string
+	var commands [][]string
 	for _, b := range strings.Split(getenv("BROWSER"), ":") {
-		if b != "" && !strings.Contains(b, "%s") {
-			programs = append(programs, b)
+		if words := strings.Fields(b); len(words) > 0 {
+			commands = append(commands, words)
 		}
 	}
-	if getenv("WSL_DISTRO_NAME") != "" { // Windows' own browser (wslu's wslview(1))
-		programs = append(programs, "wslview")
+	if getenv("WSL_DISTRO_NAME") != "" { // Windows' own browser: wslu's wslview(1), or what every Windows has
+		commands = append(commands, []string{"wslview"}, []string{"rundll32.exe", "url.dll,FileProtocolHandler"})
 	}
 	if getenv("DISPLAY") != "" || getenv("WAYLAND_DISPLAY") != "" {
-		programs = append(programs, "xdg-open", "gio", "sensible-browser")
+		commands = append(commands, []string{"xdg-open"}, []string{"gio", "open"}, []string{"sensible-browser"})
 	}
-	for _, p := range programs {
-		path, err := exec.LookPath(p)
+	for _, words := range commands {
+		path, err := exec.LookPath(words[0])
 		if err != nil {
 			continue
 		}
 		return func(url string) error {
-			args := []string{url}
-			if p == "gio" {
-				args = []string{"open", url}
-			}
-			cmd := exec.Command(path, args...) // its words would spoil the screen: they go to /dev/null
+			cmd := exec.Command(path, browserArgs(words[1:], url)...) // its words would spoil the screen: they go to /dev/null
 			if err := cmd.Start(); err != nil {
 				return fmt.Errorf("open browser: %w", err)
 			}
@@ -95,6 +93,20 @@ func browser(getenv func(string) string) func(string) error {
 		}
 	}
 	return nil
+}
+
+// browserArgs are the arguments of a command of BROWSER for an address.
+func browserArgs(words []string, url string) []string {
+	var args []string
+	given := false
+	for _, w := range words {
+		given = given || strings.Contains(strings.ReplaceAll(w, "%%", ""), "%s")
+		args = append(args, strings.NewReplacer("%%", "%", "%s", url).Replace(w))
+	}
+	if !given {
+		args = append(args, url)
+	}
+	return args
 }
 
 // saveFile writes a new file and returns its path; a name that is taken gets a number.
