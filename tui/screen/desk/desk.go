@@ -229,10 +229,12 @@ func (s *Screen) items() []widget.Item {
 // Typing tells whether the words to find something by are typed.
 func (s *Screen) Typing() bool { return s.find.Typing }
 
-// found makes the rows anew after other words, and goes to the first that fits.
+// found makes the rows anew after other words, and goes to the first that fits; without words the selected row stays.
 func (s *Screen) found() tea.Cmd {
 	s.build()
-	s.list.Top()
+	if s.find.Text.Value() != "" {
+		s.list.Top()
+	}
 	return s.look()
 }
 
