@@ -141,7 +141,7 @@ func (e *Engine) Card(ctx context.Context, name string) (card.Card, error) {
 
 // Doctor says what this computer can and cannot do.
 func (e *Engine) Doctor(ctx context.Context) []Check {
-	found := doctor.Run(ctx, doctor.Config{ImageDir: e.imageDir(), Home: e.c.User.Home, Self: e.c.Self})
+	found := doctor.Run(ctx, doctor.Config{ImageDir: e.imageDir(), Home: e.c.User.Home, Self: e.c.Self, Env: e.c.User.Env})
 	out := make([]Check, 0, len(found))
 	for _, c := range found {
 		out = append(out, Check{

@@ -74,3 +74,29 @@ func TestLesserComputers(t *testing.T) {
 		})
 	}
 }
+
+// TestNested: Carrel runs inside of its own containers, under each of its names, and knows that it does.
+func TestNested(t *testing.T) {
+	p := newProgram(t)
+	root := testroot.Make(t)
+	sif := filepath.Join(p.dir, "small.sif")
+	p.must("carrel", "build", sif, root)
+	for _, outer := range []string{"carrel", "apptainer"} {
+		inside := func(image string, args ...string) string {
+			return p.must(append([]string{outer, "exec", "-B", p.self + ":/bin/carrel", "-B", p.self + ":/bin/apptainer", "-B", root + ":/inner", "-B", p.dir, image}, args...)...)
+		}
+		for _, image := range []string{root, sif} {
+			for _, name := range []string{"carrel", "apptainer"} {
+				if out := inside(image, "/bin/"+name, "exec", "/inner", "echo", "nested"); !strings.HasSuffix(out, "nested\n") {
+					t.Errorf("%s in %s of %s: %q", name, outer, image, out)
+				}
+			}
+		}
+		if out := inside(root, "/bin/carrel", "exec", sif, "echo", "nested"); !strings.HasSuffix(out, "nested\n") {
+			t.Errorf("an image in %s: %q", outer, out)
+		}
+		if out := inside(root, "/bin/carrel", "doctor", "--json"); !strings.Contains(out, "This is the inside of a container of ") {
+			t.Errorf("doctor in %s does not tell: %s", outer, out)
+		}
+	}
+}

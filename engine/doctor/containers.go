@@ -17,15 +17,14 @@ func userNamespaces(p person, l limits, t trial) Check {
 	case t.Namespaces == nil:
 		c.Status = Note
 		c.Detail = "it could not be tried: " + t.err.Error()
-		c.Advice = "Start an app to see; if that fails, run carrel doctor again."
+		c.Advice = "Start an app to see; if that fails, run carrel doctor again. " + noNeed
 	case p.root() && probe.OK(t.Namespaces) && !probe.Refused(t.Private):
 		c.Detail = "you are root, who needs none; containers run with your rights"
 	case p.root():
 		c.Status = Bad
 		c.Title = "Containers cannot run here, even as root"
 		c.Detail = "the kernel refused new namespaces: " + reason(t.Namespaces, t.Private)
-		c.Advice = "This looks like the inside of another container. Run Carrel outside it, or have it started with more rights."
-		c.Admin = "docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined --cap-add SYS_ADMIN …"
+		c.Advice = "This looks like the inside of another container. Run Carrel outside it, or have it started with " + outerOptions + " --cap-add SYS_ADMIN (of docker run). " + nothing
 	case probe.OK(t.Namespaces) && !probe.Refused(t.Private):
 		c.Detail = "a container was started just now to try it"
 	default:
@@ -33,6 +32,15 @@ func userNamespaces(p person, l limits, t trial) Check {
 	}
 	return c
 }
+
+// What stands in the place of a line for an administrator: that one is not needed, or of no use.
+const (
+	noNeed  = "No administrator is needed."
+	nothing = "There is nothing an administrator can run here."
+)
+
+// outerOptions lift what Docker forbids in its containers (docker-run(1)).
+const outerOptions = "--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"
 
 // refusedNamespaces tells apart who refused: each way has its own switch.
 func refusedNamespaces(p person, l limits, t trial) Check {
@@ -61,15 +69,13 @@ func refusedNamespaces(p person, l limits, t trial) Check {
 		c.Admin = appArmorRule(p.self)
 	case errno == unix.EINVAL || errno == unix.ENOSYS:
 		c.Detail = "this kernel was built without user namespaces"
-		c.Advice = "Only a different kernel helps (CONFIG_USER_NS); as root Carrel works."
+		c.Advice = "Only a different kernel helps (CONFIG_USER_NS); as root Carrel works. " + nothing
 	case p.seccomp:
 		c.Detail = "a filter on this process refuses it: this is the inside of another container or sandbox"
-		c.Advice = "Run Carrel outside it, or have the outer container started with the options below."
-		c.Admin = "docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined …"
+		c.Advice = "Run Carrel outside it, or have the outer container started with " + outerOptions + " (of docker run). " + nothing
 	default:
 		c.Detail = "the kernel refused: " + reason(t.Namespaces, t.Private)
-		c.Advice = "A security module or the surrounding container forbids it; an administrator can find the refusal in the kernel's log."
-		c.Admin = "dmesg | tail -n 20; cat /proc/sys/user/max_user_namespaces /sys/kernel/security/lsm"
+		c.Advice = "A security module or the surrounding container forbids it; the kernel's log (dmesg) may name it, and its rules are what has to change. As root Carrel works. " + nothing
 	}
 	return c
 }
@@ -96,10 +102,10 @@ func word(e syscall.Errno) string { return e.Error() }
 
 // untried is the check of something that only a container could have tried.
 func untried(t trial) Check {
-	c := Check{Status: Note, Detail: "it could not be tried, as no container could be started", Advice: "See the first line."}
+	c := Check{Status: Note, Detail: "it could not be tried, as no container could be started", Advice: "See the first line. " + noNeed}
 	if t.err != nil {
 		c.Detail = "it could not be tried: " + t.err.Error()
-		c.Advice = "Try again in a moment."
+		c.Advice = "Try again in a moment. " + noNeed
 	}
 	return c
 }
@@ -115,7 +121,7 @@ func imagesOpen(p person, s squashfs, t trial) Check {
 	case t.FUSE == nil:
 		return untried(t)
 	case probe.Refused(t.FUSEMount):
-		return Check{Status: Note, Title: "Images have to be unpacked first", Detail: "the kernel refused a FUSE mount: " + word(*t.FUSEMount), Advice: slow}
+		return Check{Status: Note, Title: "Images have to be unpacked first", Detail: "the kernel refused a FUSE mount: " + word(*t.FUSEMount), Advice: slow + " Linux 4.18 and newer let users mount, unless a security module or an outer container forbids it. " + nothing}
 	case *t.FUSE == unix.ENOENT || *t.FUSE == unix.ENXIO || *t.FUSE == unix.ENODEV:
 		return Check{
 			Status: Note, Title: "Images have to be unpacked first", Detail: "there is no /dev/fuse", Advice: slow,
@@ -139,7 +145,7 @@ func writableRoot(release string, t trial) Check {
 	c := Check{Status: Bad, Title: "Apps cannot get a layer to write to", Detail: "the kernel refused an overlay: " + word(*t.Overlay)}
 	if older(release, 5, 11) {
 		c.Detail = "Linux " + release + " lets only root mount an overlay; 5.11 and newer let everybody"
-		c.Advice = "A newer kernel is needed; until then Carrel works as root."
+		c.Advice = "A newer kernel is needed; until then Carrel works as root. " + nothing
 		return c
 	}
 	c.Advice = "The kernel's overlay module may be missing; ask an administrator to load it."

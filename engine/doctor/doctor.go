@@ -26,16 +26,17 @@ type Check struct {
 	Term   string // the expert's word: "user namespaces"
 	Detail string // what was found
 	Advice string // what still works, and what to do
-	Admin  string // the exact line an administrator would run
+	Admin  string // the exact line an administrator would run; empty where Advice says that there is none, or no need
 }
 
 // Config says where to look.
 type Config struct {
-	ImageDir string // the folder that images are built into; need not exist yet
-	TempDir  string // where containers and builds put temporary files; "/tmp" when empty
-	Port     int    // a port that apps like to have; 8888 when 0
-	Home     string // shortened to ~ in texts; may be empty
-	Self     string // path of this program, for AppArmor's rule; may be empty
+	ImageDir string   // the folder that images are built into; need not exist yet
+	TempDir  string   // where containers and builds put temporary files; "/tmp" when empty
+	Port     int      // a port that apps like to have; 8888 when 0
+	Home     string   // shortened to ~ in texts; may be empty
+	Env      []string // the environment, which tells of an outer container
+	Self     string   // path of this program, for AppArmor's rule; may be empty
 	// Patience bounds the whole run, one second when 0: a check that has not answered by then says so. It usually takes
 	// a tenth of that.
 	Patience time.Duration
@@ -65,16 +66,19 @@ var looks = []look{
 		return subordinateIDs(m.person(), m.subordinate())
 	}},
 	{"limits", "Memory and processor use can be limited", "delegated cgroups v2", func(_ context.Context, m *machine) Check {
-		return resourceLimits(m.person(), m.cgroup())
+		return resourceLimits(m.person(), m.cgroup(), m.outer())
 	}},
 	{"disk", "Room for images", "disk space", func(_ context.Context, m *machine) Check {
-		return imageSpace(space(m.config.ImageDir), m.config.Home)
+		return imageSpace(m.person(), space(m.config.ImageDir), m.config.Home)
 	}},
 	{"temp", "Room for temporary files", "temporary folder", func(_ context.Context, m *machine) Check {
-		return tempSpace(space(m.config.TempDir), m.config.Home)
+		return tempSpace(m.person(), space(m.config.TempDir), m.config.Home)
 	}},
 	{"port", "A free port for apps", "TCP port", func(ctx context.Context, m *machine) Check {
 		return portFree(m.config.Port, port(ctx, m.config.Port))
+	}},
+	{"surroundings", "Carrel is not inside of another container", "nesting", func(_ context.Context, m *machine) Check {
+		return surroundings(m.outer())
 	}},
 }
 
@@ -106,7 +110,7 @@ func run(ctx context.Context, m *machine, looks []look) []Check {
 		checks[i] = Check{
 			Name: l.name, Status: Note, Title: l.title, Term: l.term,
 			Detail: "this could not be found out in time",
-			Advice: "The computer may be busy, or a file system does not answer; try again.",
+			Advice: "The computer may be busy, or a file system does not answer; try again. " + noNeed,
 		}
 		go func() {
 			c := l.check(ctx, m)
@@ -137,6 +141,7 @@ type machine struct {
 	squashfs    func() squashfs
 	subordinate func() subordinate
 	cgroup      func() cgroup
+	outer       func() outer
 	trials      func(context.Context) trial
 }
 
@@ -153,6 +158,7 @@ func newMachine(config Config) *machine {
 	m.squashfs = sync.OnceValue(func() squashfs { return findSquashfs("/", m.kernel()) })
 	m.subordinate = sync.OnceValue(func() subordinate { return findSubordinate("/", m.person()) })
 	m.cgroup = sync.OnceValue(func() cgroup { return findCgroup("/") })
+	m.outer = sync.OnceValue(func() outer { return findOuter("/", config.Env) })
 	var once sync.Once
 	var t trial
 	m.trials = func(ctx context.Context) trial {

@@ -65,10 +65,10 @@ func TestUserNamespaces(t *testing.T) {
 		"AppArmor, odd path": {
 			person{uid: 7, self: "/tmp/it's"}, limits{max: 9, clone: 1, apparmor: 1}, refused(unix.EACCES), Bad, "AppArmor", "apparmor_restrict_unprivileged_userns=0",
 		},
-		"in a container":        {person{uid: 7, seccomp: true}, open, refused(unix.EPERM), Bad, "inside of another container", "seccomp=unconfined"},
-		"root in a container":   {root, open, refused(unix.EPERM), Bad, "refused new namespaces", "--cap-add SYS_ADMIN"},
+		"in a container":        {person{uid: 7, seccomp: true}, open, refused(unix.EPERM), Bad, "inside of another container", ""},
+		"root in a container":   {root, open, refused(unix.EPERM), Bad, "refused new namespaces", ""},
 		"not in the kernel":     {anna, open, refused(unix.EINVAL), Bad, "built without", ""},
-		"for an unknown reason": {anna, open, refused(unix.EPERM), Bad, "operation not permitted", "dmesg"},
+		"for an unknown reason": {anna, open, refused(unix.EPERM), Bad, "operation not permitted", ""},
 		"not tried":             {anna, open, trial{err: context.DeadlineExceeded}, Note, "could not be tried", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,18 +164,28 @@ func TestSubordinateIDs(t *testing.T) {
 func TestResourceLimits(t *testing.T) {
 	all := []string{"cpu", "memory", "pids"}
 	for name, tt := range map[string]struct {
+		person person
 		cgroup cgroup
+		outer  outer
 		status Status
 		detail string
 		admin  string
 	}{
-		"works":       {cgroup{mounted: true, writable: true, controllers: all}, OK, "cpu, memory, pids", ""},
-		"not mounted": {cgroup{}, Note, "not mounted", ""},
-		"hybrid":      {cgroup{mounted: true, hybrid: true}, Note, "cgroups v1", ""},
-		"not ours":    {cgroup{mounted: true, controllers: all}, Note, "belongs to the system", ""},
-		"in part":     {cgroup{mounted: true, writable: true, controllers: []string{"pids"}}, Note, "pids", "Delegate=cpu"},
+		"works":                   {anna, cgroup{mounted: true, writable: true, controllers: all}, outer{}, OK, "cpu, memory, pids", ""},
+		"not mounted":             {anna, cgroup{}, outer{}, Note, "not mounted", "mount -t cgroup2 none /sys/fs/cgroup"},
+		"version 1":               {anna, cgroup{systemd: true}, outer{}, Note, "not mounted", "systemd.unified_cgroup_hierarchy=1 /' /etc/default/grub && update-grub"},
+		"hybrid, Fedora":          {person{uid: 5, family: "fedora"}, cgroup{systemd: true, mounted: true, hybrid: true}, outer{}, Note, "cgroups v1", "grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1"},
+		"hybrid, without systemd": {anna, cgroup{mounted: true, hybrid: true}, outer{}, Note, "cgroups v1", ""},
+		"hybrid, in a container":  {anna, cgroup{systemd: true, mounted: true, hybrid: true}, outer{kind: "Docker"}, Note, "cgroups v1", ""},
+		"not ours":                {anna, cgroup{systemd: true, mounted: true, controllers: all}, outer{}, Note, "belongs to the system", "delegate.conf && systemctl daemon-reload"},
+		"not ours, no systemd":    {anna, cgroup{mounted: true, controllers: all}, outer{}, Note, "belongs to the system", ""},
+		"in part":                 {anna, cgroup{systemd: true, mounted: true, writable: true, controllers: []string{"pids"}}, outer{}, Note, "pids", "Delegate=cpu"},
+		"in part, root":           {root, cgroup{mounted: true, writable: true, above: "/sys/fs/cgroup/a"}, outer{}, Note, "none", "echo '+cpu +memory +pids' > /sys/fs/cgroup/a/cgroup.subtree_control"},
+		"in part, at the top":     {root, cgroup{mounted: true, writable: true}, outer{}, Note, "none", ""},
 	} {
-		t.Run(name, func(t *testing.T) { checkCheck(t, resourceLimits(anna, tt.cgroup), tt.status, tt.detail, tt.admin) })
+		t.Run(name, func(t *testing.T) {
+			checkCheck(t, resourceLimits(tt.person, tt.cgroup, tt.outer), tt.status, tt.detail, tt.admin)
+		})
 	}
 }
 
@@ -195,13 +205,14 @@ func TestSpace(t *testing.T) {
 		"broken":    {room{dir: dir, err: unix.EIO}, Bad, "cannot be kept"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := imageSpace(tt.room, home)
-			if c.Status != tt.status || !strings.Contains(c.Title, tt.title) {
-				t.Errorf("got %s %q, want %s %q", c.Status, c.Title, tt.status, tt.title)
+			c := imageSpace(anna, tt.room, home)
+			if !strings.Contains(c.Title, tt.title) {
+				t.Errorf("got %q, want %q", c.Title, tt.title)
 			}
+			checkCheck(t, c, tt.status, "", "")
 		})
 	}
-	if c := tempSpace(room{dir: "/tmp", free: gigabyte, writable: true}, home); c.Status != Note {
+	if c := tempSpace(anna, room{dir: "/tmp", free: gigabyte, writable: true}, home); c.Status != Note {
 		t.Errorf("1 GB for temporary files is %s, want %s", c.Status, Note)
 	}
 	r := space(filepath.Join(t.TempDir(), "not", "there", "yet"))
@@ -281,6 +292,44 @@ func TestFacts(t *testing.T) {
 	}
 }
 
+func TestSurroundings(t *testing.T) {
+	all := "         0          0 4294967295\n"
+	for name, tt := range map[string]struct {
+		files map[string]string
+		env   []string
+		kind  string
+		ids   bool
+	}{
+		"a computer":       {map[string]string{"proc/self/uid_map": all}, []string{"PATH=/bin", "APPTAINER_CONTAINER="}, "", false},
+		"Docker":           {map[string]string{"proc/self/uid_map": all, ".dockerenv": ""}, nil, "Docker", false},
+		"Podman, rootless": {map[string]string{"proc/self/uid_map": "0 1000 1\n1 100000 65536\n", "run/.containerenv": ""}, nil, "Podman", true},
+		"Apptainer":        {map[string]string{"proc/self/uid_map": "1000 1000 1\n"}, []string{"APPTAINER_CONTAINER=/x.sif"}, "Apptainer, Singularity or Carrel", true},
+		"Singularity":      {map[string]string{".singularity.d/runscript": ""}, nil, "Apptainer, Singularity or Carrel", false},
+		"unshare":          {map[string]string{"proc/self/uid_map": "0 1000 1\n"}, nil, "some program", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for f, text := range tt.files {
+				if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, f)), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, f), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := findOuter(dir, tt.env)
+			if o.kind != tt.kind || o.ids != tt.ids {
+				t.Errorf("got %+v, want %q, %v", o, tt.kind, tt.ids)
+			}
+			want := Note
+			if tt.kind == "" {
+				want = OK
+			}
+			checkCheck(t, surroundings(o), want, "", "")
+		})
+	}
+}
+
 func TestRunDoesNotHang(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
@@ -321,6 +370,12 @@ func checkCheck(t *testing.T, c Check, status Status, detail, admin string) {
 	}
 	if c.Status != OK && c.Advice == "" {
 		t.Error("bad news without advice")
+	}
+	if c.Status != OK && (c.Admin != "") == (strings.Contains(c.Advice, noNeed) || strings.Contains(c.Advice, nothing)) {
+		t.Errorf("neither a line for an administrator nor the word that there is none: %q, %q", c.Admin, c.Advice)
+	}
+	if strings.ContainsAny(c.Admin, "…") {
+		t.Errorf("the line for an administrator is not exact: %q", c.Admin)
 	}
 	if strings.Contains(c.Admin, "\n") {
 		t.Errorf("line for an administrator has several lines: %q", c.Admin)

@@ -228,9 +228,11 @@ func ranges(file string, p person) (given, end int) {
 
 // cgroup is what this process may do with its control group (cgroups(7)).
 type cgroup struct {
+	systemd     bool // systemd manages this computer
 	mounted     bool // the second version is there, at all
 	hybrid      bool // but memory is counted by the first
 	path        string
+	above       string // the group above, which passes controllers on; empty at the top
 	writable    bool
 	controllers []string
 }
@@ -238,6 +240,8 @@ type cgroup struct {
 func findCgroup(root string) cgroup {
 	var c cgroup
 	var mount string
+	_, err := os.Stat(filepath.Join(root, "run/systemd/system")) // sd_booted(3)
+	c.systemd = err == nil
 	data, _ := os.ReadFile(filepath.Join(root, "proc/self/mountinfo")) // unreadable: none
 	for line := range strings.Lines(string(data)) {
 		before, after, ok := strings.Cut(line, " - ")
@@ -263,6 +267,9 @@ func findCgroup(root string) cgroup {
 		}
 	}
 	c.path = filepath.Join(mount, group)
+	if c.path != filepath.Clean(mount) {
+		c.above = filepath.Dir(c.path)
+	}
 	c.writable = true
 	for _, name := range []string{"", "cgroup.procs", "cgroup.subtree_control"} {
 		c.writable = c.writable && unix.Access(filepath.Join(root, c.path, name), unix.W_OK) == nil
@@ -270,6 +277,51 @@ func findCgroup(root string) cgroup {
 	data, _ = os.ReadFile(filepath.Join(root, c.path, "cgroup.controllers")) // unreadable: none
 	c.controllers = strings.Fields(string(data))
 	return c
+}
+
+// outer is the container that this process is in.
+type outer struct {
+	kind string // "Docker"; empty: none that can be seen
+	sign string // by what that is known
+	ids  bool   // it is in a user namespace, too
+}
+
+// findOuter looks for the signs that container programs leave: files, variables, and a map of user ids that is not all of them
+// (user_namespaces(7)).
+func findOuter(root string, env []string) outer {
+	var o outer
+	if data, err := os.ReadFile(filepath.Join(root, "proc/self/uid_map")); err == nil {
+		f := strings.Fields(string(data))
+		o.ids = len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295"
+	}
+	for _, kv := range env {
+		k, v, _ := strings.Cut(kv, "=")
+		switch {
+		case v == "":
+		case k == "CARREL_CONTAINER":
+			o.kind, o.sign = "Carrel", "the variable "+k
+			return o
+		case k == "APPTAINER_CONTAINER" || k == "SINGULARITY_CONTAINER":
+			o.kind, o.sign = "Apptainer, Singularity or Carrel", "the variable "+k
+		case k == "KUBERNETES_SERVICE_HOST" && o.kind == "":
+			o.kind, o.sign = "Kubernetes", "the variable "+k
+		}
+	}
+	if o.kind != "" {
+		return o
+	}
+	for _, s := range []struct{ kind, file string }{
+		{"Podman", "/run/.containerenv"}, {"Docker", "/.dockerenv"}, {"Apptainer, Singularity or Carrel", "/.singularity.d"}, {"systemd-nspawn", "/run/systemd/container"},
+	} {
+		if _, err := os.Stat(filepath.Join(root, s.file)); err == nil {
+			o.kind, o.sign = s.kind, s.file
+			return o
+		}
+	}
+	if o.ids {
+		o.kind, o.sign = "some program", "/proc/self/uid_map"
+	}
+	return o
 }
 
 // room is the space of a folder's file system, for the person who asks.
