@@ -52,6 +52,9 @@ race:
 cover:
 	@CGO_ENABLED=0 $(GO) run ./scripts/cover
 
+# LINKS=1: also under the names singularity, apptainer and run-singularity, where nothing else has them.
+NAMES := singularity apptainer run-singularity
+
 install: build
 	install -D -m 0755 bin/carrel $(DESTDIR)$(PREFIX)/bin/carrel
 	@mkdir -p $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d $(SHARE)/man
@@ -63,8 +66,13 @@ install: build
 	@install -m 0644 README.md LICENSE SECURITY.md ARCHITECTURE.md $(SHARE)/doc/carrel
 	@install -m 0644 docs/*.md $(SHARE)/doc/carrel/docs
 	@install -m 0644 docs/pictures/* $(SHARE)/doc/carrel/docs/pictures
+	@$(if $(LINKS),cd $(DESTDIR)$(PREFIX)/bin && for n in $(NAMES); do \
+		if [ "$$(readlink $$n)" = carrel ]; then :; \
+		elif [ -e $$n ] || [ -L $$n ]; then echo "$(DESTDIR)$(PREFIX)/bin/$$n is there already and not Carrel's: it stays as it is" >&2; \
+		else ln -s carrel $$n && echo "$(DESTDIR)$(PREFIX)/bin/$$n -> carrel"; fi; done)
 
 uninstall:
+	@cd $(DESTDIR)$(PREFIX)/bin 2>/dev/null || exit 0; for n in $(NAMES); do if [ "$$(readlink $$n)" = carrel ]; then rm -f $$n; fi; done
 	rm -f $(DESTDIR)$(PREFIX)/bin/carrel $(SHARE)/bash-completion/completions/carrel $(SHARE)/zsh/site-functions/_carrel \
 		$(SHARE)/fish/vendor_completions.d/carrel.fish $(SHARE)/man/man1/carrel.1 $(SHARE)/man/man1/carrel-*.1 $(SHARE)/man/man7/carrel-*.7
 	rm -rf $(SHARE)/doc/carrel
