@@ -27,7 +27,7 @@ import (
 
 const (
 	columns, lines = 104, 30
-	patience       = 60 * time.Second
+	patience       = 3 * time.Minute
 )
 
 func main() {
@@ -62,7 +62,7 @@ func (s *studio) run() (err error) {
 	}
 	s.home = filepath.Join(root, "ada")
 	defer func() {
-		for _, name := range []string{"welcome", "jupyter"} {
+		for _, name := range []string{"welcome", "nginx-jupyter"} {
 			_ = s.command("stop", name).Run() // it may have been stopped, or never started
 		}
 		if s.x != nil {
@@ -94,7 +94,7 @@ func (s *studio) run() (err error) {
 
 // notebook puts the image of the notebook app where images are kept.
 func (s *studio) notebook() error {
-	image := filepath.Join(s.home, ".local/share/carrel/images/jupyter.sif")
+	image := filepath.Join(s.home, ".local/share/carrel/images/nginx-jupyter.sif")
 	if err := os.MkdirAll(filepath.Dir(image), 0o755); err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (s *studio) tour() error {
 		return err
 	}
 	const (
-		esc, enter, tab, down, left = "\x1b", "\r", "\t", "\x1b[B", "\x1b[D"
+		esc, enter, tab, down, clear = "\x1b", "\r", "\t", "\x1b[B", "\x15"
 	)
 	steps := []struct {
 		keys    []string // typed first; one that ends in "…" is waited for instead
@@ -140,12 +140,14 @@ func (s *studio) tour() error {
 		{[]string{enter, "What brings you here?…"}, "2-what-brings-you", "What brings you here?"},
 		{[]string{enter, "3 of 3…", enter, "serving…", "ready after…"}, "3-first-page", "The first app runs; its address is shown"},
 		{[]string{"2", "Jupyter notebook…"}, "4-catalog", "The catalog"},
-		{[]string{"1", "jupyter.sif…", down, down, "start…", enter, "The folder with your notebooks…", "~/papers/stroop", "3 files…", enter, "Choose one…", left}, "5-notebook-form", "Which folder the notebook works in"},
+		{[]string{"1", "nginx-jupyter.sif…", down, down, "start…", enter, "The folder with your notebooks…", "~/papers/stroop", "3 files…", "keep them…"}, "5-notebook-form", "Which folder the notebook works in"},
 		{[]string{enter, "serving…", "ready after…"}, "6-notebook", "The notebook runs"},
 		{[]string{"i", "Overview…", "Files…", tab, tab, tab, "opt/…"}, "7-look-inside", "The files inside the image"},
 		{[]string{esc, "x", "Share…"}, "8-share", "Ways to hand it on"},
 		{[]string{esc, "1", "MY CONTAINERS…", "g"}, "9-desk", "The desk"},
 		{[]string{"s", "Let it run…"}, "10-stop", "Stopping asks first"},
+		{[]string{esc, "START SOMETHING NEW…", "G", enter, "Which folder holds your files?…", clear, "~/site", "a folder of web pages…", enter, "there is index.html…", enter, "How it is built and started…"}, "11-own-app", "What Carrel proposes for a folder"},
+		{[]string{enter, "Setting up…"}, "12-building", "The image is built"},
 	}
 	for _, step := range steps {
 		for _, k := range step.keys {
@@ -165,8 +167,10 @@ func (s *studio) tour() error {
 				return err
 			}
 		}
-		if err := s.x.calm(); err != nil {
-			return err
+		if step.picture != "12-building" { // which is never at rest
+			if err := s.x.calm(); err != nil {
+				return err
+			}
 		}
 		if err := s.keep(step.picture, step.title); err != nil {
 			return err
