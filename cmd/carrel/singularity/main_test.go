@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -130,6 +131,15 @@ func TestActions(t *testing.T) {
 	d := newDesk(t)
 	put(t, filepath.Join(d.cwd, "vars"), "A=1\nexport B=\"two words $A\"\n# comment\nC='single $A'\n")
 	put(t, filepath.Join(d.cwd, "data/file"), "data\n")
+	put(t, filepath.Join(d.image, "scif/apps/foo/scif/runscript"), "#!/bin/sh\necho app foo \"$@\"\n")
+	hostNS := func(kind string) string {
+		name, err := os.Readlink("/proc/self/ns/" + kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	shared := []string{"HOST_IPC=" + hostNS("ipc"), "HOST_UTS=" + hostNS("uts")}
 	for _, tc := range []struct {
 		name   string
 		env    []string
@@ -190,6 +200,21 @@ func TestActions(t *testing.T) {
 		{name: "variable that asks for no absent flag", env: []string{"APPTAINER_ALLOW_SETUID=0"}, args: []string{"exec", "IMAGE", "echo", "on"}, out: "on\n", quiet: true},
 		{name: "silent by variable", env: []string{"APPTAINER_SILENT=1", "APPTAINER_NVCCLI=1"}, args: []string{"exec", "IMAGE", "echo", "on"}, out: "on\n", quiet: true},
 		{name: "bad limit", args: []string{"exec", "--memory", "lots", "IMAGE", "true"}, status: exitUsage, errs: "not an amount of memory"},
+		{name: "ipc", args: []string{"exec", "--ipc", "IMAGE", "sh", "-c", "test $(readlink /proc/self/ns/ipc) != $HOST_IPC && echo own"}, out: "own\n"},
+		{name: "uts", args: []string{"exec", "--uts", "IMAGE", "sh", "-c", "test $(readlink /proc/self/ns/uts) != $HOST_UTS && echo own"}, out: "own\n"},
+		{name: "neither", args: []string{"exec", "IMAGE", "sh", "-c", "test $(readlink /proc/self/ns/uts)$(readlink /proc/self/ns/ipc) = $HOST_UTS$HOST_IPC && echo shared"}, out: "shared\n"},
+		{name: "app", args: []string{"run", "--app", "foo", "IMAGE", "x"}, out: "app foo x\n"},
+		{name: "app by variable", env: []string{"APPTAINER_APPNAME=foo"}, args: []string{"run", "IMAGE", "x"}, out: "app foo x\n"},
+		{name: "workdir", args: []string{"exec", "--contain", "-W", "wd", "-S", "/s", "IMAGE", "sh", "-c", "echo kept > /tmp/f; echo kept > /s/f; cat /tmp/f /s/f"}, out: "kept\nkept\n"},
+		{name: "no-mount", args: []string{"exec", "--no-mount", "sys,bind-paths", "IMAGE", "sh", "-c", "ls /sys | wc -w"}, out: "0\n"},
+		{name: "rocm without a card", args: []string{"exec", "--rocm", "IMAGE", "echo", "on"}, out: "on\n"},
+		{name: "add-caps", args: []string{"exec", "--no-privs", "--add-caps", "CAP_NET_RAW", "IMAGE", "grep", "CapEff", "/proc/self/status"}, out: "CapEff:\t0000000000002000\n"},
+		{name: "add-caps unknown", args: []string{"exec", "--add-caps", "CAP_FLY", "IMAGE", "true"}, status: exitFatal, errs: "capability \"FLY\""},
+		{name: "drop-caps", args: []string{"exec", "--fakeroot", "--drop-caps", "all", "IMAGE", "grep", "CapEff", "/proc/self/status"}, out: "CapEff:\t0000000000000000\n"},
+		{name: "keep-privs", args: []string{"exec", "--fakeroot", "--no-privs", "--keep-privs", "IMAGE", "sh", "-c", "grep -c 'CapEff:.0000000000000000' /proc/self/status"}, out: "0\n", status: 1},
+		{name: "no-privs", args: []string{"exec", "--fakeroot", "--no-privs", "IMAGE", "sh", "-c", "grep -c 'CapEff:.0000000000000000' /proc/self/status"}, out: "1\n"},
+		{name: "underlay", args: []string{"exec", "--underlay", "-B", "data:/new/place", "IMAGE", "cat", "/new/place/file"}, out: "data\n"},
+		{name: "cpus", args: []string{"exec", "--cpus", "1", "--cpuset-cpus", "0", "IMAGE", "sh", "-c", "grep Cpus_allowed_list /proc/self/status"}, out: "Cpus_allowed_list:\t0\n"},
 		{name: "negative memory", args: []string{"exec", "--memory", "-5", "IMAGE", "true"}, status: exitUsage, errs: "--memory -5: less than nothing"},
 		{name: "negative reservation", args: []string{"exec", "--memory-reservation", "-1", "IMAGE", "true"}, status: exitUsage, errs: "less than nothing"},
 		{name: "any swap", args: []string{"exec", "--memory-swap", "-1", "IMAGE", "echo", "on"}, out: "on\n"},
@@ -210,7 +235,7 @@ func TestActions(t *testing.T) {
 				}
 			}
 			d := *d
-			d.env, d.stdin = tc.env, tc.stdin
+			d.env, d.stdin = append(slices.Clone(tc.env), shared...), tc.stdin
 			args := append([]string{}, tc.args...)
 			for i := range args {
 				if args[i] == "IMAGE" {
