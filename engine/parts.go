@@ -22,6 +22,8 @@ type Part struct {
 	Created time.Time `json:"created"`
 	// Checked says by what the part's content was found right: "digest" or "signature", "" when nothing vouches for it.
 	Checked string `json:"checked,omitempty"`
+	// Signer is the fingerprint of the key that a signature says it was made with; whose that is is not examined.
+	Signer string `json:"signer,omitempty"`
 }
 
 // Parts describes a SIF image as a file.
@@ -65,7 +67,7 @@ func (e *Engine) Parts(ctx context.Context, name string, verify bool) (Parts, er
 		}
 	}
 	for _, o := range m.Objects {
-		p := Part{ID: o.ID, Group: o.Group, Link: "NONE", Type: partType(o), Name: o.Name, Offset: o.Offset, Size: o.Size, Created: o.Created, Checked: checked[o.ID]}
+		p := Part{ID: o.ID, Group: o.Group, Link: "NONE", Type: partType(o), Name: o.Name, Offset: o.Offset, Size: o.Size, Created: o.Created, Checked: checked[o.ID], Signer: o.Signer}
 		switch {
 		case o.LinkIsGroup:
 			p.Link = fmt.Sprintf("%d (G)", o.Link)

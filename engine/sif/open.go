@@ -2,11 +2,13 @@ package sif
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +47,9 @@ type Object struct {
 	FS   FSType
 	Role PartType
 	Arch string
+	// Signer is the fingerprint of the key that a signature says it was made with, in hexadecimal; empty where it says none. Of
+	// a signature the extra field holds the kind of digest (4 bytes) and the fingerprint (20).
+	Signer string
 	// Digest is the SHA-256 that an image written by this package carries of the object; nil in others.
 	Digest []byte
 
@@ -187,6 +192,9 @@ func newObject(index int, d descriptor, fileSize int64) (Object, error) {
 		o.FS = FSType(littleUint32(d.Extra[0:]))
 		o.Role = PartType(littleUint32(d.Extra[4:]))
 		o.Arch = archName(d.Extra[8:11])
+	}
+	if signer := d.Extra[4:24]; o.Type == TypeSignature && !bytes.Equal(signer, make([]byte, len(signer))) {
+		o.Signer = strings.ToUpper(hex.EncodeToString(signer))
 	}
 	if o.Offset < headerSize || o.Size < 0 || o.Size > math.MaxInt64-o.Offset {
 		return o, &Error{Err: ErrCorrupt, Detail: fmt.Sprintf("object %d (%s) has %d bytes at byte %d", o.ID, o.Type, o.Size, o.Offset)}

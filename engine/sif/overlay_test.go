@@ -2,6 +2,7 @@ package sif
 
 import (
 	"bytes"
+	"crypto"
 	"errors"
 	"io"
 	"os"
@@ -286,7 +287,8 @@ func signWith(t *testing.T, path string) {
 	}
 	io.WriteString(w, `{"version":1,"objects":[{"relativeId":3,"objectDigest":"sha256:`+hexString(sum[:])+`"}]}`)
 	w.Close()
-	in, err := reference.NewDescriptorInput(reference.DataSignature, &text, reference.OptNoGroup(), reference.OptLinkedGroupID(1))
+	in, err := reference.NewDescriptorInput(reference.DataSignature, &text, reference.OptNoGroup(), reference.OptLinkedGroupID(1),
+		reference.OptSignatureMetadata(crypto.SHA256, entity.PrimaryKey.Fingerprint))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,4 +300,11 @@ func signWith(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	f.UnloadContainer()
+	if m, err = Open(path); err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if got, want := m.Objects[len(m.Objects)-1].Signer, strings.ToUpper(hexString(entity.PrimaryKey.Fingerprint)); got != want || sys.Signer != "" {
+		t.Errorf("signed by %q, want %q; the system by %q", got, want, sys.Signer)
+	}
 }

@@ -119,7 +119,11 @@ func (p *program) verifyVerb() verb {
 				return err
 			}
 			unchecked := 0
+			var signers []string
 			for _, part := range parts.Parts {
+				if part.Signer != "" && !slices.Contains(signers, part.Signer) {
+					signers = append(signers, part.Signer)
+				}
 				if part.Checked == "" && !strings.HasPrefix(part.Type, "Signature") {
 					unchecked++
 				}
@@ -133,6 +137,12 @@ func (p *program) verifyVerb() verb {
 				return &hintError{fmt.Errorf("verify %s: it carries neither a signature nor digests", args[0]), "images that Carrel builds carry digests"}
 			}
 			if !asJSON {
+				switch {
+				case len(signers) > 0:
+					p.info("%s: signed with the key of the fingerprint %s", args[0], strings.Join(signers, ", "))
+				case !parts.Signed:
+					p.info("%s: not signed", args[0])
+				}
 				p.info("%s: %d of %d parts are as they were written; who wrote them was not examined", args[0], len(parts.Parts)-unchecked, len(parts.Parts))
 			}
 			return nil

@@ -540,6 +540,9 @@ func TestCreateAndBootstrap(t *testing.T) {
 			t.Errorf("%q: %d, %q, %q", tc.args, status, out, errs)
 		}
 	}
+	if _, _, errs := call(t, d, "verify", "new.img"); !strings.Contains(errs, "new.img: not signed") {
+		t.Errorf("verify: %q", errs)
+	}
 	// Not a placeholder any more.
 	if status, _, errs := call(t, d, "bootstrap", "new.img", "Singularity"); status != exitFatal || !strings.Contains(errs, "--force") {
 		t.Errorf("%d, %q", status, errs)
