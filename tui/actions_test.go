@@ -3,9 +3,12 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"image/color"
 	"strings"
 	"testing"
 	"time"
+
+	tea "charm.land/bubbletea/v2"
 
 	"carrel/engine"
 	"carrel/tui/screen"
@@ -239,5 +242,38 @@ func TestFind(t *testing.T) {
 		d.misses("built-in")
 		d.press("esc")
 		d.sees("built-in")
+	})
+}
+
+// Ctrl+Z suspends the program, and the terminal's answer about its background changes the colours.
+func TestTerminalTalks(t *testing.T) {
+	drive(t, 80, 24, nil, func(d *driver) {
+		_, cmd := d.m.Update(tuitest.Key("ctrl+z"))
+		found := false
+		var look func(tea.Cmd)
+		look = func(c tea.Cmd) {
+			if c == nil {
+				return
+			}
+			switch msg := c().(type) {
+			case tea.SuspendMsg:
+				found = true
+			case tea.BatchMsg:
+				for _, one := range msg {
+					look(one)
+				}
+			}
+		}
+		look(cmd)
+		if !found {
+			t.Error("ctrl+z does not suspend")
+		}
+		dark := d.m.draw(80, 24)
+		d.send(tea.BackgroundColorMsg{Color: color.White})
+		light := d.m.draw(80, 24)
+		d.send(tea.BackgroundColorMsg{Color: color.Black})
+		if light == d.m.draw(80, 24) || light == dark {
+			t.Error("the colours do not follow the terminal's background")
+		}
 	})
 }
