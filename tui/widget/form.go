@@ -383,7 +383,7 @@ func (f *Field) view(t *theme.Theme, w, lw int, on bool) []string {
 		label = t.Muted.Render(f.Label)
 	}
 	if f.Kind == FolderKind {
-		return f.boxed(t, w, on, label)
+		return f.boxed(t, w, on)
 	}
 	inner := w - 2 - lw
 	control := f.control(t, max(0, inner), on)
@@ -507,13 +507,20 @@ func (f *Field) control(t *theme.Theme, w int, on bool) string {
 	return Cut(lead+f.Text.View(t, size, on, ghost), w)
 }
 
-func (f *Field) boxed(t *theme.Theme, w int, on bool, label string) []string {
+func (f *Field) boxed(t *theme.Theme, w int, on bool) []string {
 	bw := min(max(0, w-4), boxWidth)
-	head := label
-	if f.Tag != "" {
-		head = Spread(label, t.Muted.Render(f.Tag), bw)
+	style := t.Text
+	if on {
+		style = t.Title
 	}
-	out := []string{Marker(t, on) + head}
+	var out []string
+	for i, l := range Wrap(f.Label, max(1, bw-Width(f.Tag)-1)) { // the question is the app's own words, and may be long
+		l = style.Render(l)
+		if i == 0 && f.Tag != "" {
+			l = Spread(l, t.Muted.Render(f.Tag), bw)
+		}
+		out = append(out, Marker(t, on)+l)
+	}
 	border := t.Faint
 	if on {
 		border = t.Accent

@@ -4,6 +4,7 @@ package desk
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ type Screen struct {
 	apps      []engine.Instance
 	lost      error // why some apps are not among them
 	images    []engine.ImageInfo
+	named     map[string]int // how many images have a name
 	imgsKnown bool
 	imgsErr   error
 	reading   bool
@@ -136,7 +138,10 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		}
 		s.reading, s.imgsKnown, s.imgsErr = false, true, msg.err
 		if msg.err == nil {
-			s.images = msg.images
+			s.images, s.named = msg.images, map[string]int{}
+			for i := range s.images {
+				s.named[s.images[i].Name]++
+			}
 		}
 		s.build()
 		if s.readAgain {
@@ -216,6 +221,14 @@ func (s *Screen) build() {
 		s.list.Top()
 		s.list.Resize(s.listHeight())
 	}
+}
+
+// nameOf is an image's name, with its folder where another image has the same.
+func (s *Screen) nameOf(m *engine.ImageInfo) string {
+	if s.named[m.Name] > 1 {
+		return m.Name + "  " + widget.Tilde(filepath.Dir(m.Path), s.d.Home)
+	}
+	return m.Name
 }
 
 func (s *Screen) items() []widget.Item {

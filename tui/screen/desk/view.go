@@ -104,7 +104,7 @@ func (s *Screen) line(i int, selected bool, w int) string {
 			sign = t.Warn.Render(theme.Note)
 			when = "cannot run"
 		}
-		return mark + sign + " " + imageTable.Row(inner, name(r.image.Name), t.Muted.Render(widget.Bytes(r.image.Size)), t.Muted.Render(when))
+		return mark + sign + " " + imageTable.Row(inner, name(s.nameOf(r.image)), t.Muted.Render(widget.Bytes(r.image.Size)), t.Muted.Render(when))
 	case r.start == "catalog":
 		return mark + t.Accent.Render("+") + " " + name("from the catalog") + t.Muted.Render("   notebooks, pages, experiments")
 	case r.start == "file":
