@@ -74,7 +74,7 @@ func TestLookInside(t *testing.T) {
 		{"opt", "usr"},
 		{"adduser", "Debian"},
 		{"usr", "%"},
-		{"choose the image to compare with"},
+		{"Nothing was changed in it since it was built", "compares it with another image"},
 		{"Not checked yet", "Nobody signed it"},
 	} {
 		x.Wait(page...)
