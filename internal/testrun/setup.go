@@ -26,6 +26,7 @@ var tools = []struct{ program, pkg string }{
 	{"git", "git"},
 	{"python3", "python3"},
 	{"bwrap", "bubblewrap"},
+	{"tar2sqfs", "squashfs-tools-ng"},
 	{"mmdebstrap", "mmdebstrap"},
 }
 
