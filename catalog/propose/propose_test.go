@@ -12,6 +12,9 @@ import (
 	"carrel/engine/definition"
 )
 
+// inside is where a proposed app has its files.
+const inside = "/work"
+
 func file(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
 
 const (
@@ -51,7 +54,7 @@ func TestLook(t *testing.T) {
 			[]string{"/opt/env/bin/python -m ipykernel install --prefix=/usr --name python3"}, nil},
 		{"no pip, no kernel", fstest.MapFS{"a.ipynb": file(pyBook)}, "[notebook]", nil, []string{"ipykernel install"}},
 		{"dash without its server", fstest.MapFS{"app.py": file("import dash"), "requirements.txt": file("Dash==2\n")}, "[python-app python]",
-			[]string{"pip install -r /work/requirements.txt gunicorn\n"}, nil},
+			[]string{"pip install -r " + inside + "/requirements.txt gunicorn\n"}, nil},
 		{"hidden files", fstest.MapFS{"index.html": file("x"), ".env": file("SECRET=1")}, "[page]", []string{`find /work -mindepth 1 \( -name '.*' -o -name '*.sif'`}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -182,7 +185,7 @@ func TestServer(t *testing.T) {
 		want   []string
 	}{
 		{"requirements", fstest.MapFS{"s.py": file("import nothing"), "requirements.txt": file("x"), "apt.txt": file("x")},
-			[]string{"pip install -r /work/requirements.txt\n", "$(grep -v '^ *#' /work/apt.txt)", `export PATH="/opt/env/bin:$PATH"`}},
+			[]string{"pip install -r " + inside + "/requirements.txt\n", "$(grep -v '^ *#' " + inside + "/apt.txt)", `export PATH="/opt/env/bin:$PATH"`}},
 		{"imports", fstest.MapFS{"s.py": file("import numpy")}, []string{"python3-numpy"}},
 		{"R", fstest.MapFS{"s.R": file("library(lme4)"), "postBuild": file("x")}, []string{"r-base-core r-cran-lme4", "./postBuild", "R_LIBS_USER"}},
 		{"npm", fstest.MapFS{"package.json": file("{}")}, []string{"npm ci"}},

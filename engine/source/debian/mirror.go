@@ -14,14 +14,18 @@ const (
 	ubuntuPorts   = "http://ports.ubuntu.com/ubuntu-ports"
 )
 
-// archives are mirrors of what is no longer kept up: old indexes, signed by keys that may have expired.
-var archives = []string{"archive.debian.org", "snapshot.debian.org", "old-releases.ubuntu.com"}
+// archives are the names, by domain, of mirrors of what is no longer kept up: old indexes, signed by keys that may have expired.
+var archives = map[string][]string{"debian.org": {"archive", "snapshot"}, "ubuntu.com": {"old-releases"}}
 
 // IsArchive tells whether a mirror is one of those that keep old releases as they were, so that expired indexes and keys
 // are what is to be expected there.
 func IsArchive(mirror string) bool {
 	u, err := url.Parse(mirror)
-	return err == nil && slices.Contains(archives, u.Hostname())
+	if err != nil {
+		return false
+	}
+	name, domain, _ := strings.Cut(u.Hostname(), ".")
+	return slices.Contains(archives[domain], name)
 }
 
 // suitesOf lists the suites of a distribution that are known by name, so that a sources file can be told to be its.
