@@ -29,6 +29,7 @@ var families = []family{
 	{"read", readQuestions},
 	{"port", portQuestions},
 	{"screen", screenQuestions},
+	{"desk", deskQuestions},
 	{"memory", memoryQuestions},
 	{"pack", packQuestions},
 	{"registry", registryQuestions},

@@ -37,6 +37,8 @@ var peers = []peer{
 	{"umoci", "umoci", []string{"--version"}, "registry"},
 	{"mmdebstrap", "mmdebstrap", []string{"--version"}, "bootstrap"},
 	{"debootstrap", "debootstrap", []string{"--version"}, "bootstrap"},
+	{"lazydocker", "lazydocker", []string{"--version"}, "desk"},
+	{"k9s", "k9s", []string{"version", "--short"}, "desk"},
 }
 
 var versionPattern = regexp.MustCompile(`\d+\.\d+(\.\d+)*([-~+][0-9A-Za-z.]+)*`)
