@@ -29,6 +29,10 @@ func TestResizeStorm(t *testing.T) {
 		}
 	}
 	x.Resize(100, 30)
+	x.WaitFor(deadline, "a screen of the last size", func(screen string) bool { // a key that overtakes the size may find no room
+		lines := strings.Split(strings.TrimRight(screen, "\n"), "\n")
+		return len(lines) == 30 && strings.Contains(lines[0], "1 Desk") && strings.Contains(lines[29], "q leave")
+	})
 	x.Press("1")
 	x.Wait("RUNNING", "MY CONTAINERS", "START SOMETHING NEW", "1 Desk")
 	x.WaitFor(deadline, "a screen that fits", func(screen string) bool {
