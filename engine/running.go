@@ -298,7 +298,7 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	c := p.config
 	c.Stdin, c.Stdout, c.Stderr, c.Note = std.In, std.Out, std.Err, cb.Note
 	c.Alone = len(s.Ports) == 0
-	if len(p.card.Ports) > 0 && e.Exposed(s) {
+	if serves := s.Action == "" || s.Action == ActionRun || s.Action == ActionStart; serves && len(p.card.Ports) > 0 && e.Exposed(s) {
 		p.note("other people use this computer, and can open what this app serves; carrel run --guard keeps them out")
 	}
 	for _, n := range p.notes {

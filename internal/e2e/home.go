@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -182,7 +183,7 @@ func (h *Home) Must(args ...string) Result {
 // Command is a call of carrel that has not begun.
 func (h *Home) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, h.Carrel, args...)
-	cmd.Dir, cmd.Env = h.Dir, h.env
+	cmd.Dir, cmd.Env = h.Dir, slices.Clone(h.env) // several callers add to it at once
 	return cmd
 }
 

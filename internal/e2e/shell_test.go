@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -12,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { Main(m) }
@@ -311,6 +315,16 @@ func TestFailingPost(t *testing.T) {
 	h.clean("failing.img")
 }
 
+// inUse tells whether somebody holds a folder of package scratch.
+func inUse(dir string) bool {
+	f, err := os.Open(dir)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist) // it has gone meanwhile
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
 // clean is an error of the test when something of a build is left: an image, a part of one, a process, a mount.
 func (h *Home) clean(target string) {
 	h.t.Helper()
@@ -334,6 +348,9 @@ func (h *Home) clean(target string) {
 			continue
 		}
 		for _, e := range left {
+			if inUse(filepath.Join(dir, e.Name())) {
+				continue // a build of another test, in the cache that all share
+			}
 			h.t.Errorf("%s is left in %s", e.Name(), dir)
 		}
 	}

@@ -416,9 +416,11 @@ func TestSeveralUsers(t *testing.T) {
 			cmd.Env = append(cmd.Env, "HOME="+home, "CARREL_HOME="+filepath.Join(home, "carrel"))
 			cmd.Dir = home
 			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: id, Gid: id}
+			var remarks strings.Builder
+			cmd.Stderr = &remarks
 			out, err := cmd.Output()
 			if got := strings.TrimSpace(string(out)); err != nil || got != fmt.Sprint(id) {
-				t.Errorf("user %d: %q, %v", id, got, err)
+				t.Errorf("user %d: %q, %v\n%s", id, got, err, remarks.String())
 			}
 		})
 	}
