@@ -94,12 +94,12 @@ func TestJourney(t *testing.T) {
 	run(exitFailure, "wait", "one")
 	run(exitFailure, "rm", "two")
 	var stopped []appFacts
-	if ask(&stopped, "stop", "--json", "-t", "0", "two"); len(stopped) != 1 || stopped[0].Name != "two" || stopped[0].Reason != "stopped" {
+	if ask(&stopped, "stop", "--json", "-t", "30", "two"); len(stopped) != 1 || stopped[0].Name != "two" || stopped[0].Reason != "stopped" {
 		t.Errorf("stop: %+v", stopped)
 	}
 	run(exitFailure, "attach", "two")
 	run(exitFailure, "open", "two")
-	if out, _ := run(137, "wait", "--json", "two"); !strings.Contains(out, `"exit_code": 137`) {
+	if out, _ := run(143, "wait", "--json", "two"); !strings.Contains(out, `"exit_code": 143`) {
 		t.Errorf("wait: %s", out)
 	}
 	var gone []removed
