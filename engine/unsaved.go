@@ -36,9 +36,16 @@ func (e *UnsavedError) Error() string {
 // changed counts for a person. Folders that hold something changed are not worth a word.
 func changed(files, folders, deleted int) string {
 	if files+deleted == 0 && folders > 0 {
-		return fmt.Sprintf("%d folders changed", folders)
+		return counted(folders, "folder", "folders") + " changed"
 	}
-	return fmt.Sprintf("%d files changed, %d deleted", files, deleted)
+	return fmt.Sprintf("%s changed, %d deleted", counted(files, "file", "files"), deleted)
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // Hint says how to go on.

@@ -174,6 +174,9 @@ the network is then the app's own without -p too, unless you say --net host.`,
 		if spec.Leftovers == leftoversShow {
 			return a.showLeftovers(cmd.Context(), spec.Image)
 		}
+		if a.json {
+			return usage("leave it out, or ask for --leftovers show", "--json: run prints what the app prints")
+		}
 		return a.withLeftovers(spec, func(spec engine.RunSpec) error {
 			if l.detach {
 				a.interrupt.release()

@@ -271,17 +271,6 @@ func (l *lab) idleBeside(p person, name string, start []string, while time.Durat
 		case <-ctx.Done():
 			return measure{}, ctx.Err()
 		}
-		before, err := processorTime(x.cmd.Process.Pid)
-		if err != nil {
-			return measure{}, err
-		}
-		began := time.Now()
-		select {
-		case <-time.After(while):
-		case <-ctx.Done():
-			return measure{}, ctx.Err()
-		}
-		after, err := processorTime(x.cmd.Process.Pid)
-		return measure{values: []float64{100 * float64(after-before) / float64(time.Since(began))}}, err
+		return x.share(ctx, while)
 	})
 }

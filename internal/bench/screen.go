@@ -238,20 +238,25 @@ func (l *lab) idle(p person, while time.Duration) contender {
 		if err := x.settle(ctx, time.Second); err != nil {
 			return measure{}, err
 		}
-		before, err := processorTime(x.cmd.Process.Pid)
-		if err != nil {
-			return measure{}, err
-		}
-		start := time.Now()
-		select {
-		case <-time.After(while):
-		case <-ctx.Done():
-			return measure{}, ctx.Err()
-		}
-		after, err := processorTime(x.cmd.Process.Pid)
-		return measure{values: []float64{100 * float64(after-before) / float64(time.Since(start))}}, err
+		return x.share(ctx, while)
 	}
 	return c
+}
+
+// share is the part of a processor that the program takes over a while, in percent.
+func (x *terminal) share(ctx context.Context, while time.Duration) (measure, error) {
+	before, err := processorTime(x.cmd.Process.Pid)
+	if err != nil {
+		return measure{}, err
+	}
+	start := time.Now()
+	select {
+	case <-time.After(while):
+	case <-ctx.Done():
+		return measure{}, ctx.Err()
+	}
+	after, err := processorTime(x.cmd.Process.Pid)
+	return measure{values: []float64{100 * float64(after-before) / float64(time.Since(start))}}, err
 }
 
 // processorTime is what all threads of a process have used, from /proc/PID/schedstat's first field, in nanoseconds.
