@@ -72,22 +72,26 @@ func (w *dockerWriter) stage(s *definition.Stage, final bool) {
 	}
 	if sec := s.Section("post"); !sec.IsEmpty() {
 		shell, ofShell := interpreter(sec)
-		text := w.templates(sec.Text())
+		text := sec.Text()
 		if ofShell {
 			shell += " -ex"
 			text = "umask 0002\ncd /\nexport DEBIAN_FRONTEND=\"${DEBIAN_FRONTEND:-noninteractive}\"\n" + text
 		}
 		if strings.Contains(text, "SINGULARITY_ENVIRONMENT") || strings.Contains(text, "APPTAINER_ENVIRONMENT") {
-			text = "export APPTAINER_ENVIRONMENT=/.environment-of-post SINGULARITY_ENVIRONMENT=/.environment-of-post\n" + text
-			w.remark(sec.Line, "variables that %post writes to $APPTAINER_ENVIRONMENT are read from /.environment-of-post")
+			if ofShell {
+				text = "export APPTAINER_ENVIRONMENT=/.environment-of-post SINGULARITY_ENVIRONMENT=/.environment-of-post\n" + text
+				w.remark(sec.Line, "variables that %post writes to $APPTAINER_ENVIRONMENT are read from /.environment-of-post")
+			} else {
+				w.remark(sec.Line, "variables that %post writes to $APPTAINER_ENVIRONMENT are lost: say them with ENV")
+			}
 		}
-		w.document("RUN", "", shell+"\n"+text, "POST")
+		w.execute(shell, text, "POST", ofShell)
 	}
 	if sec := s.Section("test"); !sec.IsEmpty() && final {
 		w.line("")
 		w.remark(sec.Line, "%test runs while it is built; there is nothing that runs it later")
-		shell, _ := interpreter(sec)
-		w.document("RUN", "", shell+"\n"+w.templates(sec.Text()), "TEST")
+		shell, ofShell := interpreter(sec)
+		w.execute(shell, sec.Text(), "TEST", ofShell)
 	}
 	for _, a := range s.Apps {
 		w.remark(a.Line, "the SCIF app "+a.Name+" is left out: make an image of its own for it")
@@ -340,6 +344,19 @@ func (w *dockerWriter) variables(env *definition.Section) bool {
 		w.line(l)
 	}
 	return false
+}
+
+// execute runs a script while the image is built. A template without a value becomes a variable, which a shell puts in its
+// place except between single quotes and in here-documents; there, and for every other interpreter, it is filled in before.
+func (w *dockerWriter) execute(shebang, text, end string, ofShell bool) {
+	open := slices.ContainsFunc(w.undefined, func(name string) bool { return needs(text, name) })
+	if !open || ofShell && !strings.Contains(text, "'") && !strings.Contains(text, "<<") {
+		w.document("RUN", "", shebang+"\n"+w.templates(text), end)
+		return
+	}
+	file := "/." + strings.ToLower(end)
+	w.script(file, shebang+"\n"+text, end)
+	w.line("RUN " + file + " && rm " + file)
 }
 
 // script writes a file whose templates are filled in when the image is built, wherever in the text they stand.
