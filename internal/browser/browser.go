@@ -225,6 +225,11 @@ func (b *Browser) Screenshot(ctx context.Context) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(text)
 }
 
+// ForgetCookies makes the browser one that has not seen the current page's host before (WebDriver, "Delete All Cookies").
+func (b *Browser) ForgetCookies(ctx context.Context) error {
+	return b.call(ctx, "DELETE", "/cookie", nil, nil)
+}
+
 // OnEveryPage runs a script in every page from now on, before its own scripts. It takes a command of Chromium's own
 // (Chrome DevTools Protocol, Page.addScriptToEvaluateOnNewDocument), since WebDriver has none for it.
 func (b *Browser) OnEveryPage(ctx context.Context, script string) error {

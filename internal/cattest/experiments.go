@@ -95,7 +95,14 @@ func (s session) use(ctx context.Context, b *browser.Browser, app App) error {
 			if err := b.Open(ctx, app.URL); err != nil {
 				return err
 			}
-			if err := again(ctx, b, s.who); err != nil {
+			// Once as from another browser, for which it takes the experimenter's key.
+			elsewhere := name == "n-back"
+			if elsewhere {
+				if err := b.ForgetCookies(ctx); err != nil {
+					return err
+				}
+			}
+			if err := again(ctx, b, s.who, elsewhere); err != nil {
 				return err
 			}
 			if err := waitFor(ctx, b, time.Minute, fmt.Sprintf(`window.battery?.phase && document.title && location.pathname.startsWith("/run/") && document.documentElement.lang === %q`, s.language)); err != nil {
@@ -240,8 +247,8 @@ func (s session) words(ctx context.Context, b *browser.Browser, names []string) 
 	return nil
 }
 
-// again comes back to a session that was interrupted.
-func again(ctx context.Context, b *browser.Browser, who string) error {
+// again comes back to a session that was interrupted, in the browser it was begun in or elsewhere.
+func again(ctx context.Context, b *browser.Browser, who string, elsewhere bool) error {
 	if err := waitFor(ctx, b, 20*time.Second, `document.querySelectorAll("[data-experiment]").length >= 12`); err != nil {
 		return err
 	}
@@ -253,6 +260,18 @@ func again(ctx context.Context, b *browser.Browser, who string) error {
 	}
 	if err := waitFor(ctx, b, 20*time.Second, `document.querySelector("#resume").open`); err != nil {
 		return err
+	}
+	var asks bool
+	if err := b.Run(ctx, `return document.querySelector("#key").checkVisibility()`, &asks); err != nil {
+		return err
+	}
+	if asks != elsewhere {
+		return fmt.Errorf("resume in another browser %v: the page asks for the key: %v", elsewhere, asks)
+	}
+	if elsewhere {
+		if err := b.Run(ctx, `document.querySelector("#key").value = arguments[0]`, nil, resultsKey); err != nil {
+			return err
+		}
 	}
 	return b.Click(ctx, `#resume [value="go-on"]`)
 }

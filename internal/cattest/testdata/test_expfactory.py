@@ -125,15 +125,17 @@ class Served(unittest.TestCase):
         handler = type("Quiet", (expfactory.Handler,), {"log_message": lambda *_: None})
         handler.factory = expfactory.Factory(options, experiments, self.data, False, problems)
         self.server = expfactory.Server(("127.0.0.1", 0), handler)
+        self.seat = ""
         thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         thread.start()
         self.addCleanup(lambda: (self.server.shutdown(), thread.join(), self.server.server_close()))
 
-    def ask(self, method, path, body=None, cookie="", kind="application/json"):
+    def ask(self, method, path, body=None, cookie=None, kind="application/json"):
+        """Asks as the browser that began the last session does, unless cookies are said."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=10)
         try:
             text = body if isinstance(body, (str, bytes)) or body is None else json.dumps(body)
-            connection.request(method, path, text, {"Content-Type": kind, "Cookie": cookie})
+            connection.request(method, path, text, {"Content-Type": kind, "Cookie": self.seat if cookie is None else cookie})
             answer = connection.getresponse()
             content = answer.read()
             return answer.status, json.loads(content) if answer.getheader("Content-Type") == "application/json" else content, answer
@@ -141,8 +143,9 @@ class Served(unittest.TestCase):
             connection.close()
 
     def begin(self, *names, **more):
-        status, session, _ = self.ask("POST", "/api/sessions", {"experiments": list(names), **more})
+        status, session, answer = self.ask("POST", "/api/sessions", {"experiments": list(names), **more})
         self.assertEqual(status, 200, session)
+        self.seat = answer.getheader("Set-Cookie").split(";")[0]
         return session
 
     def table(self, *names):
@@ -176,6 +179,38 @@ class Served(unittest.TestCase):
         status, answer, _ = self.ask("POST", "/api/sessions/A/1/stroop", {})
         self.assertEqual((status, answer["resumed"], len(answer["trials"])), (200, 1, 1))
         self.assertEqual(self.ask("POST", "/api/sessions", {"participant": "A", "experiments": ["stroop"], "resume": False})[1]["session"], 2)
+
+    def test_other_browser(self):
+        """A participant's name is no key to the session."""
+        self.assertNotIn("seat", self.begin("stroop", participant="A"))
+        self.ask("POST", "/api/sessions/A/1/stroop", {})
+        row = {"trials": [{"key": "main-1"}]}
+        requests = [("GET", "/api/sessions/A/1", None), ("POST", "/api/sessions/A/1/stroop", {}), ("POST", "/api/sessions/A/1/stroop/trials", row), ("POST", "/api/sessions/A/1/stroop/done", {}),
+                    ("POST", "/save", [{"a": 1}]), ("GET", "/next", None)]
+        for other in ("", "seat=" + 22 * "x", "seat=; results=wrong"):
+            for method, path, body in requests:
+                status, answer, _ = self.ask(method, path, body, cookie="run=A/1/stroop; " + other)
+                self.assertEqual((status, "another browser" in answer["error"]), (403, True), (path, other))
+        self.assertEqual(self.table("A", "stroop.csv"), [])
+        again = {"participant": "A", "experiments": ["stroop"]}
+        self.assertFalse(self.ask("POST", "/api/sessions", again)[1]["unfinished"]["elsewhere"])
+        status, answer, _ = self.ask("POST", "/api/sessions", again, cookie="")
+        self.assertEqual((status, answer["unfinished"]["elsewhere"], "seat" in answer["unfinished"]), (409, True, False))
+        for key in (None, "wrong", 5):
+            self.assertEqual(self.ask("POST", "/api/sessions", {**again, "resume": True, "key": key}, cookie="")[0], 403)
+        # With the experimenter's key it goes over, and the first browser is out.
+        status, answer, reply = self.ask("POST", "/api/sessions", {**again, "resume": True, "key": "secret"}, cookie="")
+        self.assertEqual((status, answer["session"]), (200, 1))
+        self.assertEqual(self.ask("POST", "/api/sessions/A/1/stroop/trials", row)[0], 403)
+        self.assertIn("HttpOnly", reply.getheader("Set-Cookie"))
+        self.seat = reply.getheader("Set-Cookie").split(";")[0]
+        self.assertEqual(self.ask("POST", "/api/sessions/A/1/stroop/trials", row)[0], 200)
+        # What was begun before there were seats is gone on with as before.
+        with open(os.path.join(self.data, "A", "session-1.json"), encoding="utf-8") as f:
+            old = json.load(f)
+        del old["seat"]
+        write(self.data, "A/session-1.json", json.dumps(old))
+        self.assertEqual(self.ask("GET", "/api/sessions/A/1", cookie="")[0], 200)
 
     def test_over(self):
         """What a participant has finished is not shown to whoever knows the name."""
@@ -219,7 +254,7 @@ class Served(unittest.TestCase):
         self.assertEqual(self.ask("GET", "/data.zip", cookie="results=secret")[0], 200)
 
     def page(self, body, kind="application/json", cookie=None):
-        return self.ask("POST", "/save", body, cookie or f"run={urllib.parse.quote(self.run)}", kind)
+        return self.ask("POST", "/save", body, f"{self.seat}; {cookie or 'run=' + urllib.parse.quote(self.run)}", kind)
 
     def test_page(self):
         """An experiment that is a page of its own: what it sends is kept once, equal or not."""
@@ -238,7 +273,7 @@ class Served(unittest.TestCase):
                     status, answer, _ = self.page(body)
                     self.assertEqual(status, 200, answer)
                 self.assertEqual([r["a"] for r in self.table(who, "page.csv")], want)
-        status, _, answer = self.ask("GET", "/next", cookie="run=new/1/page")
+        status, _, answer = self.ask("GET", "/next", cookie=self.seat + "; run=new/1/page")
         self.assertEqual((status, answer.getheader("Location")), (302, "/run/new/1"))
 
     def test_page_malformed(self):

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The Experiment Factory: runs web experiments and keeps their data in a folder."""
 import argparse
+import hashlib
 import hmac
 import http.cookies
 import http.server
@@ -51,7 +52,9 @@ class Factory:
             "kept": self.kept, "problems": self.problems,
         }
 
-    def begin(self, asked):
+    def begin(self, asked, seat, experimenter):
+        """Starts a session, or goes on with an unfinished one. It belongs to the browser it was begun in; the experimenter may
+        take it to another one."""
         o = self.options
         participant = asked.get("participant") or o.participant or ""
         if not isinstance(participant, str):
@@ -60,10 +63,14 @@ class Factory:
         if participant:
             self.store.path(participant)
             waiting = self.store.unfinished(participant)
+            elsewhere = waiting is not None and not experimenter and not seated(waiting, seat)
             if waiting and asked.get("resume") is None:
-                raise store.Refused(409, "There is an unfinished session.", waiting)
+                raise store.Refused(409, "There is an unfinished session.", {**public(waiting), "elsewhere": elsewhere})
             if waiting and asked["resume"]:
-                return waiting
+                key = asked.get("key")
+                if elsewhere and not (isinstance(key, str) and self.knows(key)):
+                    raise store.Refused(403, "That is not the experimenter's key; it stands in the log of this app.")
+                return self.store.move(waiting, digest(seat))
         names = asked.get("experiments") or o.experiment
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise store.Refused(400, "Experiments are a list of names.")
@@ -81,10 +88,27 @@ class Factory:
         if trials:
             parameters["trials"] = trials
         language = asked.get("language") if asked.get("language") in ("en", "de") else o.lang
-        session = self.store.begin(participant, names, language, parameters, order, out)
+        session = self.store.begin(participant, names, language, parameters, order, digest(seat), out)
         if out:
             print(f"{session['participant']}: {', '.join(out)} left out, to stay within {minutes:g} minutes", flush=True)
         return session
+
+    def knows(self, key):
+        return hmac.compare_digest(key.encode(), self.key.encode())
+
+
+def digest(seat):
+    """What is kept of the secret that tells browsers apart: who reads the data cannot sit down in its place."""
+    return hashlib.sha256(seat.encode()).hexdigest()
+
+
+def seated(session, seat):
+    """Whether a session was begun in the browser with this secret. Sessions of before there were any are everybody's."""
+    return not session.get("seat") or hmac.compare_digest(str(session["seat"]).encode(), digest(seat).encode())
+
+
+def public(session):
+    return {k: v for k, v in session.items() if k != "seat"}
 
 
 def number(value, default, kind):
@@ -122,7 +146,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.page("index.html")
             case ["results"]:
                 asked = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query).get("key", [""])[-1]
-                if self.knows(asked):  # not in the address, which is seen and kept
+                if f.knows(asked):  # not in the address, which is seen and kept
                     self.redirect("/results", cookie=f"results={urllib.parse.quote(f.key, safe='')}")
                 else:
                     self.page("results.html" if self.experimenter() else "key.html")
@@ -142,7 +166,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             case ["api", "setup"]:
                 self.answer(f.setup())
             case ["api", "sessions", participant, session]:
-                self.answer(f.store.session(participant, session))
+                self.answer(public(self.session(participant, session)))
             case [("data" | "merged" | "data.zip"), *_] | ["api", "results", *_] if not self.experimenter():
                 raise store.Refused(403, "The results are for the experimenter: open /results with the key that stands in the log.")
             case ["api", "results"]:
@@ -183,25 +207,36 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise store.Refused(400, "An object is expected.")
         match parts:
             case ["api", "sessions"]:
-                self.answer(f.begin(asked))
+                seat = self.seat() or secrets.token_urlsafe(16)
+                self.answer(public(f.begin(asked, seat, self.experimenter())), cookie=f"seat={seat}; Max-Age={90 * 86400}")
             case ["api", "sessions", participant, session, name]:
-                s = f.store.session(participant, session)
+                s = self.session(participant, session)
                 if s["experiments"][s["position"]:][:1] != [name]:  # what is over is not shown again
                     raise store.Refused(409, f"The session is not at {name}.")
                 self.answer({**f.store.resume(s, name, self.headers.get("User-Agent", "")),
                              "config": f.experiments[name].describe()}, cookie=f"run={participant}/{session}/{name}")
             case ["api", "sessions", participant, session, name, "trials"]:
-                s = f.store.session(participant, session)
+                s = self.session(participant, session)
                 self.answer({"kept": f.store.add(s, name, asked.get("trials"))})
             case ["api", "sessions", participant, session, name, "done"]:
-                self.answer(f.store.advance(participant, session, name))
+                self.session(participant, session)
+                self.answer(public(f.store.advance(participant, session, name)))
             case _:
                 raise store.Refused(404, "There is nothing here.")
 
     # Who may see what
 
-    def knows(self, key):
-        return hmac.compare_digest(key.encode(), self.factory.key.encode())
+    def seat(self):
+        """The secret that the browser was given with its first session."""
+        seat = self.cookie("seat")
+        return seat if re.fullmatch(r"[A-Za-z0-9_-]{22}", seat) else ""
+
+    def session(self, participant, number):
+        """A session, for the browser it belongs to and the experimenter."""
+        found = self.factory.store.session(participant, number)
+        if not self.experimenter() and not seated(found, self.seat()):
+            raise store.Refused(403, "This session belongs to another browser, or this one keeps no cookies. The experimenter can go on with it: the first page asks for the key.")
+        return found
 
     def cookie(self, name):
         try:
@@ -212,7 +247,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def experimenter(self):
         """Whether the browser has shown the key."""
-        return self.knows(self.cookie("results"))
+        return self.factory.knows(self.cookie("results"))
 
     # Experiments that are pages of their own
 
@@ -220,7 +255,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """The session and the experiment that the browser is at."""
         match self.cookie("run").split("/"):
             case [participant, session, name]:
-                return self.factory.store.session(participant, session), name
+                return self.session(participant, session), name
             case _:
                 raise store.Refused(400, "No session is running.")
 

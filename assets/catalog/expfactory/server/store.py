@@ -144,15 +144,24 @@ class Store:
                 return session
         return None
 
-    def begin(self, participant, names, language, parameters, order, left_out=()):
-        """Starts a session. What was left out of it, as it would have taken too long, is kept with it."""
+    def begin(self, participant, names, language, parameters, order, seat, left_out=()):
+        """Starts a session of the browser whose secret has the digest seat. What was left out of it, as it would have taken too long, is kept with it."""
         with self.lock:
             participant = participant or self.next_participant()
             os.makedirs(self.path(participant), exist_ok=True)
             number = (self.numbers(participant) or [0])[-1] + 1
             session = {"participant": participant, "session": number, "language": language, "order": order, "experiments": names,
-                       "left_out": list(left_out), "parameters": parameters, "position": 0, "started": now(), "finished": None}
+                       "left_out": list(left_out), "parameters": parameters, "position": 0, "started": now(), "finished": None, "seat": seat}
             self.write(self.path(participant, f"session-{number}.json"), session)
+            return session
+
+    def move(self, session, seat):
+        """Gives a session to another browser."""
+        with self.lock:
+            session = self.session(session["participant"], session["session"])
+            if session.get("seat") != seat:
+                session["seat"] = seat
+                self.write(self.path(session["participant"], f"session-{session['session']}.json"), session)
             return session
 
     def advance(self, participant, number, experiment):

@@ -4,7 +4,7 @@ const texts = {
     title: "Choose experiments", one: "Ready to begin", lead: "Pick one or several. They run in the order in which you pick them.", chosen: "This session has been prepared for you.",
     participant: "Participant", trials: "Trials", minutes: "At most … minutes", order: "Order", given: "as picked", random: "random", begin: "Begin", results: "Results",
     minutesShort: "min", sum: (n, m) => (n ? `${n} ${n === 1 ? "experiment" : "experiments"}, about ${m} minutes` : "Nothing is picked yet"), usual: "as usual", other: "Deutsch",
-    found: "There is an unfinished session", foundText: (s) => `${s.participant} stopped at experiment ${s.position + 1} of ${s.experiments.length}.`, goOn: "Go on with it", anew: "Begin a new one", reference: "Source",
+    found: "There is an unfinished session", foundText: (s) => `${s.participant} stopped at experiment ${s.position + 1} of ${s.experiments.length}.`, goOn: "Go on with it", anew: "Begin a new one", elsewhere: "It was begun in another browser. Who leads the study goes on with it here by the key, which stands in the log of this app.", key: "Key", reference: "Source",
     lost: "Nothing is kept: the data are saved inside the container and lost when it ends. Start it with -B FOLDER:/data to keep them.", always: "always all of it",
     leftOut: (names) => `Not in the time: ${names}`, broken: (what) => `Left out: ${what}`,
   },
@@ -12,7 +12,7 @@ const texts = {
     title: "Experimente wählen", one: "Gleich geht es los", lead: "Wählen Sie eines oder mehrere. Sie laufen in der Reihenfolge, in der Sie sie wählen.", chosen: "Diese Sitzung ist für Sie vorbereitet.",
     participant: "Versuchsperson", trials: "Durchgänge", minutes: "Höchstens … Minuten", order: "Reihenfolge", given: "wie gewählt", random: "zufällig", begin: "Los", results: "Ergebnisse",
     minutesShort: "Min", sum: (n, m) => (n ? `${n} ${n === 1 ? "Experiment" : "Experimente"}, etwa ${m} Minuten` : "Noch ist nichts gewählt"), usual: "wie üblich", other: "English",
-    found: "Es gibt eine unterbrochene Sitzung", foundText: (s) => `${s.participant} hat bei Experiment ${s.position + 1} von ${s.experiments.length} aufgehört.`, goOn: "Weitermachen", anew: "Neu beginnen", reference: "Quelle",
+    found: "Es gibt eine unterbrochene Sitzung", foundText: (s) => `${s.participant} hat bei Experiment ${s.position + 1} von ${s.experiments.length} aufgehört.`, goOn: "Weitermachen", anew: "Neu beginnen", elsewhere: "Sie wurde in einem anderen Browser begonnen. Die Versuchsleitung setzt sie hier mit dem Schlüssel fort, der im Protokoll dieser App steht.", key: "Schlüssel", reference: "Quelle",
     lost: "Nichts wird behalten: Die Daten liegen im Container und gehen mit ihm verloren. Mit -B ORDNER:/data gestartet, bleiben sie.", always: "immer vollständig",
     leftOut: (names) => `Keine Zeit für: ${names}`, broken: (what) => `Ausgelassen: ${what}`,
   },
@@ -81,12 +81,14 @@ function draw() {
 async function begin(resume) {
   const body = {
     participant: fields.participant.value.trim(), experiments: setup.chosen ?? picked, language, order: fields.order.value,
-    trials: fields.trials.value || null, minutes: fields.minutes.value || null, resume,
+    trials: fields.trials.value || null, minutes: fields.minutes.value || null, resume, key: by("key").value,
   };
+  by("problem").textContent = "";
   const answer = await fetch("/api/sessions", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   const value = await answer.json();
   if (answer.status === 409) {
     by("foundText").textContent = texts[language].foundText(value.unfinished);
+    by("elsewhere").hidden = !value.unfinished.elsewhere;
     by("resume").returnValue = "";
     by("resume").showModal();
   } else if (!answer.ok) {
