@@ -115,3 +115,55 @@ func TestMendEnded(t *testing.T) {
 		})
 	}
 }
+
+// Several apps side by side: each pane has its own log, search and place, the keys go to one of them, and the panes stand
+// under each other where there is no room beside.
+func TestPanes(t *testing.T) {
+	third := func(_ *Options, e *tuitest.Engine) {
+		e.Put(engine.Instance{Name: "third", Title: "A third one", State: engine.StateReady, Started: tuitest.Noon.Add(-time.Hour)})
+		e.Log("third", "one", "two words", "three")
+	}
+	drive(t, 140, 36, third, func(d *driver) {
+		d.press("3", "b", ":jupyter", "enter")
+		d.sees("Booting worker")
+		d.sees("NotebookApp] Saving file")
+		d.sees("▌ Jupyter notebook")
+		d.press("/", ":kernel", "enter")
+		d.sees("“kernel” in 1 line")
+		d.press("tab")
+		d.sees("▌ Behavioural experiments")
+		if !strings.Contains(d.screen(), "“kernel”") {
+			t.Errorf("the search of the other pane is gone:\n%s", d.screen())
+		}
+		d.press("b") // the only one left needs no choice
+		d.sees("two words")
+		d.sees("▌ A third one")
+		d.press("s")
+		d.sees("Stop third?")
+		d.press("esc", "B")
+		d.misses("two words")
+		d.press("b", "right") // every app is shown: none to go to
+		d.sees("▌ A third one")
+		d.clickOn("Jupyter notebook")
+		d.sees("▌ Jupyter notebook")
+		forget(t, d, "jupyter")
+		d.misses("NotebookApp")
+		d.sees("two words")
+	})
+	for _, size := range [][2]int{{80, 24}, {50, 14}, {60, 40}, {200, 60}} {
+		drive(t, size[0], size[1], third, func(d *driver) {
+			d.press("3", "b", ":jupyter", "enter", "b")
+			for range 3 {
+				d.press("tab")
+				if a := d.m.running.Title(); !strings.Contains(d.screen(), "▌ "+a) {
+					t.Errorf("%v: the pane of %s, which has the keys, is not shown:\n%s", size, a, d.screen())
+				}
+				fits(t, "panes", d.m.draw(size[0], size[1]), size[0], size[1])
+			}
+			beside := strings.Contains(d.screen(), "two words") && strings.Contains(d.screen(), "Booting worker")
+			if beside != (size[1] > 14 && size[1] != 24) {
+				t.Errorf("%v:\n%s", size, d.screen())
+			}
+		})
+	}
+}

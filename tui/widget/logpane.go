@@ -13,6 +13,7 @@ import (
 // LogPane is a log view in a frame, with the keys that move in it, a line to search and filter with, and a selection of lines.
 type LogPane struct {
 	Log    LogView
+	Lit    bool // the keys are for this one among several; its frame says so
 	typing bool
 	filter bool // what is typed filters
 	search Text
@@ -217,7 +218,7 @@ func (p *LogPane) View(t *theme.Theme, w, h int, title, empty string) string {
 	if h < framed {
 		return Box(body, w, h)
 	}
-	return Panel(t, w, h, t.Strong.Render(title), p.state(t), body, p.typing)
+	return Panel(t, w, h, t.Strong.Render(title), p.state(t), body, p.typing || p.Lit)
 }
 
 func (p *LogPane) state(t *theme.Theme) string {

@@ -1,11 +1,11 @@
-// Package session is the screen of running apps: the address of one, as soon as it answers, and its log. Apps that ended
-// stay until they are taken from the list, with what they said last and what usually causes it.
+// Package session is the screen of running apps: the address of one, as soon as it answers, and its log; of several side by
+// side, when a person wants that. Apps that ended stay until they are taken from the list, with what they said last and what
+// usually causes it.
 package session
 
 import (
-	"cmp"
 	"context"
-	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +17,7 @@ import (
 	"carrel/tui/widget"
 )
 
-// Screen shows one app at a time.
+// Screen shows one app, or several in panes.
 type Screen struct {
 	screen.Base
 	d  screen.Deps
@@ -25,25 +25,13 @@ type Screen struct {
 
 	loaded bool
 	apps   []engine.Instance
-	lost   error  // why some are not among them
-	name   string // of the app shown
-	chosen bool   // by the person, or by what they started
+	lost   error // why some are not among them
 	list   widget.List
+	chosen bool // what is shown was chosen by the person, or by what they started
 
-	log       widget.LogPane
-	logOf     string // the app and start the log belongs to
-	stream    *task.Stream[engine.LogLine]
-	streamID  task.ID
-	logErr    error
-	end       screen.End // of the app shown, when it has ended
-	endOf     string     // the end and the length of the log that it belongs to
-	cpu       []float64  // processors, in parts of one
-	memory    []float64  // bytes
-	flow      []float64  // bytes read and written in a second
-	last      engine.Usage
-	lastAt    time.Time
-	usageOf   string
-	measuring bool
+	*pane         // the one that keys and actions are for
+	panes []*pane // never none
+	mark  mark    // how its title is drawn
 
 	busy    map[string]string // app → what is being done to it
 	visible bool
@@ -54,7 +42,8 @@ type Screen struct {
 
 // New makes the screen; it shows the app that was started last until Show says otherwise.
 func New(d screen.Deps) *Screen {
-	return &Screen{d: d, id: task.NewID(), busy: map[string]string{}, now: d.Now()}
+	p := &pane{}
+	return &Screen{d: d, id: task.NewID(), pane: p, panes: []*pane{p}, busy: map[string]string{}, now: d.Now()}
 }
 
 // messages of this screen to itself
@@ -62,13 +51,6 @@ type (
 	logMsg struct {
 		stream task.ID
 		batch  task.Batch[engine.LogLine]
-	}
-	usageMsg struct {
-		id   task.ID
-		name string
-		at   time.Time
-		use  engine.Usage
-		err  error
 	}
 	doneMsg struct {
 		id        task.ID
@@ -78,15 +60,16 @@ type (
 	}
 )
 
-// Show goes to an app.
+// Show goes to an app: to the pane that shows it already, else in place of the one that has the keys.
 func (s *Screen) Show(name string) tea.Cmd {
 	if name != "" {
+		if p := s.paneOf(name); p != nil {
+			s.pane = p
+		}
 		s.name, s.chosen = name, true
 		s.list.Select(name)
 	}
-	cmd := s.attach()
-	s.explain()
-	return cmd
+	return s.refresh()
 }
 
 // Title is the screen's name in the line at the top.
@@ -97,9 +80,12 @@ func (s *Screen) Title() string {
 	return "Running"
 }
 
-func (s *Screen) app() *engine.Instance {
+// app is the app of the pane that has the keys, nil for none.
+func (s *Screen) app() *engine.Instance { return s.find(s.name) }
+
+func (s *Screen) find(name string) *engine.Instance {
 	for i := range s.apps {
-		if s.apps[i].Name == s.name {
+		if s.apps[i].Name == name {
 			return &s.apps[i]
 		}
 	}
@@ -108,14 +94,17 @@ func (s *Screen) app() *engine.Instance {
 
 // Pace is fast while an app starts, slow while one runs.
 func (s *Screen) Pace() time.Duration {
-	a := s.app()
-	switch {
-	case len(s.busy) > 0 || a != nil && (a.State == engine.StateStarting || a.State == engine.StateStopping):
-		return screen.Spin
-	case a != nil && a.State.Live():
-		return 2 * time.Second
+	pace := screen.Slow
+	for _, p := range s.panes {
+		a := s.find(p.name)
+		switch {
+		case len(s.busy) > 0 || a != nil && (a.State == engine.StateStarting || a.State == engine.StateStopping):
+			return screen.Spin
+		case a != nil && a.State.Live():
+			pace = screen.Measuring
+		}
 	}
-	return screen.Slow
+	return pace
 }
 
 // Update takes what happened.
@@ -129,17 +118,18 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	case screen.Shown:
 		s.visible = true
 		s.now = s.d.Now()
-		return tea.Batch(s.attach(), s.measure())
+		return s.refresh()
 	case screen.Hidden:
 		s.visible = false
 	case logMsg:
-		if msg.stream != s.streamID {
-			return nil
+		for _, p := range s.panes {
+			if msg.stream == p.streamID {
+				return s.addLog(p, msg.batch)
+			}
 		}
-		return s.addLog(msg.batch)
-	case usageMsg:
-		if msg.id == s.id {
-			s.addUsage(msg)
+	case screen.Measured:
+		for _, p := range s.panes {
+			p.gauge.Take(msg)
 		}
 	case doneMsg:
 		if msg.id != s.id {
@@ -168,6 +158,7 @@ func (s *Screen) setApps(msg screen.Instances) tea.Cmd {
 		items[i] = widget.Item{ID: a.Name}
 	}
 	s.list.SetItems(items)
+	s.keepPanes()
 	if s.app() == nil || !s.chosen && !s.visible {
 		s.name, s.chosen = "", false
 		if len(s.apps) > 0 {
@@ -176,26 +167,7 @@ func (s *Screen) setApps(msg screen.Instances) tea.Cmd {
 	}
 	s.list.Select(s.name)
 	s.now = s.d.Now()
-	cmd := s.attach()
-	s.explain()
-	return cmd
-}
-
-// explain finds out why the app that is shown has ended, once for each state of its log.
-func (s *Screen) explain() {
-	a := s.app()
-	if a == nil || a.State.Live() {
-		return
-	}
-	var last []string
-	of := screen.EndOf(a)
-	if s.logOf == logOf(a) {
-		of += fmt.Sprint("\x00", s.log.Log.Count())
-		last = s.log.Log.Last(lastLines)
-	}
-	if of != s.endOf {
-		s.end, s.endOf = screen.Ended(a, last), of
-	}
+	return s.refresh()
 }
 
 // sortApps puts what runs first, the newest first.
@@ -216,102 +188,6 @@ func sortApps(apps []engine.Instance) {
 	}
 }
 
-// attach follows the log of the app that is shown, once the screen is seen.
-func (s *Screen) attach() tea.Cmd {
-	a := s.app()
-	if a == nil || !s.visible {
-		return nil
-	}
-	of := logOf(a)
-	if of == s.logOf {
-		return nil
-	}
-	s.stream.Stop()
-	s.logOf, s.streamID, s.logErr = of, task.NewID(), nil
-	s.log.Log.Clear()
-	s.cpu, s.memory, s.flow, s.last, s.usageOf = nil, nil, nil, engine.Usage{}, ""
-	name := a.Name
-	s.stream = task.Run(s.d.Life, func(ctx context.Context, emit func(engine.LogLine)) error {
-		return s.d.Engine.Logs(ctx, name, engine.LogOptions{Follow: true, Tail: widget.LogLimit}, func(lines []engine.LogLine) error {
-			for _, l := range lines {
-				emit(l)
-			}
-			return ctx.Err()
-		})
-	})
-	return tea.Batch(s.nextLog(), s.measure())
-}
-
-// logOf names one start of an app: what it wrote is that start's.
-func logOf(a *engine.Instance) string { return a.Name + a.Started.String() }
-
-func (s *Screen) nextLog() tea.Cmd {
-	id := s.streamID
-	return s.stream.Next(func(b task.Batch[engine.LogLine]) tea.Msg { return logMsg{id, b} })
-}
-
-func (s *Screen) addLog(b task.Batch[engine.LogLine]) tea.Cmd {
-	if b.Dropped > 0 {
-		s.log.Log.Append(widget.LogLine{Text: widget.Thousands(b.Dropped) + " lines are not shown here; " + cmp.Or(s.logFile(), "the log file") + " has them.", Own: true})
-	}
-	for _, l := range b.Items {
-		s.log.Log.Append(widget.LogLine{Time: l.Time, Text: l.Text, Own: l.Stream == "carrel"})
-	}
-	if b.Done {
-		s.logErr = b.Err
-		s.explain()
-		return nil
-	}
-	return s.nextLog()
-}
-
-// logFile is where the whole log is kept; empty when it is not known.
-func (s *Screen) logFile() string {
-	if a := s.app(); a != nil && a.LogFile != "" {
-		return widget.Clean(widget.Tilde(a.LogFile, s.d.Home))
-	}
-	return ""
-}
-
-// measure asks what the app uses, at most once at a time.
-func (s *Screen) measure() tea.Cmd {
-	a := s.app()
-	if a == nil || !a.State.Live() || !s.visible || s.measuring || s.now.Sub(s.lastAt) < 1500*time.Millisecond && s.usageOf == a.Name {
-		return nil
-	}
-	s.measuring = true
-	id, name, eng, now, life := s.id, a.Name, s.d.Engine, s.d.Now, s.d.Life
-	return task.Call(func() (engine.Usage, error) { return eng.Usage(life, name) },
-		func(u engine.Usage, err error) tea.Msg { return usageMsg{id, name, now(), u, err} })
-}
-
-// graph is how many measurements are kept.
-const graph = 24
-
-func (s *Screen) addUsage(m usageMsg) {
-	s.measuring = false
-	if m.err != nil || m.name != s.name {
-		s.lastAt = m.at
-		return
-	}
-	if s.usageOf == m.name {
-		if dt := m.at.Sub(s.lastAt); dt > 0 {
-			s.cpu = keep(s.cpu, float64(m.use.CPU-s.last.CPU)/float64(dt))
-			s.memory = keep(s.memory, float64(m.use.Memory))
-			s.flow = keep(s.flow, float64(m.use.Read+m.use.Written-s.last.Read-s.last.Written)/dt.Seconds())
-		}
-	} else {
-		s.cpu, s.memory, s.flow = nil, nil, nil
-	}
-	s.last, s.lastAt, s.usageOf = m.use, m.at, m.name
-}
-
-// keep adds a measurement; what is less than nothing, because a process went, is nothing.
-func keep(values []float64, v float64) []float64 {
-	values = append(values, max(0, v))
-	return values[max(0, len(values)-graph):]
-}
-
 // Typing tells whether the search line is open.
 func (s *Screen) Typing() bool { return s.log.Typing() }
 
@@ -325,30 +201,46 @@ func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 		return cmd, true
 	}
 	switch k.String() {
-	case "left", "shift+tab", "[":
+	case "tab", "shift+tab":
+		n := 1
+		if k.String() == "shift+tab" {
+			n = -1
+		}
+		if len(s.panes) > 1 {
+			s.turn(n)
+			return nil, true
+		}
+		return s.step(n), true
+	case "left", "[":
 		return s.step(-1), true
-	case "right", "tab", "]":
+	case "right", "]":
 		return s.step(1), true
 	}
 	return nil, false
 }
 
+// step shows another app in place of this one, of those that no other pane shows.
 func (s *Screen) step(n int) tea.Cmd {
-	if len(s.apps) < 2 {
+	at := slices.IndexFunc(s.apps, func(a engine.Instance) bool { return a.Name == s.name })
+	if at < 0 {
 		return nil
 	}
-	for i := range s.apps {
-		if s.apps[i].Name == s.name {
-			return s.Show(s.apps[(i+n+len(s.apps))%len(s.apps)].Name)
+	for i := 1; i < len(s.apps); i++ {
+		if name := s.apps[(at+n*i+len(s.apps)*i)%len(s.apps)].Name; s.paneOf(name) == nil {
+			return s.Show(name)
 		}
 	}
 	return nil
 }
 
-// Close ends following the log.
+// Close ends following the logs.
 func (s *Screen) Close() {
-	s.stream.Stop()
-	s.stream.Wait()
+	for _, p := range s.panes {
+		p.stream.Stop()
+	}
+	for _, p := range s.panes {
+		p.stream.Wait()
+	}
 }
 
 // act does something to an app off the loop.
@@ -484,7 +376,7 @@ func (s *Screen) Actions() []screen.Action {
 		}
 	}
 	saved := ""
-	if at := s.logFile(); at != "" {
+	if at := s.logFile(a.Name); at != "" {
 		saved = " (all of it is in " + at + ")"
 	}
 	var acts []screen.Action
@@ -518,6 +410,7 @@ func (s *Screen) Actions() []screen.Action {
 		}
 		acts = append(acts, restart, forget)
 	}
+	acts = append(acts, s.paneActions()...)
 	acts = append(acts,
 		screen.Do(screen.On("/"), "search", "Search the log", func() tea.Cmd { s.log.Search(); return nil }),
 		screen.Do(screen.On("t"), "terminal", "Open a terminal inside "+name, func() tea.Cmd {
@@ -544,9 +437,5 @@ func (s *Screen) Actions() []screen.Action {
 	} else {
 		acts = append(acts, reach[0].Quietly(), reach[1].Quietly(), reach[2], stop.Quietly())
 	}
-	acts = append(acts, logActs...)
-	if len(s.apps) > 1 {
-		acts = append(acts, screen.Tell("← →", "the other apps").Quietly())
-	}
-	return acts
+	return append(acts, logActs...)
 }

@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	tea "charm.land/bubbletea/v2"
-	"github.com/charmbracelet/x/ansi"
-
 	"carrel/engine"
 	"carrel/tui/screen"
 	"carrel/tui/theme"
@@ -15,80 +12,6 @@ import (
 
 // wide is the width from which the apps are a list at the left, when there are several.
 const wide = 108
-
-// parts says how the screen is divided.
-type parts struct {
-	list       int // width of the list at the left, 0: a strip at the top
-	strip      bool
-	w, pad     int
-	head       []string
-	logH, logY int
-}
-
-func (s *Screen) layout(w, h int) parts {
-	p := parts{w: w, pad: 2}
-	if w < 60 {
-		p.pad = 1
-	}
-	if len(s.apps) > 1 {
-		if w >= wide {
-			p.list = 30
-			p.w = w - p.list - 1
-		} else {
-			p.strip = h >= 8
-		}
-	}
-	inner := max(0, p.w-2*p.pad)
-	p.head = s.head(inner, h)
-	if p.strip {
-		p.logY = 1
-	}
-	p.logY += len(p.head)
-	p.logH = max(0, h-p.logY)
-	return p
-}
-
-// Resize remembers the size, for the keys that move by pages.
-func (s *Screen) Resize(w, h int) {
-	s.w, s.h = w, h
-	p := s.layout(w, h)
-	s.list.Resize(max(0, h-2))
-	s.log.Resize(max(0, p.w-2*max(0, p.pad-1)), p.logH)
-}
-
-// View draws the screen.
-func (s *Screen) View(w, h int) string {
-	t := s.d.Theme
-	if s.app() == nil {
-		return s.empty(w, h)
-	}
-	p := s.layout(w, h)
-	inner := max(0, p.w-2*p.pad)
-	var out []string
-	if p.strip {
-		out = append(out, s.strip(w))
-	}
-	out = append(out, widget.Indent(p.head, p.pad)...)
-	main := widget.Rows(out, p.w, min(h, p.logY))
-	if p.logH > 0 {
-		lw := inner + 2
-		if p.pad < 2 {
-			lw = inner
-		}
-		pane := s.log.View(t, lw, p.logH, "Log", s.noLog())
-		lines := widget.Indent(strings.Split(pane, "\n"), max(0, (p.w-lw)/2))
-		log := widget.Rows(lines, p.w, p.logH)
-		if p.logY == 0 {
-			main = log
-		} else {
-			main = widget.Stack(main, log)
-		}
-	}
-	if p.list == 0 {
-		return widget.Box(main, w, h)
-	}
-	return widget.Box(widget.Beside(s.side(p.list, h), screen.Wall(t, h), main), w, h)
-}
 
 // side is the list of all apps.
 func (s *Screen) side(w, h int) string {
@@ -108,7 +31,11 @@ func (s *Screen) side(w, h int) string {
 func (s *Screen) strip(w int) string {
 	t := s.d.Theme
 	line, _ := s.stripped(w)
-	return widget.Spread(line, t.Muted.Render("← → other apps "), w)
+	others := "← → other apps "
+	if len(s.panes) > 1 {
+		others = "tab next app "
+	}
+	return widget.Spread(line, t.Muted.Render(others), w)
 }
 
 // stripped lays the strip out; the places are where each app's words begin, -1 for those that are not shown.
@@ -171,7 +98,14 @@ func (s *Screen) head(w, h int) []string {
 	if !small {
 		out = append(out, "")
 	}
-	out = append(out, widget.Spread(t.Strong.Render(screen.AppTitle(a)), s.stateWords(a), w))
+	title := t.Strong.Render(screen.AppTitle(a))
+	if s.mark != noMark {
+		title = widget.Marker(t, s.mark == marked) + t.Muted.Render(screen.AppTitle(a))
+		if s.mark == marked {
+			title = widget.Marker(t, true) + t.Title.Underline(true).Render(screen.AppTitle(a))
+		}
+	}
+	out = append(out, widget.Spread(title, s.stateWords(a), w))
 	if doing := s.busy[a.Name]; doing != "" {
 		out = append(out, t.Accent.Render(t.Spinner(s.frame)+" "+doing+" "+theme.Ellipsis))
 	} else {
@@ -241,7 +175,7 @@ func (s *Screen) hero(a *engine.Instance, w, h int, small bool) []string {
 	if screen.NoPage(a) == "" {
 		keys = t.Accent.Render("o") + t.Muted.Render(" opens   ") + keys
 	}
-	if ad != nil && ad.Ready &&
+	if ad != nil && ad.Ready && s.mark != unmarked &&
 		a.State != engine.StateUnhealthy && widget.Width(line)+widget.Width(keys)+3 <= bw-6 {
 		line = widget.Spread(line, keys, bw-6)
 	}
@@ -276,34 +210,10 @@ func (s *Screen) vitals(a *engine.Instance, w int) string {
 		parts = append(parts, "up "+widget.Roughly(up))
 	}
 	line := t.Muted.Render(strings.Join(parts, " "+theme.Sep+" "))
-	if s.usageOf != a.Name || len(s.cpu) == 0 {
-		return widget.Cut(line, w)
-	}
-	for _, right := range s.graphs(widget.Width(line), w) {
-		if widget.Width(line)+widget.Width(right)+3 <= w {
-			return widget.Spread(line, right, w)
-		}
+	if right := s.gauge.Line(t, a.Name, w-widget.Width(line)-3); right != "" {
+		return widget.Spread(line, right, w)
 	}
 	return widget.Cut(line, w)
-}
-
-// graphs are what the app uses, in ever fewer words.
-func (s *Screen) graphs(used, w int) []string {
-	t := s.d.Theme
-	cpu := fmt.Sprintf("%3.0f %%", s.cpu[len(s.cpu)-1]*100)
-	memory := widget.Right(widget.Bytes(s.last.Memory), 7)
-	flow := widget.Right(widget.Bytes(int64(s.flow[len(s.flow)-1]))+"/s", 9)
-	label := func(l string) string { return t.Muted.Render(l + " ") }
-	long := func(n int) string {
-		return label("CPU") + widget.Spark(t, n, s.cpu, 1) + cpu + "   " + label("memory") + widget.Spark(t, n, s.memory, 0) + memory +
-			"   " + label("files") + widget.Spark(t, n, s.flow, 0) + flow
-	}
-	return []string{
-		long(12), long(8), long(5),
-		label("CPU") + widget.Spark(t, 8, s.cpu, 1) + cpu + "   " + label("memory") + widget.Spark(t, 6, s.memory, 0) + memory,
-		label("CPU") + cpu + "   " + label("memory") + memory,
-		strings.TrimSpace(cpu) + "   " + strings.TrimSpace(memory),
-	}
 }
 
 func (s *Screen) facts(a *engine.Instance, w int) []string {
@@ -366,49 +276,6 @@ func (s *Screen) empty(w, h int) string {
 		out = append(out, widget.Center(l, w))
 	}
 	return widget.Rows(out, w, h)
-}
-
-// Mouse scrolls the log, chooses an app, and opens the address that is clicked.
-func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
-	a := s.app()
-	if a == nil {
-		return nil
-	}
-	p := s.layout(m.W, m.H)
-	if m.Wheel != 0 {
-		if m.X < p.list {
-			s.list.Scroll(m.Wheel * 3)
-			return nil
-		}
-		s.log.Log.ScrollBy(m.Wheel * 3)
-		return nil
-	}
-	if m.X < p.list {
-		if s.list.SelectAt(m.Y-2, m.H-2) {
-			it, _ := s.list.Selected()
-			return s.Show(it.ID)
-		}
-		return nil
-	}
-	if p.strip && m.Y == 0 {
-		_, places := s.stripped(m.W)
-		for i, x := range places {
-			if x >= 0 && m.X >= x && m.X < x+widget.Width(widget.Clean(s.apps[i].Name))+4 {
-				return s.Show(s.apps[i].Name)
-			}
-		}
-		return nil
-	}
-	if ad := screen.AppAddress(a); screen.NoPage(a) == "" && m.Y < p.logY {
-		line := m.Y
-		if p.strip {
-			line--
-		}
-		if line >= 0 && line < len(p.head) && strings.Contains(ansi.Strip(p.head[line]), ansi.Truncate(widget.Clean(ad.URL), 20, "")) {
-			return screen.Ask(screen.Browse{URL: ad.URL})
-		}
-	}
-	return nil
 }
 
 func orElse(s, other string) string {
