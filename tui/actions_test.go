@@ -277,3 +277,30 @@ func TestTerminalTalks(t *testing.T) {
 		}
 	})
 }
+
+// The header says whether apps can be run here, and a click on what is in the way shows it; the desk measures what the
+// selected app uses while it is looked at.
+func TestReadyAndMeasured(t *testing.T) {
+	drive(t, 120, 36, nil, func(d *driver) {
+		d.sees("● ready")
+		d.sees("● jupyter")
+		d.misses("CPU")
+		for range 2 {
+			d.send(screen.Shown{})
+			d.run(d.m.current().Update(screen.Tick{Now: d.m.d.Now()}))
+			d.idle()
+			time.Sleep(time.Hour)
+		}
+		d.sees("CPU")
+		d.sees("212 MB")
+	})
+	drive(t, 100, 30, func(_ *Options, e *tuitest.Engine) { e.Checks[0].Status = engine.StatusBad }, func(d *driver) {
+		d.misses("● ready")
+		d.sees("✗ 1 problem ")
+		d.clickOn("1 problem")
+		d.sees("Check this computer")
+		d.e.Checks[0].Status = engine.StatusOK
+		d.press("esc")
+		d.sees("● ready")
+	})
+}

@@ -157,7 +157,7 @@ func (m *model) status(w int) string {
 			return t.Bad.Render(theme.Cross) + "  "
 		}
 	}
-	return ""
+	return m.readyWords(w)
 }
 
 // lowerRule is the line above the footer; a remark is shown in it for a while.
@@ -225,6 +225,8 @@ func (m *model) mouse(x, y, wheel int) tea.Cmd {
 		return nil
 	case y == 0 && x >= m.w-8:
 		return m.openHelp()
+	case y == 0 && m.ready.bad > 0 && x >= m.w-24 && len(m.jobs) == 0 && len(m.stacks[m.top]) == 0:
+		return m.wish(screen.OpenDoctor{})
 	case y == 0 && len(m.stacks[m.top]) == 0:
 		for i, tb := range m.tabs(m.w) {
 			if x >= tb.x && x < tb.x+tb.w {

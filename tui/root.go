@@ -47,6 +47,7 @@ type model struct {
 
 	apps  []engine.Instance
 	lost  error // why some apps could not be listed
+	ready readiness
 	watch *task.Stream[screen.Instances]
 
 	over      overlay
@@ -135,7 +136,7 @@ func (forgetful) Save(string, map[string]string) error { return nil }
 
 // Init asks the terminal for its background and starts what the screens need to know. The first frame waits for none of it.
 func (m *model) Init() tea.Cmd {
-	cmds := []tea.Cmd{tea.RequestBackgroundColor, m.observe()}
+	cmds := []tea.Cmd{tea.RequestBackgroundColor, m.observe(), m.checkReady(readyAfter)}
 	for _, s := range m.tops {
 		cmds = append(cmds, s.Init())
 	}
@@ -234,6 +235,9 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 		return nil
 	case tickMsg:
 		return m.tick(msg)
+	case readyMsg:
+		m.checked(msg)
+		return nil
 	case watchMsg:
 		return m.changed(msg.batch)
 	case completionMsg:
@@ -398,6 +402,9 @@ func (m *model) leave(s screen.Screen) tea.Cmd {
 		return task.Do(func() error { f(); return nil }, func(error) tea.Msg { return nil })
 	}
 	m.closeOne(s)
+	if _, ok := s.(*doctor.Screen); ok { // what was in the way may have been put right
+		return m.checkReady(0)
+	}
 	return nil
 }
 

@@ -34,8 +34,10 @@ type Screen struct {
 	list      widget.List
 	find      screen.Finder
 	cards     map[string]about // by image path
-	end       screen.End       // of the selected app, when it has ended
-	endOf     string           // which end that is
+	gauge     screen.Gauge     // of the selected app, while it runs and there is room for it
+	visible   bool
+	end       screen.End // of the selected app, when it has ended
+	endOf     string     // which end that is
 	now       time.Time
 	frame     int
 	w, h      int
@@ -110,7 +112,29 @@ func (s *Screen) Pace() time.Duration {
 			return screen.Spin
 		}
 	}
+	if s.measured() != nil {
+		return screen.Measuring
+	}
 	return screen.Slow
+}
+
+// measured is the app whose use of the computer is shown, nil for none.
+func (s *Screen) measured() *engine.Instance {
+	if _, dw, _, _ := s.layout(s.w, s.h); dw == 0 {
+		return nil
+	}
+	if a := s.row().app; a != nil && a.State.Live() {
+		return a
+	}
+	return nil
+}
+
+// measure asks what the selected app uses, while it is seen.
+func (s *Screen) measure() tea.Cmd {
+	if !s.visible {
+		return nil
+	}
+	return s.gauge.Ask(s.d, s.measured(), s.now)
 }
 
 // Update takes what happened.
@@ -118,9 +142,14 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case screen.Tick:
 		s.now, s.frame = msg.Now, msg.Frame
+		return s.measure()
 	case screen.Shown:
-		s.now = s.d.Now()
+		s.now, s.visible = s.d.Now(), true
 		return s.look()
+	case screen.Hidden:
+		s.visible = false
+	case screen.Measured:
+		s.gauge.Take(msg)
 	case screen.Instances:
 		s.apps, s.lost = append([]engine.Instance(nil), msg.List...), msg.Err
 		s.now = s.d.Now()
@@ -270,8 +299,11 @@ func (s *Screen) row() row {
 	return row{}
 }
 
-// look reads what the selected image says about itself, once, and why the selected app has ended.
-func (s *Screen) look() tea.Cmd {
+// look finds out about the selected row: what it uses while it runs, else why it has ended, and what its image says of itself.
+func (s *Screen) look() tea.Cmd { return tea.Batch(s.measure(), s.readCard()) }
+
+// readCard reads what the selected image says about itself, once, and why the selected app has ended.
+func (s *Screen) readCard() tea.Cmd {
 	if a := s.row().app; a != nil && !a.State.Live() {
 		if of := screen.EndOf(a); of != s.endOf {
 			s.end, s.endOf = screen.Ended(a, nil), of

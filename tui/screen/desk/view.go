@@ -265,6 +265,9 @@ func (s *Screen) appDetail(a *engine.Instance, w int) []string {
 			}
 		}
 	}
+	if a.State.Live() { // its line is there from the beginning: nothing moves when the first measurement comes
+		out = append(out, s.gauge.Line(t, a.Name, w))
+	}
 	if len(a.Binds) > 0 {
 		out = append(out, "", t.Title.Render("Shared folders"))
 		for _, b := range a.Binds {
