@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,18 +56,19 @@ func TestFirstRun(t *testing.T) {
 // address waits for an address on the screen that answers.
 func (x *Terminal) address(limit time.Duration) string {
 	x.t.Helper()
-	url := ""
+	answering := ""
 	x.WaitFor(limit, "an address that answers", func(screen string) bool {
-		// An app that has a network of its own prints an address that is not this computer's.
+		// An app that has a network of its own prints an address that is not this computer's; something else may answer there.
 		for _, found := range address.FindAllString(screen, -1) {
-			if strings.Contains(found[len("http://"):], "/") && Answers(found) {
-				url = found
+			u, err := url.Parse(found)
+			if err == nil && u.Path != "" && !x.taken[u.Port()] && Answers(found) {
+				answering = found
 				return true
 			}
 		}
 		return false
 	})
-	return url
+	return answering
 }
 
 // leave quits the program from wherever it is.

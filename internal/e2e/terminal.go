@@ -15,6 +15,7 @@ import (
 type Terminal struct {
 	home   *Home
 	socket string
+	taken  map[string]bool // ports that somebody else had when it was opened
 	t      testing.TB
 }
 
@@ -29,7 +30,7 @@ func (h *Home) OpenTerminal(width, height int) *Terminal {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	x := &Terminal{home: h, socket: filepath.Join(dir, "s"), t: h.t}
+	x := &Terminal{home: h, socket: filepath.Join(dir, "s"), taken: listening(), t: h.t}
 	cmd := exec.Command("tmux", "-S", x.socket, "-f", "/dev/null", "-u", "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), "/bin/sh")
 	cmd.Dir, cmd.Env = h.Dir, append(h.env, "PS1=ready> ", "ENV=")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,24 @@ func get(url string) (string, error) {
 func Answers(url string) bool {
 	_, err := get(url)
 	return err == nil
+}
+
+// listening are the TCP ports at which somebody listens on this computer, in IPv4 (proc_pid_net(5)).
+func listening() map[string]bool {
+	const listen = "0A" // TCP_LISTEN
+	ports := map[string]bool{}
+	table, _ := os.ReadFile("/proc/net/tcp") // without it nothing is known to be taken
+	for line := range strings.Lines(string(table)) {
+		f := strings.Fields(line)
+		if len(f) < 4 || f[3] != listen {
+			continue
+		}
+		_, port, _ := strings.Cut(f[1], ":")
+		if n, err := strconv.ParseUint(port, 16, 16); err == nil {
+			ports[strconv.FormatUint(n, 10)] = true
+		}
+	}
+	return ports
 }
 
 // Mirror skips the test where no Debian mirror can be reached: the first that this computer's own apt names.
