@@ -15,7 +15,11 @@ func vfork3(args *cloneArgs, size uintptr) (pid, errno uintptr)
 
 // cloneArgs is struct clone_args (clone3(2)), up to what CLONE_INTO_CGROUP needs.
 type cloneArgs struct {
-	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+	flags      uint64
+	_          [3]uint64 // pidfd, child_tid, parent_tid
+	exitSignal uint64
+	_          [5]uint64 // stack, stack_size, tls, set_tid, set_tid_size
+	cgroup     uint64
 }
 
 // Spawn starts a child in new namespaces (flags of clone(2)) that makes the calls of the program, with the memory of this

@@ -28,6 +28,7 @@ const (
 
 func starterAddress() uintptr
 
+//lint:ignore U1000 its code is copied, from where starterAddress says
 func starter()
 
 // Starter makes the file of a starter that executes the first of the paths that can be executed. The program has to write it
