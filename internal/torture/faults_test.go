@@ -454,3 +454,40 @@ func TestNewProgram(t *testing.T) {
 	l.expect("stop", "--time", "1s", "new")
 	l.sound()
 }
+
+// TestFlood has an app write as fast as it can: 1 GB where torture is asked for. It is not held up, its log stays within
+// its bound, and ends with exactly what was written last.
+func TestFlood(t *testing.T) {
+	much := 64 << 20
+	if os.Getenv(killsVariable) != "" {
+		much = 1 << 30
+	}
+	l := newLab(t)
+	base := l.base()
+	// The line grows until a few calls of cat write all.
+	script := fmt.Sprintf("i=0; while [ $i -lt 16384 ]; do echo line $i of a log, as programs write them; i=$((i+1)); done > /tmp/piece; "+
+		"left=%d; while [ $left -gt 0 ]; do cat /tmp/piece; left=$((left-700000)); done; echo the end; exit 7", much)
+	l.expect("run", "-d", "--no-wait", "--name", "flood", base, "-c", script)
+	if r := l.call("wait", "flood"); r.status != 7 {
+		t.Errorf("it ended with status %d: %s", r.status, r.text)
+	}
+	last := strings.Split(l.expect("logs", "-n", "16385", "flood"), "\n")
+	for i, line := range last[:len(last)-1] {
+		if want := fmt.Sprintf("line %d of a log, as programs write them", i); line != want {
+			t.Fatalf("line %d of the end is %q, want %q", i, line, want)
+		}
+	}
+	if len(last) != 16385 || last[16384] != "the end" {
+		t.Errorf("%d lines, the last one %q", len(last), last[len(last)-1])
+	}
+	var size int64
+	for _, name := range []string{"log", "log.1"} {
+		if st, err := os.Stat(filepath.Join(l.home, "state", "instances", "flood", name)); err == nil {
+			size += st.Size()
+		}
+	}
+	if size == 0 || size > 64<<20 {
+		t.Errorf("the log takes %d bytes", size)
+	}
+	l.sound()
+}

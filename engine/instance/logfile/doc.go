@@ -7,6 +7,8 @@
 //	└──── RFC 3339, UTC ─────────┘ ││ └ every byte as written, except the line feed
 //	                               │└ "." the program ended the line, "+" it did not (yet): the next record of the stream goes on
 //	                               └ "o" standard output, "e" standard error, "c" a remark of the supervisor
+//	 text of the line␊
+//	└ a space: the program ended this line too, and it came at the same time, in the same stream, as the one above
 //
 // The text keeps carriage returns, zero bytes and invalid UTF-8; the concatenation of a stream's texts, with a line feed
 // after each ".", is what was written.

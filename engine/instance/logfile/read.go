@@ -75,6 +75,8 @@ type reader struct {
 	file  *os.File // nil: nothing was there
 	buf   []byte   // read but not handed over: the beginning of a record
 	batch []Line
+	head  Line // what records without a time of their own take theirs from; without one where there is none
+	old   bool // it was written before since
 }
 
 func (r *reader) close() {
@@ -148,7 +150,11 @@ func (r *reader) start(ctx context.Context, tail int) error {
 			}
 		}
 		if older != nil && left > 0 {
-			if _, err = seekTail(older, left); err != nil {
+			_, err = seekTail(older, left)
+			if err == nil {
+				err = r.findHead(older)
+			}
+			if err != nil {
 				closeFiles(older)
 				return err
 			}
@@ -159,13 +165,44 @@ func (r *reader) start(ctx context.Context, tail int) error {
 		}
 	}
 	if older == nil {
+		if newer != nil && tail > 0 {
+			return r.findHead(newer)
+		}
 		return nil
 	}
 	r.file = older
 	err = r.readOn(ctx)
 	closeFiles(older)
-	r.file = newer
+	r.file, r.head, r.old = newer, Line{}, false
 	return err
+}
+
+// findHead finds the record that the one at the present offset of a file takes its time from, where it has none of its own.
+func (r *reader) findHead(f *os.File) error {
+	r.head, r.old = Line{}, false
+	at, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	var first [1]byte
+	if n, _ := f.ReadAt(first[:], at); n == 0 || first[0] != again {
+		return nil
+	}
+	// Records without a time of their own are of one batch with one that has it.
+	begin := max(0, at-2*maxRead-int64(prefixSize))
+	piece := make([]byte, at-begin)
+	if _, err := f.ReadAt(piece, begin); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read log: %w", err)
+	}
+	for end := len(piece); end > 0; {
+		from := bytes.LastIndexByte(piece[:end-1], '\n') + 1
+		if piece[from] != again {
+			r.parse(piece[from : end-1])
+			break
+		}
+		end = from
+	}
+	return nil
 }
 
 // seekTail moves a file to the beginning of its last n lines and returns how many are missing to n. The records of an
@@ -177,8 +214,8 @@ func seekTail(f *os.File, n int) (missing int, err error) {
 	}
 	buf := make([]byte, chunkSize)
 	found, next := 0, size // lines, and where the last found record begins
-	begins := func(at int64) (enough bool) {
-		if at == size || !isWhole(f, at) && next != size {
+	begins := func(at int64, whole bool) (enough bool) {
+		if at == size || !whole && !isWhole(f, at) && next != size {
 			next = at
 			return false
 		}
@@ -195,14 +232,15 @@ func seekTail(f *os.File, n int) (missing int, err error) {
 			return 0, fmt.Errorf("read log: %w", err)
 		}
 		for i := bytes.LastIndexByte(piece, '\n'); i >= 0; i = bytes.LastIndexByte(piece[:i], '\n') {
-			if begins(begin + int64(i) + 1) {
+			at := begin + int64(i) + 1
+			if begins(at, i+1 < len(piece) && piece[i+1] == again) {
 				_, err := f.Seek(next, io.SeekStart)
 				return 0, err
 			}
 		}
 		end = begin
 	}
-	if size > 0 && begins(0) {
+	if size > 0 && begins(0, false) {
 		_, err := f.Seek(next, io.SeekStart)
 		return 0, err
 	}
@@ -212,9 +250,9 @@ func seekTail(f *os.File, n int) (missing int, err error) {
 
 // isWhole tells whether the record that begins at an offset ends its line; a damaged one does.
 func isWhole(f *os.File, at int64) bool {
-	var flag [1]byte
-	_, err := f.ReadAt(flag[:], at+int64(len(timeLayout))+2)
-	return err != nil || flag[0] != '+'
+	var rec [len(timeLayout) + 3]byte
+	n, _ := f.ReadAt(rec[:], at)
+	return n < len(rec) || rec[0] == again || rec[len(rec)-1] != '+'
 }
 
 // rest reads to the end of what is there now, from one file into the next where the log was rotated, and hands it over.
@@ -256,7 +294,7 @@ func (r *reader) rest(ctx context.Context) error {
 			r.buf = r.buf[:0]
 		}
 		r.close()
-		r.file = next
+		r.file, r.head, r.old = next, Line{}, false
 	}
 }
 
@@ -297,9 +335,26 @@ func (r *reader) readOn(ctx context.Context) error {
 }
 
 func (r *reader) line(rec []byte) {
-	if r.since == "" || !before(rec, r.since) {
-		r.batch = append(r.batch, parse(rec))
+	var l Line
+	if len(rec) > 0 && rec[0] == again && r.head.Stream != "" {
+		l = r.head
+		l.Text = string(rec[1:])
+	} else {
+		l = r.parse(rec)
 	}
+	if !r.old {
+		r.batch = append(r.batch, l)
+	}
+}
+
+// parse reads a record with a time of its own, and keeps that for those without.
+func (r *reader) parse(rec []byte) Line {
+	l := parse(rec)
+	r.head, r.old = Line{}, r.since != "" && before(rec, r.since)
+	if !l.Time.IsZero() {
+		r.head = Line{Time: l.Time, Stream: l.Stream}
+	}
+	return l
 }
 
 func (r *reader) flush() error {

@@ -2,6 +2,7 @@ package logfile
 
 import (
 	"bytes"
+	"slices"
 	"time"
 )
 
@@ -39,6 +40,11 @@ const (
 	prefixSize = len(timeLayout) + len(" o. ")
 	// maxText is the longest text of one record in bytes; longer lines are continued in further records.
 	maxText = 64 << 10
+	// again begins a record of the time and stream of the one before it.
+	again = ' '
+	// shortLine is the length in bytes under which searching for the end of a line costs more than looking at each byte,
+	// which is done for shortWindow bytes at a time.
+	shortLine, shortWindow = 16, 512
 )
 
 func appendPrefix(b []byte, stamp []byte, s Stream, whole bool) []byte {
@@ -48,6 +54,42 @@ func appendPrefix(b []byte, stamp []byte, s Stream, whole bool) []byte {
 		flag = '+'
 	}
 	return append(b, ' ', byte(s), flag, ' ')
+}
+
+// appendAgain appends whole lines as records of the time and stream of the one before, as far as lines are no longer than
+// maxText, and returns the rest of them.
+func appendAgain(b, lines []byte) (out, rest []byte) {
+	for len(lines) > 0 {
+		end := bytes.IndexByte(lines, '\n') + 1
+		if end > maxText {
+			break
+		}
+		b = append(append(b, again), lines[:end]...)
+		if lines = lines[end:]; end <= shortLine {
+			b, lines = appendShort(b, lines)
+		}
+	}
+	return b, lines
+}
+
+// appendShort is appendAgain for the lines that end within a window.
+func appendShort(b, lines []byte) (out, rest []byte) {
+	window := lines[:min(len(lines), shortWindow)]
+	begin := len(b)
+	b = slices.Grow(b, 2*shortWindow+1)
+	to := b[begin : begin+2*shortWindow+1]
+	to[0] = again
+	at, done, taken := 1, 0, 0
+	for i, c := range window {
+		to[at] = c
+		at++
+		if c == '\n' {
+			done, taken = at, i+1
+			to[at] = again
+			at++
+		}
+	}
+	return b[:begin+done], lines[taken:]
 }
 
 // parse reads a record without its line feed. What is none, because the file was damaged, becomes a line without time.

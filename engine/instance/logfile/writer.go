@@ -15,8 +15,10 @@ const (
 	// DefaultSize bounds both files of a log together, in bytes.
 	DefaultSize = 64 << 20
 	// patience is how long an unfinished line is kept back for its rest.
-	patience  = 50 * time.Millisecond
+	patience = 50 * time.Millisecond
+	// readSize is how much of a stream is read at once, maxRead while the program writes faster than it is read.
 	readSize  = 64 << 10
+	maxRead   = 512 << 10
 	minHalf   = 4 << 10
 	nameLog   = "log"
 	nameOlder = "log.1"
@@ -107,7 +109,10 @@ func (w *Writer) Remark(text string) {
 // the program never waits for it. seen, when not nil, is given each piece as it comes, whole lines where there are any, and
 // must not keep it. from needs SetReadDeadline where unfinished lines are to appear before their end.
 func (w *Writer) Copy(s Stream, from *os.File, seen func([]byte)) error {
-	buf := make([]byte, 0, readSize)
+	// Even when each line is empty and so becomes twice as long, what is read at once has to fit into a file.
+	most := max(int(min(w.half/2, maxRead)), minHalf/2)
+	small := min(readSize, most)
+	buf := make([]byte, 0, small)
 	for {
 		held := len(buf)
 		n, err := from.Read(buf[held:cap(buf)])
@@ -123,7 +128,15 @@ func (w *Writer) Copy(s Stream, from *os.File, seen func([]byte)) error {
 			}
 			return fmt.Errorf("read the program's output: %w", err)
 		default:
-			buf = w.take(s, buf, len(buf) == cap(buf), seen)
+			full := len(buf) == cap(buf)
+			buf = w.take(s, buf, full && cap(buf) == most, seen)
+			switch {
+			case full && cap(buf) < most:
+				buf = append(make([]byte, 0, min(2*cap(buf), most)), buf...)
+			case held+n <= small/4 && cap(buf) > small: // the flood is over
+				buf = append(make([]byte, 0, small), buf...)
+				w.shrink()
+			}
 		}
 		// An unfinished line waits for its rest, but not for long: it may be a question, or a progress bar.
 		var until time.Time
@@ -158,10 +171,20 @@ func (w *Writer) take(s Stream, data []byte, all bool, seen func([]byte)) []byte
 		line, after, whole := bytes.Cut(rest, []byte("\n"))
 		w.add(s, line, whole)
 		rest = after
+		if whole && rest != nil && data[end-1] == '\n' {
+			w.buf, rest = appendAgain(w.buf, rest)
+		}
 	}
 	w.flush()
 	w.mu.Unlock()
 	return data[:copy(data, data[end:])]
+}
+
+// shrink gives back what a flood needed.
+func (w *Writer) shrink() {
+	w.mu.Lock()
+	w.buf = nil
+	w.mu.Unlock()
 }
 
 // begin starts a batch of records: they share one time.
@@ -221,6 +244,10 @@ func (w *Writer) lose(err error) {
 
 // rotate makes the file the older one and begins a new one.
 func (w *Writer) rotate() error {
+	// Not replaced by the renaming: ext4 would then write all of the new one to the disk first (ext4(5), auto_da_alloc).
+	if err := os.Remove(olderPath(w.dir)); err != nil && !os.IsNotExist(err) {
+		return err
+	}
 	if err := os.Rename(Path(w.dir), olderPath(w.dir)); err != nil && !os.IsNotExist(err) {
 		return err
 	}
