@@ -63,7 +63,7 @@ func (e *Engine) layer(p *prepared, o *launch.Options, part image.Partition) (la
 		return e.ext3Layer(p, o, part)
 	}
 	if part.FS != "squashfs" {
-		return launch.Layer{}, &partitionError{p.image.Path, part.FS, "which cannot be run"}
+		return launch.Layer{}, &image.PartitionError{Path: p.image.Path, FS: part.FS}
 	}
 	// Layers of other writers may mark replaced folders by attributes; without layers nobody asks for any, unless what is
 	// changed is kept, with its attributes.
@@ -84,7 +84,7 @@ func (e *Engine) squashLayer(p *prepared, o *launch.Options, path string, f *os.
 	}
 	r, err := squashfs.Open(io.NewSectionReader(f, part.Offset, part.Size), part.Size, squashfs.ReaderOptions{CacheBytes: startCache})
 	if err != nil {
-		return launch.Layer{}, fmt.Errorf("open %s: %w", path, err)
+		return launch.Layer{}, &image.PartitionError{Path: path, FS: part.FS, Err: err}
 	}
 	uid, gid := uint32(o.Host.UID), uint32(o.Host.GID)
 	if o.Root {
@@ -148,18 +148,6 @@ func (e *Engine) ext3Device(p *prepared, part image.Partition) (l launch.Layer, 
 
 // sector is the unit of block devices, bytes.
 const sector = 512
-
-// partitionError is a file system that cannot be made the root of a container.
-type partitionError struct{ path, fs, why string }
-
-func (e *partitionError) Error() string {
-	return fmt.Sprintf("run %s: it holds an %s file system, %s", e.path, e.fs, e.why)
-}
-
-// Hint offers what always works: it is read without being mounted.
-func (e *partitionError) Hint() string {
-	return "make a SIF of it once: carrel build NEW.sif " + quote(e.path)
-}
 
 // kernelHas tells whether the running kernel knows a file system by now (proc_filesystems(5)); one that is a module not yet
 // loaded counts as unknown, and our own server takes its place.

@@ -15,6 +15,7 @@ import (
 
 	"carrel/engine/ext"
 	"carrel/engine/sif"
+	"carrel/engine/squashfs"
 	"carrel/engine/tree"
 
 	"github.com/google/go-cmp/cmp"
@@ -402,6 +403,48 @@ func TestUnusableSIFIsOpenedForInspection(t *testing.T) {
 	}
 	if _, err := m.FS(); !errors.Is(err, sif.ErrEncrypted) {
 		t.Errorf("contents: got %v", err)
+	}
+}
+
+// TestPartitionOfAnotherKind: whoever meets an image that cannot be read is told what to do.
+func TestPartitionOfAnotherKind(t *testing.T) {
+	root := t.TempDir()
+	scaffolded(t, root, full())
+	good, err := os.ReadFile(sifOf(t, root, "Bootstrap: scratch\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(good, []byte{1, 0, 0, 0, 2, 0, 0, 0, '0'}) // the system partition's file system and role
+	start := bytes.Index(good, []byte("hsqs"))
+	for _, row := range []struct {
+		name  string
+		alter func(b []byte)
+		fs    string
+		cause error
+		hint  string
+	}{
+		{"raw", func(b []byte) { b[at] = 4 }, "raw", nil, "build it again from its definition file"},
+		{"archive", func(b []byte) { b[at] = 3 }, "archive", nil, "build it again from its definition file"},
+		{"ext3 that is none", func(b []byte) { b[at] = 2 }, "ext3", ext.ErrNotExt, "fetch or build it again"},
+		{"no SquashFS", func(b []byte) { b[start] = 'x' }, "squashfs", squashfs.ErrNotSquashFS, "fetch or build it again"},
+		{"LZO", func(b []byte) { b[start+20] = 3 }, "squashfs", squashfs.ErrCompression, "unsquashfs"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := bytes.Clone(good)
+			row.alter(b)
+			path := filepath.Join(t.TempDir(), "other.sif")
+			if err := os.WriteFile(path, b, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			_, err := open(t, path).FS()
+			var e *PartitionError
+			if !errors.As(err, &e) || e.FS != row.fs || e.Path != path || row.cause != nil && !errors.Is(err, row.cause) {
+				t.Fatalf("got %v", err)
+			}
+			if !strings.Contains(e.Hint(), row.hint) {
+				t.Errorf("hint %q", e.Hint())
+			}
+		})
 	}
 }
 

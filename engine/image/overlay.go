@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
-	"carrel/engine/ext"
 	"carrel/engine/sif"
-	"carrel/engine/squashfs"
 	"carrel/engine/tree"
 )
 
@@ -140,23 +137,4 @@ func (o Overlay) WriteTo(ctx context.Context, sink tree.Sink) error {
 	u := newUnion([]stratum{o.stratum})
 	u.marks = true
 	return u.WriteTo(ctx, sink)
-}
-
-func (m *Image) openExt(p Partition) (*ext.Reader, error) {
-	r, err := ext.Open(io.NewSectionReader(m.file, p.Offset, p.Size), p.Size)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", m.Path, err)
-	}
-	return r, nil
-}
-
-func (m *Image) openSquash(p Partition) (*squashfs.Reader, error) {
-	if p.FS != sif.FSSquash.String() {
-		return nil, fmt.Errorf("open %s: a partition of kind %s cannot be read", m.Path, p.FS)
-	}
-	r, err := squashfs.Open(io.NewSectionReader(m.file, p.Offset, p.Size), p.Size, squashfs.ReaderOptions{CacheBytes: 8 << 20})
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", m.Path, err)
-	}
-	return r, nil
 }

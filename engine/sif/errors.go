@@ -36,7 +36,7 @@ var hints = map[error]string{
 	ErrCorrupt:   "the file was altered or damaged after it was written: fetch or build it again",
 	ErrEncrypted: "encrypted images can be run by Apptainer with --pem-path or --passphrase; ask the sender for a plain one",
 	ErrOCISIF:    "it was made with SingularityCE's --oci mode; ask the sender for a native SIF, or pull the image from its registry",
-	ErrNoSystem:  "it holds data but nothing that could be run",
+	ErrNoSystem:  "it holds data but nothing that could be run: ask its sender for the image that goes with it, or build one from its definition file",
 	ErrLocked:    "wait until that program has ended, then try again",
 	ErrFull:      "merge its overlays into one, or build a new image from it",
 	ErrSigned:    "make a copy and remove its signature first, or keep the changes in an overlay beside it",

@@ -19,6 +19,9 @@ type decompressor interface {
 	decompress(dst, src []byte) (int, error)
 }
 
+// ErrCompression says that an image is sound but compressed in a way that is not read here.
+var ErrCompression = errors.New("the image is compressed with a method that is not supported")
+
 var errTooLong = errors.New("block expands to more than its size")
 
 func newDecompressor(c Compression) (decompressor, error) {
@@ -32,9 +35,9 @@ func newDecompressor(c Compression) (decompressor, error) {
 	case Zstd:
 		return new(zstdDecompressor), nil
 	case LZO, LZMA:
-		return nil, fmt.Errorf("image is compressed with %v, which is not supported: unpack it with unsquashfs", c)
+		return nil, fmt.Errorf("%w: %v", ErrCompression, c)
 	}
-	return nil, fmt.Errorf("image is compressed with an unknown method (%d)", uint16(c))
+	return nil, fmt.Errorf("%w: number %d", ErrCompression, uint16(c))
 }
 
 // blockBuffer makes a buffer to decompress n bytes to, with some room behind it.
