@@ -113,13 +113,29 @@ func (c *gzipCompressor) compress(dst, src []byte) ([]byte, error) {
 	return append(dst[:0], c.out.Bytes()...), nil
 }
 
-// compressorOptions is the block behind the superblock that names what was chosen, where it is not mksquashfs's default;
-// readers do not need it.
+// effectiveLevel is the lowest level that gives the same blocks: the encoder has four modes for the 22 levels of zstd.
+func effectiveLevel(c Compression, level int) int {
+	if c != Zstd {
+		return level
+	}
+	switch zstd.EncoderLevelFromZstd(level) {
+	case zstd.SpeedFastest:
+		return 1
+	case zstd.SpeedDefault:
+		return 3
+	case zstd.SpeedBetterCompression:
+		return 6
+	}
+	return 10
+}
+
+// compressorOptions is the block behind the superblock that names the level, where it is not mksquashfs's default; readers
+// do not need it, "unsquashfs -s" shows it.
 func compressorOptions(c Compression, level int) []byte {
 	le := binary.LittleEndian
 	switch {
-	case c == Zstd && level != 15:
-		return le.AppendUint32(nil, uint32(level))
+	case c == Zstd:
+		return le.AppendUint32(nil, uint32(level)) // never the default, 15
 	case c == Gzip && level != 9:
 		b := le.AppendUint32(nil, uint32(level))
 		b = le.AppendUint16(b, 15)   // window bits

@@ -16,7 +16,8 @@ import (
 // Options say how an image is written. The zero value gives zstd at level 3 in blocks of 128 KiB on all processors.
 type Options struct {
 	Compression Compression
-	// Level is the level on the scale of the reference implementation: zstd 1 to 22 (0: 3), gzip 1 to 9 (0: 9).
+	// Level is the level on the scale of the reference implementation: zstd 1 to 22 (0: 3), gzip 1 to 9 (0: 9). Of zstd's there
+	// are four, which begin at 1, 3, 6 and 10; the image tells the one that was used.
 	Level int
 	// BlockSize is the size of a data block in bytes, a power of two from MinBlockSize to MaxBlockSize (0: DefaultBlockSize).
 	BlockSize int
@@ -106,6 +107,7 @@ func NewWriter(w io.WriterAt, opt Options) (*Writer, error) {
 	if opt.Level < 0 || opt.Level > maxLevel {
 		return nil, fmt.Errorf("squashfs: %v level %d: not from 1 to %d", opt.Compression, opt.Level, maxLevel)
 	}
+	opt.Level = effectiveLevel(opt.Compression, opt.Level)
 	if opt.Offset < 0 {
 		return nil, fmt.Errorf("squashfs: negative offset %d", opt.Offset)
 	}
