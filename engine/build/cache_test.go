@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -155,6 +156,69 @@ func TestDownloadsAreKept(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
+}
+
+// TestCleaningKeepsDownloads: what package managers throw away to make the image smaller is there again in the next build,
+// what was fetched just before as well. The commands are what pip, conda and npm do to their folders.
+func TestCleaningKeepsDownloads(t *testing.T) {
+	k := newKit(t)
+	text := func(n int) string {
+		return header + fmt.Sprintf(`
+%%post
+    # %[1]d
+    (cd /dev/.carrel; find pip conda npm uv go -type f | sort) > /found
+    mkdir -p $PIP_CACHE_DIR/http-v2/a/b
+    echo pip-%[1]d > $PIP_CACHE_DIR/http-v2/a/b/tmp1234
+    mv $PIP_CACHE_DIR/http-v2/a/b/tmp1234 $PIP_CACHE_DIR/http-v2/a/b/wheel-%[1]d
+    echo conda-%[1]d > $CONDA_PKGS_DIRS/pkg-%[1]d.conda.partial
+    mv $CONDA_PKGS_DIRS/pkg-%[1]d.conda.partial $CONDA_PKGS_DIRS/pkg-%[1]d.conda
+    mkdir $CONDA_PKGS_DIRS/pkg-%[1]d && echo unpacked > $CONDA_PKGS_DIRS/pkg-%[1]d/file
+    mkdir -p $npm_config_cache/_cacache/tmp $npm_config_cache/_cacache/content-v2/sha512/%[1]d
+    echo npm-%[1]d > $npm_config_cache/_cacache/tmp/%[1]d
+    mv $npm_config_cache/_cacache/tmp/%[1]d $npm_config_cache/_cacache/content-v2/sha512/%[1]d/rest
+    echo entry-%[1]d >> $npm_config_cache/_cacache/index
+    mkdir -p $UV_CACHE_DIR/.tmp1/numpy && echo uv > $UV_CACHE_DIR/.tmp1/numpy/array.py
+    mkdir -p $UV_CACHE_DIR/archive-v0 && mv $UV_CACHE_DIR/.tmp1 $UV_CACHE_DIR/archive-v0/id-%[1]d
+    echo kept > $GOMODCACHE/kept-%[1]d
+    cat $npm_config_cache/_cacache/index > /index
+    until ls /work/build-*/downloads-*/saved/go/kept-%[1]d; do :; done 2> /dev/null
+    rm -rf $PIP_CACHE_DIR $CONDA_PKGS_DIRS/* $npm_config_cache/_cacache $UV_CACHE_DIR
+    ls -A /dev/.carrel > /left
+`, n)
+	}
+	want := func(upTo int) string {
+		var all []string
+		for n := range upTo {
+			n++
+			all = append(all,
+				fmt.Sprintf("pip/http-v2/a/b/wheel-%d", n), fmt.Sprintf("conda/pkg-%d.conda", n), fmt.Sprintf("go/kept-%d", n),
+				fmt.Sprintf("npm/_cacache/content-v2/sha512/%d/rest", n), fmt.Sprintf("uv/archive-v0/id-%d/numpy/array.py", n))
+		}
+		if upTo > 0 {
+			all = append(all, "npm/_cacache/index")
+		}
+		slices.Sort(all)
+		return strings.Join(append(all, ""), "\n")
+	}
+	for n := 1; n <= 3; n++ {
+		// Real clients need longer to begin with cleaning than events need to come; here the section waits for them.
+		work := engine.Bind{Source: filepath.Join(k.config.CacheDir, "work"), Dest: "/work"}
+		img, ev := k.build(text(n), engine.BuildSpec{Target: fmt.Sprintf("%d.sif", n), Binds: []engine.Bind{work}})
+		if got := read(t, img, "/found"); got != want(n-1) {
+			t.Errorf("build %d found:\n%swant:\n%s%s", n, got, want(n-1), ev.log(""))
+		}
+		index := ""
+		for i := range n {
+			index += fmt.Sprintf("entry-%d\n", i+1)
+		}
+		if got := read(t, img, "/index"); got != index {
+			t.Errorf("build %d: a file that grows is %q", n, got)
+		}
+		if left := strings.Fields(read(t, img, "/left")); slices.Contains(left, "pip") || !slices.Contains(left, "conda") {
+			t.Errorf("build %d: the section does not see what it has removed: %q", n, left)
+		}
+	}
+	k.workEmpty()
 }
 
 func TestPrune(t *testing.T) {

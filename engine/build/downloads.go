@@ -31,8 +31,9 @@ var downloadVariables = map[string]string{
 
 // downloads is the folder of the cache for package managers, in use by one build.
 type downloads struct {
-	dir string // of the host
-	apt string // below dir: where apt works, this build's alone
+	dir  string         // of the host
+	apt  string         // below dir: where apt works, this build's alone
+	view *downloadsView // what sections see of dir; nil: dir itself
 }
 
 // openDownloads makes the folder ready. Packages for apt are linked into a folder of this build's own, because apt locks
@@ -83,7 +84,8 @@ func (b *builder) openDownloads() (*downloads, error) {
 		_ = unix.Link(p, filepath.Join(work, filepath.Base(p))) // pruned meanwhile: it is downloaded again
 	}
 	d.apt = filepath.Base(work)
-	return d, nil
+	d.view, err = b.viewDownloads(d.dir)
+	return d, err
 }
 
 // environment leads package managers to the mounted folder.
@@ -95,8 +97,15 @@ func (d *downloads) environment() []string {
 	return env
 }
 
-func (d *downloads) mount() plan.Op {
-	return plan.Op{Kind: plan.OpBind, Source: d.dir, Dest: downloadsDir}
+// mounts put the folder at its place. That of apt is the one of the cache: see openDownloads.
+func (d *downloads) mounts() []plan.Op {
+	if d.view == nil {
+		return []plan.Op{{Kind: plan.OpBind, Source: d.dir, Dest: downloadsDir}}
+	}
+	return []plan.Op{
+		{Kind: plan.OpBind, Source: d.view.overlay.root, Dest: downloadsDir},
+		{Kind: plan.OpBind, Source: filepath.Join(d.dir, "apt"), Dest: downloadsDir + "/apt"},
+	}
 }
 
 // aptConf makes apt keep what it fetches (apt.conf(5)). Every time before it calls dpkg, new packages are linked to

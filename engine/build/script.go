@@ -199,7 +199,7 @@ func (b *builder) mounts(tmp string) []plan.Op {
 		ops = append(ops, plan.Op{Kind: plan.OpLink, Source: l[1], Dest: "/dev/" + l[0]})
 	}
 	if b.fetched != nil {
-		ops = append(ops, b.fetched.mount())
+		ops = append(ops, b.fetched.mounts()...)
 	}
 	ops = append(ops,
 		plan.Op{Kind: plan.OpProc, Dest: "/proc"},
