@@ -21,9 +21,13 @@ import (
 // DefaultHistory is how many apps that have ended are remembered unless the configuration says otherwise.
 const DefaultHistory = 100
 
+// DefaultHistorySize is how much apps that have ended may keep, in bytes, unless the configuration says otherwise.
+const DefaultHistorySize = 1e9
+
 // pruneHistory forgets apps that ended long ago. What cannot be removed is tried again at the next start.
 func (e *Engine) pruneHistory() {
-	_, _ = instance.Prune(e.instanceDir(), cmp.Or(e.c.HistoryNumber, DefaultHistory), e.c.HistoryAge, e.c.Now())
+	keep := instance.Keep{Number: cmp.Or(e.c.HistoryNumber, DefaultHistory), Age: e.c.HistoryAge, Size: max(0, cmp.Or(e.c.HistorySize, DefaultHistorySize))}
+	_, _ = instance.Prune(e.instanceDir(), keep, e.c.Now())
 }
 
 // History lists the apps that have ended and whose names were taken again, newest first. Their names are NAME@TIME.

@@ -46,9 +46,11 @@ type Config struct {
 	CacheLimit int64
 
 	// HistoryNumber is how many apps that have ended are remembered, with their logs; 0 is DefaultHistory, negative any
-	// number. HistoryAge is how long; 0 is for ever.
+	// number. HistoryAge is how long; 0 is for ever. HistorySize is how much they may keep in bytes, before the logs of the
+	// oldest go; 0 is DefaultHistorySize, negative any.
 	HistoryNumber int
 	HistoryAge    time.Duration
+	HistorySize   int64
 
 	// Guard says whether the published ports of apps are guarded, unless a RunSpec does; empty is GuardOff.
 	Guard GuardMode

@@ -121,6 +121,7 @@ func (a *app) newEngine() (*engine.Engine, error) {
 		Mirrors: s.config.Mirrors, Library: s.config.Library, Credentials: s.credentials, Login: s.login, DockerHost: dockerHost(os.Getenv),
 		CacheLimit: s.config.CacheLimit, HotLimit: s.config.HotLimit, Guard: s.config.Guard, Catalog: entries{a},
 		HistoryNumber: s.config.History, HistoryAge: time.Duration(s.config.HistoryDays) * 24 * time.Hour,
+		HistorySize: s.config.HistorySize,
 	})
 }
 

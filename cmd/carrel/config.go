@@ -24,6 +24,7 @@ import (
 //	guard               = auto                whether a link opens apps for this user alone: auto, on or off
 //	history             = 100                 apps that have ended and are remembered, with their logs; 0 for any number
 //	history_days        = 30                  days that they are remembered; 0 for ever
+//	history_size        = 1                   gigabytes that their logs may take, then the oldest go; 0 for any number
 //	catalog             = ~/recipes           a folder with definition files of one's own; may occur several times
 type config struct {
 	Mirror   string
@@ -38,6 +39,8 @@ type config struct {
 	HotLimit int64
 	// History is how many apps that have ended are remembered, negative for any number; HistoryDays how long, 0 for ever.
 	History, HistoryDays int
+	// HistorySize is how much their logs may take in bytes; 0 where the file does not say, negative for any size.
+	HistorySize int64
 	// Guard is empty where the file does not say.
 	Guard engine.GuardMode
 }
@@ -105,6 +108,14 @@ func parseConfig(file, text string) (config, error) {
 			if c.HotLimit = int64(gigabytes * 1e9); c.HotLimit == 0 {
 				c.HotLimit = -1
 			}
+		case "history_size":
+			gigabytes, err := strconv.ParseFloat(value, 64)
+			if err != nil || !(gigabytes >= 0 && gigabytes < 1e6) {
+				return c, hinted(fmt.Errorf("%s: line %d: history_size %q is not a number of gigabytes", file, number, value), "write history_size = 1, or 0 for any size")
+			}
+			if c.HistorySize = int64(gigabytes * 1e9); c.HistorySize == 0 {
+				c.HistorySize = -1
+			}
 		case "guard":
 			if c.Guard = engine.GuardMode(value); !slices.Contains(engine.GuardModes, c.Guard) {
 				return c, hinted(fmt.Errorf("%s: line %d: guard %q is not known", file, number, value), "write guard = auto, on or off")
@@ -124,7 +135,7 @@ func parseConfig(file, text string) (config, error) {
 				c.Catalogs = append(c.Catalogs, value)
 			}
 		default:
-			return c, hinted(fmt.Errorf("%s: line %d: there is no setting %q", file, number, key), "the settings are mirror, mirror.REGISTRY, insecure_registries, library, cache_limit, hot_limit, guard, history, history_days and catalog")
+			return c, hinted(fmt.Errorf("%s: line %d: there is no setting %q", file, number, key), "the settings are mirror, mirror.REGISTRY, insecure_registries, library, cache_limit, hot_limit, guard, history, history_days, history_size and catalog")
 		}
 	}
 	return c, nil

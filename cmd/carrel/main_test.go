@@ -93,7 +93,7 @@ func TestConfig(t *testing.T) {
 	if err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%v %s", err, cmp.Diff(want, got))
 	}
-	for text, message := range map[string]string{"mirror\n": "line 1", "cache_limit = -1": "gigabytes", "hot_limit = all": "gigabytes", "history = -2": "not a number", "history_days = long": "history_days", "cache_limit = much": "gigabytes", "mirror.docker.io = lab": "HOST:PORT", "mirror. = a.b": "not the name", "library = lab": "not the address", "\nmirrors = x\n": `line 2: there is no setting "mirrors"`} {
+	for text, message := range map[string]string{"mirror\n": "line 1", "cache_limit = -1": "gigabytes", "hot_limit = all": "gigabytes", "history = -2": "not a number", "history_days = long": "history_days", "history_size = -1": "gigabytes", "cache_limit = much": "gigabytes", "mirror.docker.io = lab": "HOST:PORT", "mirror. = a.b": "not the name", "library = lab": "not the address", "\nmirrors = x\n": `line 2: there is no setting "mirrors"`} {
 		if _, err := parseConfig("config", text); err == nil || !strings.Contains(err.Error(), message) || engine.Hint(err) == "" {
 			t.Errorf("%q gives %v, want %q", text, err, message)
 		}

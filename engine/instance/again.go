@@ -174,7 +174,9 @@ func (s *supervisor) finish(end outcome) {
 	}
 	last := s.lastLines()
 	s.update(func(r *record) {
-		r.State, r.Ended, r.ExitCode, r.Reason, r.LastLines = StateExited, time.Now(), end.status, end.reason, last
+		now := time.Now()
+		r.Started = startedAt(r.Started.Round(0), r.Start, now) // how long it ran is what lies between
+		r.State, r.Ended, r.ExitCode, r.Reason, r.LastLines = StateExited, now, end.status, end.reason, last
 		r.Problem, r.Hint = end.problem, end.hint
 		if end.reason == ReasonFailed && end.ran == 0 {
 			r.Addresses = nil

@@ -11,8 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"carrel/internal/filelock"
 	"golang.org/x/sys/unix"
+
+	"carrel/engine/instance/logfile"
+	"carrel/internal/filelock"
 )
 
 const (
@@ -232,9 +234,16 @@ func archive(root string, in Instance) error {
 	return nil
 }
 
-// Prune forgets instances that have ended, those that ended first, so that at most number of them are kept (negative: any
-// number), and none that ended longer ago than age (0: any time). It returns how many it has forgotten.
-func Prune(root string, number int, age time.Duration, now time.Time) (int, error) {
+// Keep says how much of what has ended is kept.
+type Keep struct {
+	Number int           // of instances; negative: any
+	Age    time.Duration // since they ended; 0: any
+	Size   int64         // of all their files in bytes; 0: any
+}
+
+// Prune forgets instances that have ended, those that ended first, as keep says. Of those that take too much room only the
+// logs go: how they ended is still listed. It returns how many it has forgotten.
+func Prune(root string, keep Keep, now time.Time) (int, error) {
 	unlock, err := lock(root)
 	if err != nil {
 		return 0, err
@@ -249,17 +258,57 @@ func Prune(root string, number int, age time.Duration, now time.Time) (int, erro
 		}
 	}
 	slices.SortStableFunc(old, func(a, b Instance) int { return a.over().Compare(b.over()) })
-	forgotten := 0
-	for i, in := range old {
-		if (number < 0 || len(old)-i <= number) && (age == 0 || now.Sub(in.over()) <= age) {
+	forgotten, size := 0, int64(0)
+	for i, in := range slices.Backward(old) {
+		if keep.Number >= 0 && len(old)-i > keep.Number || keep.Age != 0 && now.Sub(in.over()) > keep.Age {
+			if err := os.RemoveAll(in.Dir); err != nil {
+				return forgotten, fmt.Errorf("forget %s: %w", in.Name, err)
+			}
+			forgotten++
 			continue
 		}
-		if err := os.RemoveAll(in.Dir); err != nil {
-			return forgotten, fmt.Errorf("forget %s: %w", in.Name, err)
+		own := sizeOf(in.Dir)
+		if size += own; keep.Size > 0 && size > keep.Size && own > leastDropped {
+			if err := dropLog(in); err != nil {
+				return forgotten, fmt.Errorf("forget the log of %s: %w", in.Name, err)
+			}
+			size += sizeOf(in.Dir) - own
 		}
-		forgotten++
 	}
 	return forgotten, nil
+}
+
+// leastDropped is the size in bytes of a folder from which on it is worth while to drop its log.
+const leastDropped = 64 << 10
+
+// sizeOf is what the files of a folder take, in bytes.
+func sizeOf(dir string) (size int64) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			size += info.Size()
+		}
+	}
+	return size
+}
+
+// dropLog puts a remark, and the last lines, in the place of the log of an instance that has ended.
+func dropLog(in Instance) error {
+	for _, name := range []string{logfile.OlderPath(in.Dir), in.LogFile, filepath.Join(in.Dir, crashFile)} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	w, err := logfile.Open(in.Dir, 0)
+	if err != nil {
+		return err
+	}
+	text := "this log was dropped, because the logs of all apps that have ended took too much room"
+	if len(in.LastLines) > 0 {
+		text += "; its last lines were:\n" + strings.Join(in.LastLines, "\n")
+	}
+	w.Remark(text)
+	return w.Close()
 }
 
 // over is when it ended; of one that was lost, when it was started, since nobody wrote down more.

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"carrel/engine/instance/logfile"
 )
 
 // put writes a state as a supervisor would have.
@@ -245,10 +248,10 @@ func TestHistoryForgetRename(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n, err := Prune(root, kept, 0, time.Now()); n != 5 || err != nil {
+	if n, err := Prune(root, Keep{Number: kept}, time.Now()); n != 5 || err != nil {
 		t.Errorf("pruned %d, %v; want 5", n, err)
 	}
-	if n, err := Prune(root, -1, time.Since(time.Unix(0, 0)), time.Now()); n != 0 || err != nil {
+	if n, err := Prune(root, Keep{Number: -1, Age: time.Since(time.Unix(0, 0))}, time.Now()); n != 0 || err != nil {
 		t.Errorf("pruned %d, %v; want none of them to be too old", n, err)
 	}
 	old, err := History(root)
@@ -285,7 +288,7 @@ func TestHistoryForgetRename(t *testing.T) {
 	if in, err := Get(root, "finished"); err != nil || in.Name != "finished" || in.Command != "carrel run x" {
 		t.Errorf("renamed: %+v, %v", in, err)
 	}
-	if n, err := Prune(root, -1, time.Hour, time.Now()); n == 0 || err != nil {
+	if n, err := Prune(root, Keep{Number: -1, Age: time.Hour}, time.Now()); n == 0 || err != nil {
 		t.Errorf("pruned %d, %v; want the old ones", n, err)
 	}
 	if old, err := History(root); len(old) != 0 || err != nil {
@@ -293,6 +296,77 @@ func TestHistoryForgetRename(t *testing.T) {
 	}
 	if _, err := Get(root, "live"); err != nil {
 		t.Errorf("the running one is gone: %v", err)
+	}
+}
+
+// TestClockJump: how long an app has run does not depend on what the clock was set to meanwhile.
+func TestClockJump(t *testing.T) {
+	self, err := readProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	truly := sinceStart(self.start)
+	if truly <= 0 || truly > time.Hour {
+		t.Fatalf("this process has run for %s", truly)
+	}
+	for name, jump := range map[string]time.Duration{"as it was": 0, "forwards": 100 * time.Hour, "backwards": -100 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			put(t, root, "app", func(r *record) { r.Started = time.Now().Add(-truly - jump) })
+			in, err := Get(root, "app")
+			if got := time.Since(in.Started); err != nil || got < truly-jumpOver || got > truly+time.Minute {
+				t.Errorf("it has run for %s, want %s, %v", got, truly, err)
+			}
+		})
+	}
+	// What ran before the computer was started again is known by the clock alone.
+	r := record{Instance: Instance{State: StateExited, Started: time.Unix(1000, 0)}, Machine: thisMachine(), Start: self.start}
+	if in, _ := r.present(t.TempDir(), thisMachine()); !in.Started.Equal(time.Unix(1000, 0)) {
+		t.Errorf("the start of what has ended became %s", in.Started)
+	}
+}
+
+// TestPruneLogs: the logs of what ended first go when all take too much room, and how it ended stays.
+func TestPruneLogs(t *testing.T) {
+	root := t.TempDir()
+	const each = 200 << 10
+	for i := range 5 {
+		dir := put(t, root, fmt.Sprint("job-", i), func(r *record) {
+			r.State, r.ExitCode, r.Ended, r.LastLines = StateExited, i, time.Unix(int64(1000+i), 0), []string{fmt.Sprint("the end of ", i)}
+			if i == 4 {
+				r.State = StateReady
+			}
+		})
+		if err := os.WriteFile(logfile.Path(dir), bytes.Repeat([]byte("x"), each/2), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(logfile.OlderPath(dir), bytes.Repeat([]byte("x"), each/2), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // the second time there is nothing to do
+		if n, err := Prune(root, Keep{Number: -1, Size: 2*each + each/2}, time.Now()); n != 0 || err != nil {
+			t.Errorf("pruned %d, %v; want only logs to go", n, err)
+		}
+		for i := range 5 {
+			in, err := Get(root, fmt.Sprint("job-", i))
+			if err != nil || in.ExitCode != i {
+				t.Fatalf("%+v, %v", in, err)
+			}
+			if got, kept := sizeOf(in.Dir), i >= 2; (got >= each) != kept {
+				t.Errorf("job %d has %d bytes left, its log kept: %v", i, got, kept)
+			}
+		}
+	}
+	var text []string
+	err := ReadLog(context.Background(), filepath.Join(root, "job-0"), LogOptions{}, func(lines []LogLine) error {
+		for _, l := range lines {
+			text = append(text, l.Text)
+		}
+		return nil
+	})
+	if got := strings.Join(text, "|"); err != nil || !strings.Contains(got, "dropped") || !strings.HasSuffix(got, "|the end of 0") {
+		t.Errorf("its log says %q, %v", got, err)
 	}
 }
 

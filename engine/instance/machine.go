@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -45,6 +47,30 @@ func (m machine) sameAs(other machine) bool {
 		return true
 	}
 	return m.Host == other.Host && (m.ID == other.ID || m.ID == "" || other.ID == "")
+}
+
+// jumpOver is by how much a clock has to differ from the time that has passed to have been set meanwhile: supervisors begin
+// a little after their instances.
+const jumpOver = 5 * time.Second
+
+// sinceStart is how long a process has run that began at a tick after boot (field 22 of proc_pid_stat(5)), whatever the
+// clock was set to meanwhile; 0 where that cannot be known.
+func sinceStart(tick uint64) time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return 0
+	}
+	return time.Duration(now.Nano()) - time.Duration(tick)*clockTick
+}
+
+// startedAt is when something began at a time by the clock, and with the process of that tick, by the clock as it is now:
+// corrected where it was set meanwhile.
+func startedAt(started time.Time, tick uint64, now time.Time) time.Time {
+	truly := sinceStart(tick)
+	if d := now.Sub(started) - truly; truly <= 0 || d.Abs() <= jumpOver {
+		return started
+	}
+	return now.Add(-truly)
 }
 
 // silent is how long nothing was heard of an instance of another machine; 0 while that says nothing.

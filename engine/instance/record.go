@@ -115,6 +115,9 @@ func (r *record) present(dir string, here machine) (in Instance, gone bool) {
 		}
 	default:
 		gone = !alive(in.PID, r.Start)
+		if !gone && !r.Reserved {
+			in.Started = startedAt(in.Started, r.Start, time.Now())
+		}
 	}
 	if gone {
 		problem := "its supervisor was killed, or the computer was switched off; everything in it has ended"

@@ -56,7 +56,7 @@ func TestFlood(t *testing.T) {
 			ended, most := make(chan struct{}), int64(0)
 			all.Go(func() {
 				for {
-					most = max(most, sizeOf(Path(dir))+sizeOf(olderPath(dir)))
+					most = max(most, sizeOf(Path(dir))+sizeOf(OlderPath(dir)))
 					select {
 					case <-ended:
 						return

@@ -160,7 +160,7 @@ func TestRotationIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	var total int64
-	for _, name := range []string{Path(dir), olderPath(dir)} {
+	for _, name := range []string{Path(dir), OlderPath(dir)} {
 		st, err := os.Stat(name)
 		if err != nil {
 			t.Fatal(err)
@@ -193,7 +193,7 @@ func TestTailAndSince(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(olderPath(dir), 0, 10_000)
+	write(OlderPath(dir), 0, 10_000)
 	write(Path(dir), 10_000, 10_010)
 	for _, tc := range []struct {
 		name        string

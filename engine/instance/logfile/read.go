@@ -92,7 +92,7 @@ func openPair(dir string) (older, newer *os.File, err error) {
 		if newer, err = openIfThere(Path(dir)); err != nil {
 			return nil, nil, err
 		}
-		if older, err = openIfThere(olderPath(dir)); err != nil {
+		if older, err = openIfThere(OlderPath(dir)); err != nil {
 			closeFiles(newer)
 			return nil, nil, err
 		}

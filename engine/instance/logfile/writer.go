@@ -27,7 +27,8 @@ const (
 // Path is the newer file of the log in a folder.
 func Path(dir string) string { return filepath.Join(dir, nameLog) }
 
-func olderPath(dir string) string { return filepath.Join(dir, nameOlder) }
+// OlderPath is the older file of the log in a folder, once there is one.
+func OlderPath(dir string) string { return filepath.Join(dir, nameOlder) }
 
 // Writer writes the log of a folder. Its methods may be called from several goroutines.
 type Writer struct {
@@ -245,10 +246,10 @@ func (w *Writer) lose(err error) {
 // rotate makes the file the older one and begins a new one.
 func (w *Writer) rotate() error {
 	// Not replaced by the renaming: ext4 would then write all of the new one to the disk first (ext4(5), auto_da_alloc).
-	if err := os.Remove(olderPath(w.dir)); err != nil && !os.IsNotExist(err) {
+	if err := os.Remove(OlderPath(w.dir)); err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	if err := os.Rename(Path(w.dir), olderPath(w.dir)); err != nil && !os.IsNotExist(err) {
+	if err := os.Rename(Path(w.dir), OlderPath(w.dir)); err != nil && !os.IsNotExist(err) {
 		return err
 	}
 	old := w.file
