@@ -88,7 +88,8 @@ type CatalogEntry struct {
 
 // Engine is the facade. Its methods may be called from several goroutines.
 type Engine struct {
-	c Config
+	c     Config
+	heads heads
 }
 
 // New returns an engine. It makes the folders it needs.

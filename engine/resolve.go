@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"carrel/engine/image"
 	"carrel/internal/atomicfile"
 )
 
@@ -252,70 +251,6 @@ func (e *Engine) entryHash(entry CatalogEntry) string {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-// Images lists the images of the store and those run lately from elsewhere, newest first.
-func (e *Engine) Images(ctx context.Context) ([]ImageInfo, error) {
-	names, err := os.ReadDir(e.imageDir())
-	if err != nil {
-		return nil, err
-	}
-	out := []ImageInfo{}
-	for _, n := range names {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if strings.HasPrefix(n.Name(), ".") {
-			continue
-		}
-		info, err := e.describe(filepath.Join(e.imageDir(), n.Name()))
-		if err != nil {
-			continue // gone meanwhile
-		}
-		info.InStore = true
-		out = append(out, info)
-	}
-	out = append(out, e.imagesElsewhere()...)
-	sort.SliceStable(out, func(i, j int) bool { return out[i].ModTime.After(out[j].ModTime) })
-	return out, nil
-}
-
-// imagesElsewhere are the images outside of the store that were run from here and are still there.
-func (e *Engine) imagesElsewhere() []ImageInfo {
-	var out []ImageInfo
-	files, _ := filepath.Glob(filepath.Join(e.c.StateDir, "images", "*.json"))
-	for _, f := range files {
-		var r record
-		data, err := os.ReadFile(f)
-		if err != nil || json.Unmarshal(data, &r) != nil || r.Path == "" || filepath.Dir(r.Path) == e.imageDir() {
-			continue
-		}
-		if info, err := e.describe(r.Path); err == nil {
-			out = append(out, info)
-		}
-	}
-	return out
-}
-
-// describe reads an image's head.
-func (e *Engine) describe(path string) (ImageInfo, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return ImageInfo{}, err
-	}
-	r := e.record(path)
-	info := ImageInfo{Name: filepath.Base(path), Path: path, Size: st.Size(), ModTime: st.ModTime(), Catalog: r.Catalog, LastRun: r.LastRun}
-	img, err := image.Open(path)
-	if err != nil {
-		info.Problem = err.Error()
-		return info, nil
-	}
-	defer img.Close()
-	info.Kind, info.Arch = string(img.Kind), img.Arch
-	if labels, err := img.Labels(); err == nil {
-		info.Title = labels["org.opencontainers.image.title"]
-	}
-	return info, nil
 }
 
 // RemoveImage deletes an image of the store, or the file or folder at a path.

@@ -304,3 +304,21 @@ func TestReadyAndMeasured(t *testing.T) {
 		d.sees("● ready")
 	})
 }
+
+// The names of many images are listed before the images were read; what was known of them before stays meanwhile.
+func TestImagesComeByAndBy(t *testing.T) {
+	drive(t, 120, 36, func(_ *Options, e *tuitest.Engine) { e.Slowly = 30 * time.Second }, func(d *driver) {
+		d.sees("from-anna.sif")
+		d.misses("cannot run")
+		d.press("down", "down", "down", "down", "down", "down")
+		time.Sleep(time.Minute)
+		d.idle()
+		d.sees("cannot run")
+		d.run(d.m.broadcast(screen.ImagesChanged{}))
+		d.idle()
+		d.sees("cannot run")
+		time.Sleep(time.Minute)
+		d.idle()
+		d.sees("▌ ! half-copied.sif")
+	})
+}

@@ -11,6 +11,7 @@ import (
 type Engine interface {
 	Resolve(ctx context.Context, name string) (engine.Target, error)
 	Images(ctx context.Context) ([]engine.ImageInfo, error)
+	ListImages(ctx context.Context, soon func([]engine.ImageInfo)) ([]engine.ImageInfo, error)
 	RemoveImage(ctx context.Context, path string) error
 	Card(ctx context.Context, name string) (Card, error)
 	Definition(ctx context.Context, name string) (string, error)

@@ -38,6 +38,7 @@ type Engine struct {
 	KeepErr  error                    // how a start with Writable ends
 	ListErr  error                    // why not all apps are listed
 	Answers  bool                     // apps that are started get an address after Pause
+	Slowly   time.Duration            // how long it takes to read what the images say of themselves
 
 	mu        sync.Mutex
 	images    []engine.ImageInfo
@@ -151,6 +152,20 @@ func (e *Engine) Images(context.Context) ([]engine.ImageInfo, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return append([]engine.ImageInfo(nil), e.images...), nil
+}
+
+// ListImages lists the images; with Slowly, first without what they say of themselves.
+func (e *Engine) ListImages(ctx context.Context, soon func([]engine.ImageInfo)) ([]engine.ImageInfo, error) {
+	list, err := e.Images(ctx)
+	if soon != nil && e.Slowly > 0 && err == nil {
+		names := append([]engine.ImageInfo(nil), list...)
+		for i := range names {
+			names[i].Kind, names[i].Arch, names[i].Title, names[i].Problem = "", "", "", ""
+		}
+		soon(names)
+		err = sleep(ctx, e.Slowly)
+	}
+	return list, err
 }
 
 // RemoveImage forgets an image.

@@ -9,16 +9,13 @@ import (
 	"carrel/tui/theme"
 )
 
-// Width is the number of cells a line takes.
-func Width(s string) int { return ansi.StringWidth(s) }
-
 // Cut returns a line that takes w cells at most; what is cut off leaves an ellipsis.
 func Cut(s string, w int) string {
 	if w <= 0 {
 		return ""
 	}
 	s = oneLine(s)
-	if ansi.StringWidth(s) <= w {
+	if Width(s) <= w {
 		return s
 	}
 	return ansi.Truncate(s, w, theme.Ellipsis)
@@ -27,7 +24,7 @@ func Cut(s string, w int) string {
 // CutMiddle cuts in the middle, so that both ends of a path or an address stay readable. The text must have no styles.
 func CutMiddle(s string, w int) string {
 	s = oneLine(s)
-	n := ansi.StringWidth(s)
+	n := Width(s)
 	if w <= 0 {
 		return ""
 	}
@@ -48,9 +45,14 @@ func Line(s string, w int) string {
 	if w <= 0 {
 		return ""
 	}
-	s = Cut(s, w)
-	if n := ansi.StringWidth(s); n < w {
-		s += strings.Repeat(" ", w-n)
+	s = oneLine(s)
+	n := Width(s)
+	if n > w {
+		s = ansi.Truncate(s, w, theme.Ellipsis)
+		n = Width(s)
+	}
+	if n < w {
+		s += blanks(w - n)
 	}
 	return s
 }
@@ -61,8 +63,8 @@ func Right(s string, w int) string {
 		return ""
 	}
 	s = Cut(s, w)
-	if n := ansi.StringWidth(s); n < w {
-		s = strings.Repeat(" ", w-n) + s
+	if n := Width(s); n < w {
+		s = blanks(w-n) + s
 	}
 	return s
 }
@@ -73,7 +75,7 @@ func Center(s string, w int) string {
 		return ""
 	}
 	s = Cut(s, w)
-	return Line(strings.Repeat(" ", max(0, (w-ansi.StringWidth(s))/2))+s, w)
+	return Line(strings.Repeat(" ", max(0, (w-Width(s))/2))+s, w)
 }
 
 // Spread puts one text at the left and one at the right end of a line of exactly w cells. The left one gives way.
@@ -82,11 +84,21 @@ func Spread(left, right string, w int) string {
 		return ""
 	}
 	right = Cut(right, w)
-	n := ansi.StringWidth(right)
+	n := Width(right)
 	if n == 0 {
 		return Line(left, w)
 	}
 	return Line(left, max(0, w-n-1)) + strings.Repeat(" ", min(1, w-n)) + right
+}
+
+// spaces are many, to cut some off.
+var spaces = strings.Repeat(" ", 256)
+
+func blanks(n int) string {
+	if n <= len(spaces) {
+		return spaces[:max(0, n)]
+	}
+	return strings.Repeat(" ", n)
 }
 
 // Box returns exactly h lines of exactly w cells.
@@ -162,12 +174,12 @@ func Overlay(base, top string, x, y int) string {
 			continue
 		}
 		under := lines[y+i]
-		w := ansi.StringWidth(under)
+		w := Width(under)
 		if x >= w {
 			continue
 		}
 		t = ansi.Truncate(t, w-x, "")
-		n := ansi.StringWidth(t)
+		n := Width(t)
 		left := Line(ansi.Truncate(under, x, ""), x)
 		right := Right(ansi.Cut(under, x+n, w), w-x-n)
 		lines[y+i] = left + "\x1b[m" + t + "\x1b[m" + right
@@ -213,12 +225,12 @@ func RuleLine(t *theme.Theme, w int, text string) string {
 		return t.Faint.Render(strings.Repeat(theme.Rule, w))
 	}
 	text = Cut(text, w-8)
-	n := ansi.StringWidth(text)
+	n := Width(text)
 	return t.Faint.Render(strings.Repeat(theme.Rule, 2)) + " " + text + " " + t.Faint.Render(strings.Repeat(theme.Rule, max(0, w-n-4)))
 }
 
 func oneLine(s string) string {
-	if !strings.ContainsAny(s, "\n\r\t") {
+	if strings.IndexByte(s, '\n') < 0 && strings.IndexByte(s, '\r') < 0 && strings.IndexByte(s, '\t') < 0 {
 		return s
 	}
 	return strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "\t", " ").Replace(s)

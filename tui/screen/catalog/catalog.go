@@ -35,6 +35,8 @@ type Screen struct {
 	counts  map[string]int
 	order   []match // of the filter, best first
 	now     time.Time
+	visible bool
+	stale   bool // the images have changed since built was made
 	w, h    int
 }
 
@@ -58,14 +60,14 @@ type (
 
 // New makes the screen.
 func New(d screen.Deps) *Screen {
-	return &Screen{d: d, id: task.NewID(), filter: widget.NewText(""), now: d.Now()}
+	return &Screen{d: d, id: task.NewID(), filter: widget.NewText(""), now: d.Now(), stale: true}
 }
 
 // Title is the screen's name in the line at the top.
 func (s *Screen) Title() string { return "Catalog" }
 
 // Init reads the catalog.
-func (s *Screen) Init() tea.Cmd { return tea.Batch(s.read(), s.readImages()) }
+func (s *Screen) Init() tea.Cmd { return s.read() }
 
 func (s *Screen) read() tea.Cmd {
 	id, cat, life := s.id, s.d.Catalog, s.d.Life
@@ -73,7 +75,12 @@ func (s *Screen) read() tea.Cmd {
 		func(e []task.Entry, err error) tea.Msg { return entriesMsg{id, e, err} })
 }
 
+// readImages finds out which apps are built here, when the catalog is looked at.
 func (s *Screen) readImages() tea.Cmd {
+	s.stale = !s.visible
+	if s.stale {
+		return nil
+	}
 	id, eng, life := s.id, s.d.Engine, s.d.Life
 	return task.Call(func() ([]engine.ImageInfo, error) { return eng.Images(life) },
 		func(l []engine.ImageInfo, _ error) tea.Msg { return imagesMsg{id, l} })
@@ -83,7 +90,12 @@ func (s *Screen) readImages() tea.Cmd {
 func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case screen.Shown:
-		s.now = s.d.Now()
+		s.now, s.visible = s.d.Now(), true
+		if s.stale {
+			return s.readImages()
+		}
+	case screen.Hidden:
+		s.visible = false
 	case screen.ImagesChanged:
 		return s.readImages()
 	case screen.CatalogChanged:

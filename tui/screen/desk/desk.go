@@ -30,6 +30,7 @@ type Screen struct {
 	imgsErr   error
 	reading   bool
 	readAgain bool
+	coming    *task.Stream[[]engine.ImageInfo]
 	rows      []row
 	list      widget.List
 	find      screen.Finder
@@ -62,9 +63,8 @@ type about struct {
 
 type (
 	imagesMsg struct {
-		id     task.ID
-		images []engine.ImageInfo
-		err    error
+		id    task.ID
+		batch task.Batch[[]engine.ImageInfo]
 	}
 	cardMsg struct {
 		id   task.ID
@@ -100,9 +100,63 @@ func (s *Screen) read() tea.Cmd {
 		return nil
 	}
 	s.reading = true
-	id, eng, life := s.id, s.d.Engine, s.d.Life
-	return task.Call(func() ([]engine.ImageInfo, error) { return eng.Images(life) },
-		func(l []engine.ImageInfo, err error) tea.Msg { return imagesMsg{id, l, err} })
+	eng := s.d.Engine
+	s.coming = task.Run(s.d.Life, func(ctx context.Context, emit func([]engine.ImageInfo)) error {
+		l, err := eng.ListImages(ctx, emit)
+		if err == nil {
+			emit(l)
+		}
+		return err
+	})
+	return s.nextImages()
+}
+
+func (s *Screen) nextImages() tea.Cmd {
+	id := s.id
+	return s.coming.Next(func(b task.Batch[[]engine.ImageInfo]) tea.Msg { return imagesMsg{id, b} })
+}
+
+// take takes the images as far as they were read. What an image said of itself before is shown until it is read again.
+func (s *Screen) take(b task.Batch[[]engine.ImageInfo]) tea.Cmd {
+	if n := len(b.Items); n > 0 {
+		said := map[string]*engine.ImageInfo{}
+		if !b.Done {
+			for i := range s.images {
+				said[s.images[i].Path] = &s.images[i]
+			}
+		}
+		list := b.Items[n-1]
+		s.named = map[string]int{}
+		for i := range list {
+			m := &list[i]
+			s.named[m.Name]++
+			if was := said[m.Path]; was != nil && m.Kind == "" && m.Problem == "" && was.Size == m.Size && was.ModTime.Equal(m.ModTime) {
+				m.Kind, m.Arch, m.Title, m.Problem = was.Kind, was.Arch, was.Title, was.Problem
+			}
+		}
+		s.images, s.imgsKnown = list, true
+	}
+	if b.Done {
+		s.reading, s.imgsKnown, s.imgsErr = false, true, b.Err
+	}
+	s.build()
+	var next tea.Cmd
+	switch {
+	case !b.Done:
+		next = s.nextImages()
+	case s.readAgain:
+		s.readAgain = false
+		next = s.read()
+	}
+	return tea.Batch(next, s.look())
+}
+
+// Close ends reading what images there are.
+func (s *Screen) Close() {
+	if s.coming != nil {
+		s.coming.Stop()
+		s.coming.Wait()
+	}
 }
 
 // Pace keeps ages true; fast only while an app starts.
@@ -165,19 +219,7 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		if msg.id != s.id {
 			return nil
 		}
-		s.reading, s.imgsKnown, s.imgsErr = false, true, msg.err
-		if msg.err == nil {
-			s.images, s.named = msg.images, map[string]int{}
-			for i := range s.images {
-				s.named[s.images[i].Name]++
-			}
-		}
-		s.build()
-		if s.readAgain {
-			s.readAgain = false
-			return tea.Batch(s.read(), s.look())
-		}
-		return s.look()
+		return s.take(msg.batch)
 	case cardMsg:
 		if msg.id == s.id {
 			s.cards[msg.path] = about{msg.card, true, msg.err}
