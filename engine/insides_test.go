@@ -350,3 +350,68 @@ func TestCopyOutIntoAFolder(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestCopyOutNew: nothing that is there is replaced, and then nothing is copied at all; folders are merged.
+func TestCopyOutNew(t *testing.T) {
+	e := newEngine(t, nil)
+	image := box(t, e)
+	for _, row := range []struct {
+		name  string
+		there map[string]string // before; "" makes a folder, "->x" a link
+		at    string
+		want  error
+	}{
+		{"nothing there", nil, "/etc", nil},
+		{"an empty folder", map[string]string{"etc": ""}, "/etc", nil},
+		{"another file in it", map[string]string{"etc/mine": "mine"}, "/etc", nil},
+		{"a file of the same name", map[string]string{"etc/hosts": "mine"}, "/etc", ErrExists},
+		{"a link of the same name", map[string]string{"etc/hosts": "->nowhere"}, "/etc", ErrExists},
+		{"a folder in the place of a file", map[string]string{"etc/hosts/x": "mine"}, "/etc", ErrExists},
+		{"a file in the place of the folder", map[string]string{"etc": "mine"}, "/etc", ErrExists},
+		{"one file", map[string]string{"hosts": "mine"}, "/etc/hosts", ErrExists},
+		{"one file, a link there", map[string]string{"hosts": "->nowhere"}, "/etc/hosts", ErrExists},
+		{"one file, another there", map[string]string{"host": "mine"}, "/etc/hosts", nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			dest := t.TempDir()
+			for name, text := range row.there {
+				p := filepath.Join(dest, name)
+				err := os.MkdirAll(filepath.Dir(p), 0o755)
+				switch to, link := strings.CutPrefix(text, "->"); {
+				case link:
+					err = errors.Join(err, os.Symlink(to, p))
+				case text == "":
+					err = errors.Join(err, os.Mkdir(p, 0o755))
+				default:
+					err = errors.Join(err, os.WriteFile(p, []byte(text), 0o644))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			before, err := os.ReadDir(dest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = e.CopyOutNew(t.Context(), image, row.at, dest)
+			if !errors.Is(err, row.want) {
+				t.Fatalf("got %v, want %v", err, row.want)
+			}
+			for name, text := range row.there {
+				if b, err := os.ReadFile(filepath.Join(dest, name)); text == "mine" && (err != nil || string(b) != text) {
+					t.Errorf("%s: %q, %v", name, b, err)
+				}
+			}
+			after, err := os.ReadDir(dest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.want != nil && len(after) != len(before) {
+				t.Errorf("there is %v where %v was", after, before)
+			}
+			if b, err := os.ReadFile(filepath.Join(dest, strings.TrimPrefix(row.at, "/"), "hosts")); row.want == nil && row.at == "/etc" && (err != nil || string(b) != "127.0.0.1\n") {
+				t.Errorf("%q, %v", b, err)
+			}
+		})
+	}
+}

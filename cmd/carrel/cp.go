@@ -1,20 +1,30 @@
 package main
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"carrel/engine"
 )
 
 func (a *app) cpCommand() *cobra.Command {
+	var force bool
 	c := &cobra.Command{
 		Use: "cp IMAGE:PATH DEST", Short: "Copy a file or folder out of an image", GroupID: groupImages,
-		Long: `Into the folder DEST, or as DEST where there is none. Links stay links. Nothing is
-started, and nothing is written outside of DEST.`,
+		Long: `Into the folder DEST, or as DEST where there is none. A file that is there already
+stays, and nothing is copied, unless --force is given; folders are merged. Nothing is
+started, and nothing is written outside of DEST.
+
+Contents, names, times and permissions are copied, and links stay links. Left out are
+owners (all belongs to you), the set-user-id mark, extended attributes (ACLs and
+capabilities, too), and devices and sockets, which are listed.`,
 		Example: "  carrel cp jupyter.img:/opt/notebooks .\n  carrel cp docker://alpine:/etc/os-release release",
 		Args:    between(2, 2, "IMAGE:PATH DEST"),
 	}
 	f := c.Flags()
+	f.BoolVarP(&force, "force", "F", false, "replace files that are there")
 	f.BoolVar(&a.json, "json", false, "print what was copied as JSON")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "show nothing but errors")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
@@ -26,7 +36,14 @@ started, and nothing is written outside of DEST.`,
 		if err != nil {
 			return err
 		}
-		done, err := e.CopyOut(cmd.Context(), image, at, args[1])
+		copyOut := e.CopyOutNew
+		if force {
+			copyOut = e.CopyOut
+		}
+		done, err := copyOut(cmd.Context(), image, at, args[1])
+		if errors.Is(err, engine.ErrExists) {
+			return hinted(err, "nothing was copied: add --force to replace it, or name another place")
+		}
 		if err != nil {
 			return err
 		}

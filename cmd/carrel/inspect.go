@@ -28,7 +28,10 @@ func (a *app) inspectCommand() *cobra.Command {
 		Use: "inspect [OPTION …] IMAGE [PATH | OTHER]", Short: "Show what an image is, how it explains itself, and what is in it", GroupID: groupImages,
 		Long: `Nothing is started or unpacked. IMAGE is a file, a folder, an image of the store, or
 a reference such as docker://alpine, of which only the configuration is fetched as
-long as nothing but that is asked for.`,
+long as nothing but that is asked for.
+
+--diff compares kinds, contents, permissions, owners, and where links and devices lead;
+not times, nor extended attributes (ACLs, capabilities).`,
 		Example: "  carrel inspect nginx-basic.img\n  carrel inspect --deffile nginx-basic.img > Singularity\n  carrel inspect --files jupyter.img /opt\n" +
 			"  carrel inspect --size jupyter.img /usr/lib\n  carrel inspect --diff old.sif new.sif",
 		Args: between(1, 2, "IMAGE"),

@@ -81,6 +81,24 @@ func TestCp(t *testing.T) {
 	if b, err := os.ReadFile(filepath.Join(dest, "hosts")); err != nil || string(b) != "127.0.0.1\n" {
 		t.Errorf("%q, %v", b, err)
 	}
+	// A file that is there is replaced only when that is asked for.
+	if err := os.WriteFile(filepath.Join(dest, "hosts"), []byte("mine\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{dest, filepath.Join(dest, "hosts")} {
+		if status, _, errs := call(t, "cp", before+":/etc/hosts", to); status != exitFailure || !strings.Contains(errs, "hosts: exists already") || !strings.Contains(errs, "--force") {
+			t.Errorf("status %d: %q", status, errs)
+		}
+	}
+	if b, err := os.ReadFile(filepath.Join(dest, "hosts")); err != nil || string(b) != "mine\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if status, _, errs := call(t, "cp", "--force", before+":/etc/hosts", dest); status != 0 {
+		t.Errorf("status %d: %q", status, errs)
+	}
+	if b, err := os.ReadFile(filepath.Join(dest, "hosts")); err != nil || string(b) != "127.0.0.1\n" {
+		t.Errorf("%q, %v", b, err)
+	}
 	if status, _, errs := call(t, "cp", before, dest); status != exitUsage {
 		t.Errorf("status %d: %s", status, errs)
 	}
