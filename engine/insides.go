@@ -23,6 +23,7 @@ type (
 	Difference    = look.Difference
 	FileChange    = look.Change
 	PackageChange = look.PackageChange
+	Unread        = look.Unread
 	// FileTooLargeError is a file that is longer than a caller takes.
 	FileTooLargeError = look.TooLargeError
 )

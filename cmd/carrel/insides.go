@@ -32,11 +32,12 @@ func (a *app) inspectFiles(ctx context.Context, e *engine.Engine, image, at stri
 	return a.print(a.page.columns(rows, map[int]bool{2: true}))
 }
 
-func (a *app) inspectPackages(ctx context.Context, e *engine.Engine, image string) error {
+func (a *app) inspectPackages(ctx context.Context, e *engine.Engine, image string) (err error) {
 	found, err := e.Packages(ctx, image)
 	if err != nil {
 		return err
 	}
+	defer a.tellUnread(found.Unread, &err)
 	if a.json {
 		return a.printJSON(found)
 	}
@@ -54,11 +55,28 @@ func (a *app) inspectPackages(ctx context.Context, e *engine.Engine, image strin
 	return a.print(a.page.columns(rows, nil))
 }
 
-func (a *app) inspectSizes(ctx context.Context, e *engine.Engine, image, at string) error {
+// mostUnread is how many paths that may not be read are told one by one.
+const mostUnread = 20
+
+// tellUnread makes an answer that is without something one that did not succeed, and says without what.
+func (a *app) tellUnread(unread engine.Unread, err *error) {
+	if *err != nil || len(unread) == 0 {
+		return
+	}
+	if len(unread) > 1 {
+		for _, p := range unread[:min(len(unread), mostUnread)] {
+			a.say("cannot be read: %s", clean(p))
+		}
+	}
+	*err = unread.Err()
+}
+
+func (a *app) inspectSizes(ctx context.Context, e *engine.Engine, image, at string) (err error) {
 	s, err := e.Sizes(ctx, image, at)
 	if err != nil {
 		return err
 	}
+	defer a.tellUnread(s.Unread, &err)
 	if a.json {
 		return a.printJSON(s)
 	}
@@ -90,11 +108,12 @@ func (a *app) inspectSizes(ctx context.Context, e *engine.Engine, image, at stri
 	return a.print(a.page.columns(rows, map[int]bool{0: true, 1: true, 2: true}))
 }
 
-func (a *app) inspectDiff(ctx context.Context, e *engine.Engine, before, after string) error {
+func (a *app) inspectDiff(ctx context.Context, e *engine.Engine, before, after string) (err error) {
 	d, err := e.Diff(ctx, before, after)
 	if err != nil {
 		return err
 	}
+	defer a.tellUnread(d.Unread, &err)
 	if a.json {
 		return a.printJSON(d)
 	}

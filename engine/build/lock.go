@@ -190,6 +190,9 @@ func (h hashing) Add(e tree.Entry, body io.Reader) error {
 // packages lists what is installed in the finished tree.
 func (b *builder) packages(ctx context.Context, fsys fs.FS) ([]usedPackage, error) {
 	found, err := look.Packages(ctx, fsys)
+	if err == nil {
+		err = found.Unread.Err()
+	}
 	if err != nil {
 		return nil, err
 	}

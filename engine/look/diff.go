@@ -39,11 +39,12 @@ type PackageChange struct {
 type Difference struct {
 	Files    []Change        `json:"files"`
 	Packages []PackageChange `json:"packages"`
-	Notes    []string        `json:"notes,omitempty"` // what could not be compared
+	Notes    []string        `json:"notes,omitempty"`  // what could not be compared
+	Unread   Unread          `json:"unread,omitempty"` // what was not compared because it may not be read in one of them
 }
 
 // Diff compares the contents of two images. Contents of files are read where their sizes are equal, or their digests are
-// taken from an image.Index that has them.
+// taken from an image.Index that has them. What may not be read is told, and no error.
 func Diff(ctx context.Context, before, after fs.FS) (Difference, error) {
 	d := &differ{ctx: ctx, before: before, after: after, out: Difference{Files: []Change{}, Packages: []PackageChange{}}}
 	if err := d.dirs(".", 0); err != nil {
@@ -67,6 +68,8 @@ func Diff(ctx context.Context, before, after fs.FS) (Difference, error) {
 			d.out.Notes = append(d.out.Notes, n)
 		}
 	}
+	d.out.Unread = slices.Concat(d.out.Unread, a.Unread, b.Unread)
+	d.out.Unread.sort()
 	return d.out, nil
 }
 
@@ -91,12 +94,15 @@ func (d *differ) dirs(name string, depth int) error {
 		return &fs.PathError{Op: "compare", Path: name, Err: errDepth}
 	}
 	a, err := fs.ReadDir(d.before, name)
-	if err != nil {
-		return err
+	var b []fs.DirEntry
+	if err == nil {
+		b, err = fs.ReadDir(d.after, name)
 	}
-	b, err := fs.ReadDir(d.after, name)
 	if err != nil {
-		return err
+		if name == "." {
+			return err
+		}
+		return d.out.Unread.pass(name, err)
 	}
 	for len(a) > 0 || len(b) > 0 {
 		order := 0
@@ -128,16 +134,17 @@ func (d *differ) dirs(name string, depth int) error {
 
 // only takes note of something that one image has.
 func (d *differ) only(fsys fs.FS, dir string, e fs.DirEntry, kind string) error {
+	name := path.Join(dir, e.Name())
 	info, err := e.Info()
 	if err != nil {
-		return err
+		return d.out.Unread.pass(name, err)
 	}
-	name := path.Join(dir, e.Name())
 	m := &measure{ctx: d.ctx, fsys: fsys, seen: map[any]bool{}}
 	u, err := m.add(name, info, 0)
 	if err != nil {
 		return err
 	}
+	d.out.Unread = append(d.out.Unread, m.unread...)
 	c := Change{Path: "/" + name, Kind: kind, NewSize: u.Size}
 	if kind == "removed" {
 		c.OldSize, c.NewSize = u.Size, 0
@@ -152,11 +159,11 @@ func (d *differ) only(fsys fs.FS, dir string, e fs.DirEntry, kind string) error 
 func (d *differ) both(name string, a, b fs.DirEntry, depth int) error {
 	before, err := a.Info()
 	if err != nil {
-		return err
+		return d.out.Unread.pass(name, err)
 	}
 	after, err := b.Info()
 	if err != nil {
-		return err
+		return d.out.Unread.pass(name, err)
 	}
 	if image.SameFile(before, after) {
 		return nil
@@ -223,6 +230,11 @@ func (d *differ) compareContents() error {
 			buf := make([]byte, 256<<10)
 			for c := range work {
 				same, err := d.same(ctx, c, buf)
+				if err != nil {
+					mu.Lock()
+					err, same = d.out.Unread.pass(c.Path[1:], err), true
+					mu.Unlock()
+				}
 				if err != nil {
 					cancel(err)
 				}

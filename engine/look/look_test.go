@@ -260,7 +260,7 @@ func TestMeasure(t *testing.T) {
 			got.Entries[i].Stored = 0
 		}
 		got.Total.Stored = 0
-		want := Sizes{"/", Usage{"/", true, 1<<20 + 1001, 0, 4}, []Usage{{"usr", true, 1<<20 + 1000, 0, 3}, {"etc", true, 1, 0, 1}}}
+		want := Sizes{"/", Usage{"/", true, 1<<20 + 1001, 0, 4}, []Usage{{"usr", true, 1<<20 + 1000, 0, 3}, {"etc", true, 1, 0, 1}}, nil}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s: %s", m.Kind, d)
 		}

@@ -30,6 +30,8 @@ type Installed struct {
 	Packages []Package `json:"packages"` // by manager, then name
 	// Notes tell what could not be read, for people.
 	Notes []string `json:"notes,omitempty"`
+	// Unread is where nobody could look.
+	Unread Unread `json:"unread,omitempty"`
 }
 
 const (
@@ -81,7 +83,7 @@ func IsRecord(e *tree.Entry) bool {
 }
 
 // Packages finds what is installed. Records that cannot be understood are left out; a database that cannot be read is
-// told in the notes.
+// told in the notes. Folders and records that may not be read are told, and no error.
 func Packages(ctx context.Context, fsys fs.FS) (Installed, error) {
 	s := &search{ctx: ctx, fsys: fsys, out: Installed{Packages: []Package{}}, seen: map[Package]bool{}}
 	for _, d := range databases {
@@ -94,6 +96,7 @@ func Packages(ctx context.Context, fsys fs.FS) (Installed, error) {
 	slices.SortStableFunc(s.out.Packages, func(a, b Package) int {
 		return cmp.Or(cmp.Compare(a.Manager, b.Manager), cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), cmp.Compare(a.Version, b.Version))
 	})
+	s.out.Unread.sort()
 	return s.out, nil
 }
 
@@ -126,6 +129,13 @@ func (s *search) database(name string, read func([]byte) ([]Package, error)) {
 	if errors.Is(err, fs.ErrNotExist) || len(data) == 0 && err == nil {
 		return
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		// A folder on the way to it is met again when all are looked through; the file itself is not.
+		if _, lerr := fs.Lstat(s.fsys, name); lerr == nil {
+			_ = s.out.Unread.pass(name, err)
+		}
+		return
+	}
 	if dir, lerr := fs.Lstat(s.fsys, path.Dir(path.Dir(name))); lerr == nil && dir.Mode()&fs.ModeSymlink != 0 {
 		return // the same database by another way, such as /lib being /usr/lib
 	}
@@ -147,7 +157,7 @@ func (s *search) dpkgParts() {
 		return
 	}
 	for _, e := range list {
-		if data, err := Read(s.fsys, path.Join(dpkgParts, e.Name()), maxRecord); err == nil {
+		if data := s.record(path.Join(dpkgParts, e.Name())); data != nil {
 			for f := range stanzas(data) {
 				s.add(Package{Manager: "dpkg", Name: f["Package"], Version: f["Version"], Arch: f["Architecture"]})
 			}
@@ -165,7 +175,10 @@ func (s *search) folder(name string, depth int) error {
 	}
 	list, err := fs.ReadDir(s.fsys, name)
 	if err != nil {
-		return err
+		if name == "." {
+			return err
+		}
+		return s.out.Unread.pass(name, err)
 	}
 	base := path.Base(name)
 	inConda := base == "conda-meta"
@@ -217,6 +230,7 @@ func npmPlace(dir string) bool {
 func (s *search) record(name string) []byte {
 	data, err := Read(s.fsys, name, maxRecord)
 	if err != nil {
+		_ = s.out.Unread.pass(name, err) // what cannot be understood is no package
 		return nil
 	}
 	return data

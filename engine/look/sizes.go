@@ -25,6 +25,8 @@ type Sizes struct {
 	Path    string  `json:"path"`
 	Total   Usage   `json:"total"`
 	Entries []Usage `json:"entries"` // largest first
+	// Unread is what the sums are without.
+	Unread Unread `json:"unread,omitempty"`
 }
 
 // maxDepth bounds folders that contain themselves; paths are at most 4096 bytes (PATH_MAX).
@@ -32,7 +34,8 @@ const maxDepth = 2048
 
 var errDepth = errors.New("folders are nested too deeply")
 
-// Measure adds up what is below a path of an image. stored may be nil; see image.Image.Stored.
+// Measure adds up what is below a path of an image. stored may be nil; see image.Image.Stored. Folders below it that may not be
+// read are told, and no error.
 func Measure(ctx context.Context, fsys fs.FS, name string, stored func(fs.FileInfo) (int64, bool)) (Sizes, error) {
 	name = Clean(name)
 	m := &measure{ctx: ctx, fsys: fsys, stored: stored, seen: map[any]bool{}}
@@ -56,7 +59,10 @@ func Measure(ctx context.Context, fsys fs.FS, name string, stored func(fs.FileIn
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil {
-			return out, err
+			if err = m.unread.pass(path.Join(name, e.Name()), err); err != nil {
+				return out, err
+			}
+			continue
 		}
 		u, err := m.add(path.Join(name, e.Name()), info, 0)
 		if err != nil {
@@ -65,6 +71,8 @@ func Measure(ctx context.Context, fsys fs.FS, name string, stored func(fs.FileIn
 		out.Entries = append(out.Entries, u)
 		out.Total.include(u)
 	}
+	m.unread.sort()
+	out.Unread = m.unread
 	slices.SortStableFunc(out.Entries, func(a, b Usage) int { return cmp.Compare(b.Size, a.Size) })
 	return out, nil
 }
@@ -80,6 +88,7 @@ type measure struct {
 	fsys   fs.FS
 	stored func(fs.FileInfo) (int64, bool)
 	seen   map[any]bool
+	unread Unread
 }
 
 func (m *measure) add(name string, info fs.FileInfo, depth int) (Usage, error) {
@@ -107,12 +116,15 @@ func (m *measure) add(name string, info fs.FileInfo, depth int) (Usage, error) {
 	}
 	entries, err := fs.ReadDir(m.fsys, name)
 	if err != nil {
-		return u, err
+		return u, m.unread.pass(name, err)
 	}
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil {
-			return u, err
+			if err = m.unread.pass(path.Join(name, e.Name()), err); err != nil {
+				return u, err
+			}
+			continue
 		}
 		c, err := m.add(path.Join(name, e.Name()), info, depth+1)
 		if err != nil {

@@ -205,6 +205,7 @@ func (p *program) software(name string) error {
 		return nil
 	}
 	p.say("%s.", widget.Count(len(all.Packages), "package", "packages"))
+	p.unread(all.Unread)
 	words, err := p.text("Which ones? A part of the name, or an empty line for all.", "", nil)
 	if err != nil {
 		return err
@@ -222,6 +223,13 @@ func (p *program) software(name string) error {
 	return p.read(text.String())
 }
 
+// unread says what an answer is without.
+func (p *program) unread(u engine.Unread) {
+	if err := u.Err(); err != nil {
+		p.say("Note: %s.", widget.Clean(err.Error()))
+	}
+}
+
 // sizes says what takes the space, the largest first.
 func (p *program) sizes(name, dir string) error {
 	for {
@@ -231,6 +239,7 @@ func (p *program) sizes(name, dir string) error {
 			return nil
 		}
 		p.say("%s takes %s in %s.", widget.Clean(dir), widget.Bytes(z.Total.Size), widget.Count(int(z.Total.Files), "file", "files"))
+		p.unread(z.Unread)
 		for i, u := range z.Entries {
 			if i == 12 {
 				p.say("And %d smaller ones.", len(z.Entries)-12)
@@ -291,6 +300,7 @@ func (p *program) changes(name string) error {
 		}
 		text.WriteString("\n")
 	}
+	p.unread(d.Unread)
 	for _, n := range d.Notes {
 		p.say("Note: %s", widget.Sentence(widget.Clean(n)))
 	}

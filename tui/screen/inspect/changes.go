@@ -106,6 +106,9 @@ func (p *changes) update(msg tea.Msg) tea.Cmd {
 		p.known, p.err, p.diff, p.kept, p.find = true, nil, m.diff.Difference, m.diff.Layers, screen.Finder{}
 		p.fill()
 		p.list.Top()
+		if err := m.diff.Unread.Err(); err != nil {
+			return screen.Ask(screen.Failed{What: "Comparing all of it", Err: err})
+		}
 	case tea.PasteMsg:
 		p.paste(m)
 	}

@@ -180,6 +180,9 @@ func (p *sizes) view(w, h int) string {
 		sum += fmt.Sprintf(", packed into %s", widget.Bytes(z.Total.Stored))
 	}
 	sum += "   " + countFiles(z.Total.Files)
+	if n := len(z.Unread); n > 0 {
+		sum += "   without " + widget.Count(n, "thing", "things") + " you may not read"
+	}
 	head := widget.Rows([]string{widget.Spread("  "+t.Strong.Render(widget.CutMiddle(widget.Clean(p.at), max(0, w-6-widget.Width(sum)))), t.Muted.Render(sum)+"  ", w), ""}, w, min(2, h))
 	if h <= 2 {
 		return widget.Box(head, w, h)

@@ -79,6 +79,9 @@ func (p *software) update(msg tea.Msg) tea.Cmd {
 		for _, m := range order {
 			parts = append(parts, widget.Thousands(count[m])+" "+manager(m))
 		}
+		if n := len(msg.list.Unread); n > 0 {
+			parts = append(parts, "without "+widget.Count(n, "place", "places")+" you may not read")
+		}
 		p.sums = strings.Join(parts, " "+theme.Sep+" ")
 		p.fill()
 	case tea.PasteMsg:
