@@ -134,6 +134,7 @@ func Supervise(ctx context.Context, in io.Reader) error {
 		p.note(err.Error() + "; it is stopped with SIGTERM") // a slip of the image's author
 	}
 	later := o.Spec
+	later.Details.Started = p.start
 	later.Leftovers = LeftoversAsk // was an answer about this start; a later one asks anew
 	raw, err := json.Marshal(later)
 	if err != nil {
@@ -402,6 +403,10 @@ func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tt
 		}
 	}
 	o.Shell, o.Prompt, o.NoPrivs, o.Umask, o.NoEnv = s.Details.Shell, s.Details.Prompt, spec.Details.NoPrivs, spec.Details.Umask, spec.Details.NoEnv
+	asPerson(&o, spec.Details.Started.Person, from.c.User.UID == 0 && !spec.Details.UserNS)
+	if !s.Details.FromCaller {
+		o.Start = spec.Details.Started.Dir
+	}
 	c, err := launch.Config(o)
 	if err != nil {
 		return 0, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -171,7 +172,12 @@ func (c *conversion) squashfs(ctx context.Context, made string) error {
 	}
 	var source tree.Source = c.img
 	if m := c.img.OCI(); m != nil {
-		meta := image.OCIMetadata(m.Config.Env, m.Config.Entrypoint, m.Config.Cmd, m.Config.Labels)
+		labels := maps.Clone(m.Config.Labels)
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		maps.Copy(labels, c.img.Own().Labels())
+		meta := image.OCIMetadata(m.Config.Env, m.Config.Entrypoint, m.Config.Cmd, labels)
 		source = image.Scaffolded(m, meta, c.now)
 	}
 	f, err := os.OpenFile(made, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o755)

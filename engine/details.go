@@ -47,6 +47,12 @@ type Details struct {
 
 	Limits Limits `json:"limits,omitzero"`
 
+	// AsSelf starts the image's program in the caller's folder and as the caller, whatever the image says of it. Apptainer has
+	// it so.
+	AsSelf bool `json:"as_self,omitempty"`
+	// Started is what the image said, of an app that runs; Start sets it.
+	Started started `json:"started,omitzero"`
+
 	// FromCaller is for Exec: the environment, what CleanEnv says of it, the current folder and the umask are the caller's, not
 	// those that the app was started with. Apptainer has it so.
 	FromCaller bool `json:"-"`
@@ -286,6 +292,9 @@ func (e *OverlayError) Hint() string {
 func (e *Engine) userNS(s RunSpec, o *launch.Options) {
 	if s.Details.UserNS && !o.IDs.Namespace {
 		o.IDs = sandbox.SingleID(o.Host.UID, o.Host.GID)
+		if o.Person != nil {
+			o.IDs = sandbox.SingleID(o.Person.UID, o.Person.GID)
+		}
 	}
 }
 

@@ -248,6 +248,7 @@ func (e *Engine) line(args []string, s RunSpec) string {
 	if s.Cwd != "" {
 		args = append(args, "--cwd", s.Cwd)
 	}
+	flag(s.Details.AsSelf, "--as-self")
 	if s.App != "" {
 		args = append(args, "--app", s.App)
 	}

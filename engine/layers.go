@@ -86,11 +86,10 @@ func (e *Engine) squashLayer(p *prepared, o *launch.Options, path string, f *os.
 	if err != nil {
 		return launch.Layer{}, &image.PartitionError{Path: path, FS: part.FS, Err: err}
 	}
-	uid, gid := uint32(o.Host.UID), uint32(o.Host.GID)
-	if o.Root {
-		uid, gid = 0, 0
+	opt := fuse.Options{HideXattrs: hideXattrs}
+	if len(o.IDs.UID) == 1 {
+		opt.OneOwner, opt.UID, opt.GID = true, uint32(o.IDs.UID[0].ContainerID), uint32(o.IDs.GID[0].ContainerID)
 	}
-	opt := fuse.Options{OneOwner: len(o.IDs.UID) == 1, UID: uid, GID: gid, HideXattrs: hideXattrs}
 	return launch.Layer{Files: r.FS(), Image: func(fd int) error {
 		settle := time.AfterFunc(settleTime, func() {
 			r.Trim(imageCache)

@@ -61,6 +61,7 @@ type prepared struct {
 	hot     bool           // it starts from an unpacked copy
 	signed  bool           // what it saves breaks a signature
 	keeps   bool           // what it changes is kept
+	start   started        // where and as whom the image says
 	closers []func()
 }
 
@@ -136,6 +137,7 @@ func (e *Engine) prepare(ctx context.Context, t Target, s RunSpec, look bool) (*
 		return fail(err)
 	}
 	p.keeps = s.Writable || s.writesOverlay()
+	e.asImage(s, p, &o)
 	e.identity(&o, p.keeps)
 	e.userNS(s, &o)
 	if err := e.layers(ctx, p, &o); err != nil {
@@ -221,6 +223,8 @@ func (e *Engine) identity(o *launch.Options, keeps bool) {
 			m, o.FakeRoot = sandbox.SingleID(0, 0), true
 		}
 		o.IDs = m
+	case o.Person != nil:
+		o.IDs = sandbox.SingleID(o.Person.UID, o.Person.GID)
 	default:
 		o.IDs = sandbox.SingleID(u.UID, u.GID)
 	}

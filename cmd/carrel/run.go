@@ -51,6 +51,7 @@ func (l *launchFlags) register(f *pflag.FlagSet) {
 	f.StringVarP(&l.spec.Home, "home", "H", "", "another folder as home, as `SRC[:DEST]`")
 	f.StringVar(&l.spec.Cwd, "cwd", "", "`FOLDER` inside to start in")
 	f.StringVar(&l.spec.Cwd, "pwd", "", "")
+	f.BoolVar(&l.spec.Details.AsSelf, "as-self", false, "start in this folder and as you, also where the image says another")
 	f.StringVar(&l.spec.App, "app", "", "one `APP` of an image that has several (SCIF)")
 	_ = f.MarkHidden("pwd") // they exist: see above
 	_ = f.MarkHidden("rocm")
@@ -141,6 +142,9 @@ Without -p the app shares this computer's network and sees your home and the
 current folder, as with Singularity. With -p it has a network of its own, of which
 only the published ports appear, on this computer alone. -p takes PORT, HERE:PORT,
 0:PORT for any, 8000-8003, ADDRESS:HERE:PORT, PORT/udp and, of no HTTP, PORT/tcp.
+
+An image made from Docker's starts in the folder and as the user that it names: you
+are that user inside, and yourself outside. --as-self starts it in this folder, as you.
 
 Where other people use this computer too, published ports open only by a link that
 the program prints (--guard, --guard=off); carrel open NAME gives a new one. With -d

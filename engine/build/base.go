@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -338,7 +339,8 @@ func (b *builder) imageBase(from, key string) (base, error) {
 	if out.metadata, err = img.Metadata(); err != nil {
 		b.sink.Notice(progress.StepFetch, "what the base says of itself cannot be read: "+err.Error())
 	}
-	out.labels = out.metadata.Labels
+	out.labels = img.Own().Labels()
+	maps.Copy(out.labels, out.metadata.Labels)
 	if img.Arch != "unknown" {
 		out.arch = img.Arch
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"carrel/engine/card"
 	"carrel/engine/definition"
 	"carrel/engine/image"
 )
@@ -62,6 +63,13 @@ func (b *builder) described(s *stage, old image.Metadata) image.Metadata {
 	}
 	maps.Copy(m.Labels, s.base.labels)
 	maps.Copy(m.Labels, old.Labels)
+	if c := s.base.config; c != nil {
+		maps.Copy(m.Labels, image.OCIOwn(*c).Labels())
+	}
+	if m.Runscript != "" { // written by somebody who knows the folder and the user that runscripts have
+		delete(m.Labels, card.LabelWorkdir)
+		delete(m.Labels, card.LabelUser)
+	}
 	if !b.spec.Convert || len(old.Labels) == 0 {
 		header := map[string]string{}
 		for _, f := range s.def.Header {

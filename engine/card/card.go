@@ -20,6 +20,12 @@ const (
 	ReadOnly  = "ro"
 )
 
+// The labels of what an OCI image's configuration calls WorkingDir and User.
+const (
+	LabelWorkdir = carrelPrefix + "workdir"
+	LabelUser    = carrelPrefix + "user"
+)
+
 // What to do with changes inside the container.
 const (
 	Keep    = "keep"
@@ -54,7 +60,11 @@ type Card struct {
 	// Writable is Keep, Discard, Ask, or empty.
 	Writable string
 	// Stop is the signal that asks the app to end, "SIGINT"; empty: SIGTERM.
-	Stop    string
+	Stop string
+	// Workdir is the folder inside in which its runscript wants to be started: absolute and clean, or empty.
+	Workdir string
+	// User is as whom its runscript wants to be started, NAME|NUMBER[:GROUP|NUMBER]; empty: whoever starts it.
+	User    string
 	Cite    string
 	Example string
 }

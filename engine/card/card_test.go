@@ -33,6 +33,8 @@ func TestParse(t *testing.T) {
 		"carrel.writable":                      "ask",
 		"carrel.cite":                          "doi:10.1000/xyz",
 		"carrel.stop":                          "int",
+		"carrel.workdir":                       "/srv/../app/",
+		"carrel.user":                          "jovyan:100",
 		"carrel.example":                       "carrel run x stroop",
 		"carrel.future":                        "whatever",
 		"Maintainer":                           "x",
@@ -45,7 +47,7 @@ func TestParse(t *testing.T) {
 		Args:     []Arg{{2, "experiment", []string{"stroop", "flanker"}, "Which experiment"}, {10, "minutes", nil, "How long"}},
 		Env:      []Env{{"EMPTY", "", true, "Nothing"}, {"GREETING", "good day", true, "Said first"}, {"LANG", "C.UTF-8", true, "The language"}, {"TOKEN", "", false, "Ask your group"}},
 		Ready:    &Ready{8888, "/api", time.Minute},
-		Writable: Ask, Stop: "SIGINT", Cite: "doi:10.1000/xyz", Example: "carrel run x stroop",
+		Writable: Ask, Stop: "SIGINT", Workdir: "/app", User: "jovyan:100", Cite: "doi:10.1000/xyz", Example: "carrel run x stroop",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -60,7 +62,7 @@ func TestParse(t *testing.T) {
 
 func TestParseWarns(t *testing.T) {
 	for label, value := range map[string]string{
-		"carrel.category": "game", "carrel.stop": "kill all", "carrel.port.0": "http", "carrel.port.65536": "http", "carrel.port.http": "http", "carrel.port.80": "udp",
+		"carrel.category": "game", "carrel.stop": "kill all", "carrel.workdir": "app", "carrel.user": "a b", "carrel.port.0": "http", "carrel.port.65536": "http", "carrel.port.http": "http", "carrel.port.80": "udp",
 		"carrel.port.81": "", "carrel.port": "http", "carrel.bind.data": "rw", "carrel.bind./": "rw", "carrel.bind./x": "rx", "carrel.bind./y": "", "carrel.bind./\x1b": "rw",
 		"carrel.arg.0": "a", "carrel.arg.x": "a", "carrel.arg.1": "", "carrel.env.1A": "=x", "carrel.env.": "", "carrel.env.A-B": "",
 		"carrel.ready": "/api", "carrel.writable": "yes", "org.opencontainers.image.title": strings.Repeat("é", maxText),

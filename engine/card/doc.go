@@ -14,6 +14,8 @@
 //	carrel.ready        PORT PATH [TIMEOUT]           8888 /api 60s
 //	carrel.writable     keep | discard | ask
 //	carrel.stop         SIGINT                        the signal that asks it to end
+//	carrel.workdir      PATH                          the folder inside in which the runscript is started
+//	carrel.user         NAME|NUMBER[:GROUP|NUMBER]    as whom the runscript is started
 //	carrel.cite         doi:… or a BibTeX key
 //	carrel.example      a command line
 //

@@ -161,6 +161,14 @@ func (p *parser) carrel(fact, value string) {
 		}
 	case "stop":
 		p.stop(value)
+	case "workdir":
+		if !path.IsAbs(value) {
+			p.warn("%q is no absolute path", value)
+			return
+		}
+		p.card.Workdir = path.Clean(value)
+	case "user":
+		p.user(value)
 	case "cite":
 		p.card.Cite = value
 	case "example":
@@ -181,6 +189,16 @@ func (p *parser) stop(value string) {
 		}
 	}
 	p.card.Stop = name
+}
+
+// user reads NAME|NUMBER[:GROUP|NUMBER], as an OCI configuration has it (image-spec, config.md, "User").
+func (p *parser) user(value string) {
+	user, group, hasGroup := strings.Cut(value, ":")
+	if user == "" || hasGroup && group == "" || strings.ContainsAny(value, " /\\") || strings.Contains(group, ":") {
+		p.warn("%q is no user such as jovyan or 1000:100", value)
+		return
+	}
+	p.card.User = value
 }
 
 func (p *parser) keywords(value string) {

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"carrel/engine/card"
 	"carrel/engine/oci"
 	"carrel/engine/sif"
 	"carrel/engine/tree"
@@ -24,7 +26,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 // Export is the image as programs for OCI images take it: its contents as one layer, and a configuration. What came from
 // an OCI image unchanged keeps its entrypoint and command; other images start with /.singularity.d/entrypoint, which is
-// added, sources the environment and starts the runscript. Labels are kept, ports that they name are exposed, and variables
+// added, sources the environment and starts the runscript. Folder and user are those of Own and of the labels. Labels are kept, ports that they name are exposed, and variables
 // that the environment sets to texts which can be known without running anything are in the configuration too. The
 // contents get what PrepareRoot gives, new entries with the time now. They are valid until Close.
 func (m *Image) Export(now time.Time) (tree.Source, oci.Config, error) {
@@ -41,6 +43,11 @@ func (m *Image) Export(now time.Time) (tree.Source, oci.Config, error) {
 	}
 	config := m.originalConfig()
 	var own map[string]string
+	start := m.Own()
+	if c, _ := card.Parse(meta.Labels); c.Workdir != "" || c.User != "" {
+		start = Own{Dir: cmp.Or(c.Workdir, start.Dir), User: cmp.Or(c.User, start.User)}
+	}
+	config.WorkingDir, config.User = start.Dir, start.User
 	if len(config.Entrypoint)+len(config.Cmd) == 0 || !fromOCI(meta.Runscript, config) || hasOwnEnvironment(meta) {
 		config.Entrypoint, config.Cmd = []string{entry}, nil
 		own = map[string]string{entry: entryScript("/bin/sh")}

@@ -7,6 +7,7 @@
 package launch
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -80,7 +81,10 @@ type Options struct {
 
 	Binds []Bind
 	Env   map[string]string // forced
-	Cwd   string            // working directory; empty: the caller's
+	Cwd   string            // working directory; empty: Start, or the caller's
+	Start string            // the image's own; where it cannot be entered the home is, with a remark
+	// Person is who the process is instead of the caller, for the ids that IDs or Security give it; nil: the caller.
+	Person *Person
 
 	Safe      bool // the screens' profile: nothing of the host but Binds
 	Contain   bool // own /dev, /tmp and home, no cwd
@@ -178,6 +182,15 @@ func fsType(l Layer) string {
 	return "squashfs"
 }
 
+// Person is a user of an image.
+type Person struct {
+	UID, GID    int
+	Groups      []int  // further ones
+	Name, Group string // Group may be empty: there is no name
+	Home, Shell string // as the image's user database says; may be empty
+	HasHome     bool   // Home is a folder of the image
+}
+
 // user is who the process is inside.
 type user struct {
 	uid, gid          int
@@ -186,6 +199,16 @@ type user struct {
 }
 
 func person(o Options) user {
+	if p := o.Person; p != nil {
+		u := user{uid: p.UID, gid: p.GID, name: p.Name, group: cmp.Or(p.Group, p.Name), home: p.Home, shell: cmp.Or(p.Shell, "/bin/sh")}
+		switch {
+		case !o.own() && o.Host.Home != "":
+			u.home = o.Host.Home
+		case u.home == "" || u.home == "/":
+			u.home = "/home/" + u.name
+		}
+		return u
+	}
 	u := user{uid: o.Host.UID, gid: o.Host.GID, name: o.Host.User, home: o.Host.Home, shell: o.Host.Shell, group: o.Host.Group}
 	if o.Root || u.uid == 0 {
 		u = user{name: "root", group: "root", home: "/root", shell: o.Host.Shell}

@@ -244,6 +244,8 @@ func (m *mounts) home() {
 		op := m.bind(o.Home.Source, o.Home.Dest)
 		op.ReadOnly = o.Home.ReadOnly
 		m.add(op)
+	case o.Person != nil && o.Person.HasHome && o.Person.Home == m.user.home:
+		// The image's own is shown, with what is in it.
 	case o.without("home"):
 	case o.NoHome && !o.Safe:
 	case o.own():
@@ -263,13 +265,21 @@ func (m *mounts) files() {
 	}
 	passwd := fmt.Sprintf("%s:x:%d:%d::%s:%s\n", m.user.name, m.user.uid, m.user.gid, m.user.home, m.user.shell)
 	group := fmt.Sprintf("%s:x:%d:%s\n", m.user.group, m.user.gid, m.user.name)
-	for _, g := range m.o.Host.Groups {
+	for _, g := range m.groups() {
 		if g.GID != m.user.gid && g.Name != "" && !strings.ContainsAny(g.Name, ":\n") {
 			group += fmt.Sprintf("%s:x:%d:%s\n", g.Name, g.GID, m.user.name)
 		}
 	}
 	m.add(plan.Op{Kind: plan.OpMerge, Dest: "/etc/passwd", Content: []byte(passwd), MergeField: 2, Optional: true})
 	m.add(plan.Op{Kind: plan.OpMerge, Dest: "/etc/group", Content: []byte(group), MergeField: 2, Optional: true})
+}
+
+// groups are those of the caller; of another person the image's own files tell.
+func (m *mounts) groups() []Group {
+	if m.o.Person != nil {
+		return nil
+	}
+	return m.o.Host.Groups
 }
 
 // plain are folders that are never bound as the current folder, because the image's own are needed there (as Apptainer's);

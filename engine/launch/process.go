@@ -44,6 +44,9 @@ func process(o Options, m mounts) plan.Process {
 	if p.Dir == m.user.home && o.Cwd == "" || m.user.home == "" || o.NoHome && !o.Safe || o.without("home") {
 		p.DirFallback = "/"
 	}
+	if o.Start != "" && o.Cwd == "" {
+		p.Dir = o.Start
+	}
 	return p
 }
 

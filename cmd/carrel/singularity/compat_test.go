@@ -113,6 +113,8 @@ before them. Binds and mounts of both add up. Variables of flags that are not th
 - no_new_privs is always on; set-user-ID programs give no rights. Root in a container keeps its capabilities unless --no-privs.
 - Without --pid the container's processes are this computer's, as in Apptainer; ` + "`carrel run`" + ` always gives them their own numbers.
 - Killing the program, in whatever way, ends what it serves; nothing is left mounted.
+- The program of an OCI image starts in the caller's folder and as the caller, as in Apptainer. ` + "`--oci`" + ` starts it in its WORKDIR and as its USER, and so
+  does ` + "`carrel run`" + `: an ordinary user is USER by name and number inside, and owns what is written to bound folders; root becomes USER indeed.
 - A flag after the image belongs to the app, as in Apptainer.
 - With instance://NAME, flags that say what a container is made of (mounts, limits, rights, namespaces) are refused, which Apptainer
   leaves out without a word: an instance keeps what it was started with. Their variables are left out.

@@ -26,7 +26,7 @@ type launch struct {
 	addCaps, dropCaps                                           string
 	writable, writableTmpfs, contain, containAll, cleanEnv      bool
 	noHome, fakeroot, userns, pid, noPID, ipc, uts, net         bool
-	nv, rocm, noPrivs, keepPrivs, compat, noUmask, noEval       bool
+	nv, rocm, noPrivs, keepPrivs, compat, oci, noUmask, noEval  bool
 	noInit, underlay, unsquash, disableCache, noHTTPS           bool
 	noNV, noROCm, ignored                                       bool
 	tmpDir                                                      string
@@ -121,6 +121,7 @@ func (l *launch) options(instance bool) []option {
 		{long: "nv", value: &l.nv, env: []string{"NV"}, help: "pass NVIDIA's driver in"},
 		{long: "nvccli", value: &noSwitch, env: []string{"NVCCLI"}, absent: "--nv needs no nvidia-container-cli"},
 		{long: "oom-kill-disable", value: &noSwitch, env: []string{"OOM_KILL_DISABLE"}, absent: "control groups version 2 have no such switch"},
+		{long: "oci", value: &l.oci, env: []string{"OCI"}, help: "start the image's program in the folder, and as the user, that the image names; with --compat", differs: "a flag of SingularityCE's, whose images in OCI's form (OCI-SIF) are not made; the caller is the image's user by name and number"},
 		{long: "overlay", short: "o", value: &l.overlays, env: []string{"OVERLAY", "OVERLAYIMAGE"}, help: "a folder or ext3 file that keeps changes, or one or a SquashFS file to lay over, with :ro", differs: "works for every user, without helpers; an ext3 file is not changed in place but written anew when the container ends, and grows where it is too small"},
 		{long: "passphrase", value: &noSwitch, absent: noCrypto},
 		{long: "pem-path", value: &noText, env: []string{"ENCRYPTION_PEM_PATH"}, absent: noCrypto},
@@ -159,7 +160,7 @@ func (l *launch) shellOption() option {
 
 // spec turns the flags into what the engine is asked for. Remarks for a person are added to notes.
 func (l *launch) spec(ctx context.Context, c *Config, warn func(string, ...any)) (engine.RunSpec, error) {
-	if l.compat {
+	if l.compat || l.oci {
 		l.containAll, l.noUmask, l.writableTmpfs = true, true, true
 	}
 	if l.containAll {
@@ -174,7 +175,7 @@ func (l *launch) spec(ctx context.Context, c *Config, warn func(string, ...any))
 		Details: engine.Details{
 			ReadOnly: !l.writableTmpfs, HostPIDs: !l.pid, UserNS: l.userns, IPC: l.ipc, UTS: l.uts, Hostname: l.hostname, Scratch: l.scratch,
 			NoMount: l.noMount, Shell: l.shell, Nvidia: l.nv && !l.noNV, AMD: l.rocm && !l.noROCm, NoEnv: l.noEnv, AddCaps: l.addCaps, DropCaps: l.dropCaps, NoPrivs: l.noPrivs && !l.keepPrivs,
-			Security: l.security,
+			Security: l.security, AsSelf: !l.oci,
 		},
 	}
 	if l.noUmask {

@@ -85,6 +85,9 @@ func run(p *plan.Plan, ctl *control) (int, error) {
 			return 0, opError{op: "set groups", target: fmt.Sprint(p.Process.Groups), err: err}
 		}
 	}
+	if p.UID > 0 && !p.UserNS {
+		giveFiles(p.UID)
+	}
 	if err := becomeUser(p.UID, p.GID); err != nil {
 		return 0, err
 	}
@@ -127,6 +130,17 @@ func closeOnExec() {
 	for _, n := range names {
 		if fd, err := strconv.Atoi(n.Name()); err == nil && fd > 2 {
 			unix.CloseOnExec(fd)
+		}
+	}
+}
+
+// giveFiles gives the pipes among the standard files to whom the process will be: servers open /dev/stdout anew, for which
+// the kernel asks who owns it (runc does the same). What cannot be given is used as it is.
+func giveFiles(uid int) {
+	for fd := range 3 {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO {
+			_ = unix.Fchown(fd, uid, -1)
 		}
 	}
 }
