@@ -11,6 +11,7 @@ import (
 
 	"carrel/engine/card"
 	"carrel/engine/definition"
+	"carrel/internal/near"
 )
 
 // ErrNotFound is a name no source has.
@@ -58,6 +59,7 @@ func (c *Catalog) Find(name string) (*Entry, error) {
 		}
 	}
 	missing := &NotFoundError{Name: name}
+	var parts []string // names whose last part it is
 	if !strings.Contains(base, "/") {
 		names := map[string]bool{}
 		last := func(e *Entry) bool { return strings.EqualFold(path.Base(e.Name), base) }
@@ -71,12 +73,19 @@ func (c *Catalog) Find(name string) (*Entry, error) {
 				return e, nil
 			}
 		}
-		missing.Near = slices.Sorted(maps.Keys(names))
-		missing.Near = missing.Near[:min(3, len(missing.Near))]
+		parts = slices.Sorted(maps.Keys(names))
 	}
-	for _, near := range c.Search(strings.ReplaceAll(base, "-", " ")) {
-		if len(missing.Near) < 3 {
-			missing.Near = append(missing.Near, near.ID())
+	var ids []string
+	for _, e := range c.entries {
+		ids = append(ids, e.ID())
+	}
+	ids = append(near.Names(name, ids), parts...)
+	for _, e := range c.Search(strings.ReplaceAll(base, "-", " ")) {
+		ids = append(ids, e.ID())
+	}
+	for _, id := range ids {
+		if len(missing.Near) < 3 && !slices.Contains(missing.Near, id) {
+			missing.Near = append(missing.Near, id)
 		}
 	}
 	return nil, missing

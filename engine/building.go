@@ -261,7 +261,7 @@ func (e *Engine) catalogSpec(spec build.Spec, name string) (build.Spec, *Catalog
 	entry, err := e.c.Catalog.Lookup(name)
 	if err != nil {
 		if errors.Is(err, ErrNotFound) {
-			err = &NameError{Name: name, Close: e.similar(name)}
+			err = &NameError{Name: name, Close: e.similar(name, err)}
 		}
 		return spec, nil, func() {}, err
 	}

@@ -71,7 +71,7 @@ type User struct {
 
 // Catalog finds definition files by name.
 type Catalog interface {
-	// Lookup returns the entry of a name; ErrNotFound when there is none.
+	// Lookup returns the entry of a name; ErrNotFound when there is none, as a *NameError where names like it are known.
 	Lookup(name string) (CatalogEntry, error)
 }
 

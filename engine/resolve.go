@@ -10,11 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
 	"carrel/internal/atomicfile"
+	"carrel/internal/near"
 )
 
 // remotes are the prefixes by which a name is a reference to somewhere else.
@@ -70,6 +71,7 @@ func (e *Engine) Resolve(_ context.Context, name string) (Target, error) {
 			return Target{Kind: TargetImage, Name: shortName(p), Path: p, Built: true}, nil
 		}
 	}
+	var missing error
 	if e.c.Catalog != nil {
 		entry, err := e.c.Catalog.Lookup(strings.TrimSuffix(name, ".sif"))
 		if err == nil {
@@ -84,6 +86,7 @@ func (e *Engine) Resolve(_ context.Context, name string) (Target, error) {
 		if !errors.Is(err, ErrNotFound) {
 			return Target{}, err
 		}
+		missing = err
 	}
 	for _, n := range []string{name, name + ".sif"} {
 		p := filepath.Join(e.imageDir(), n)
@@ -91,7 +94,7 @@ func (e *Engine) Resolve(_ context.Context, name string) (Target, error) {
 			return Target{Kind: TargetImage, Name: shortName(p), Path: p, Built: true}, nil
 		}
 	}
-	return Target{}, &NameError{Name: name, Close: e.similar(name)}
+	return Target{}, &NameError{Name: name, Close: e.similar(name, missing)}
 }
 
 // entryName tells whether a name with slashes may be one of a catalog's, OWNER/NAME, rather than a path.
@@ -146,39 +149,22 @@ func fromScratch(text string) bool {
 	return false
 }
 
-// similar are names close to one that was not found.
-func (e *Engine) similar(name string) []string {
-	var out []string
+// similar are names of images close to one that was not found, and those that the catalog's error has.
+func (e *Engine) similar(name string, missing error) []string {
+	var all []string
 	names, _ := os.ReadDir(e.imageDir())
 	for _, n := range names {
-		s := shortName(n.Name())
-		if strings.HasPrefix(s, name) || strings.HasPrefix(name, s) || distance(s, name) <= 2 {
-			out = append(out, s)
-		}
+		all = append(all, shortName(n.Name()))
 	}
-	sort.Strings(out)
-	return out
-}
-
-// distance is the number of letters to add, take away or change to make b of a (Levenshtein).
-func distance(a, b string) int {
-	prev := make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur := make([]int, len(b)+1)
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
+	out := near.Names(name, all)
+	if m, ok := errors.AsType[*NameError](missing); ok {
+		for _, n := range m.Close {
+			if !slices.Contains(out, n) {
+				out = append(out, n)
 			}
-			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
 		}
-		prev = cur
 	}
-	return prev[len(b)]
+	return out[:min(3, len(out))]
 }
 
 // record is what the store remembers of an image beside the image itself.

@@ -142,8 +142,8 @@ type entries struct{ *app }
 // Lookup finds an entry; engine.ErrNotFound when there is none. Whichever way a build is asked for, it comes through here.
 func (c entries) Lookup(name string) (engine.CatalogEntry, error) {
 	e, err := c.find(name)
-	if errors.Is(err, catalog.ErrNotFound) {
-		return engine.CatalogEntry{}, fmt.Errorf("%w: %w", engine.ErrNotFound, err)
+	if missing, ok := errors.AsType[*catalog.NotFoundError](err); ok {
+		return engine.CatalogEntry{}, &engine.NameError{Name: name, Close: missing.Near}
 	}
 	if err != nil {
 		return engine.CatalogEntry{}, err

@@ -54,7 +54,7 @@ only. All of definition files: docs/definition-files.md`,
 	f.BoolVar(&spec.Lock, "lock", false, "write what was used to DEFINITION.lock")
 	f.BoolVar(&spec.Locked, "locked", false, "use what DEFINITION.lock names, or fail")
 	f.StringVar(&spec.Compression, "compression", "zstd", "zstd, gzip (read by everything since 2010) or none, as `KIND`")
-	f.IntVar(&spec.Level, "level", 0, "`LEVEL` of the compression; 0 is its usual one; zstd has 1, 3, 6 and 10, others are as the one below")
+	f.IntVar(&spec.Level, "level", 0, "`LEVEL` of the compression, of zstd 1, 3, 6 or 10; 0 is its usual one")
 	f.StringVar(&spec.LogFile, "log", "", "also keep the whole log in `FILE`")
 	f.StringVar(&spec.Platform, "platform", "", "of images from registries, those for another computer, as `OS/ARCH` (linux/arm64)")
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "show the whole log")

@@ -15,9 +15,9 @@ import (
 type limitFlags struct{ memory, cpus, time, pids string }
 
 func (l *limitFlags) register(f *pflag.FlagSet) {
-	f.StringVar(&l.memory, "memory", "", "at most so much memory, such as 4G")
-	f.StringVar(&l.cpus, "cpus", "", "at most so many processors' time, such as 1.5")
-	f.StringVar(&l.pids, "pids-limit", "", "at most so many processes")
+	f.StringVar(&l.memory, "memory", "", "at most so much memory: `SIZE` such as 4G")
+	f.StringVar(&l.cpus, "cpus", "", "at most the time of so many processors: `NUMBER` such as 1.5")
+	f.StringVar(&l.pids, "pids-limit", "", "at most so many processes: `NUMBER`")
 	f.StringVar(&l.time, "time", "", "end it after a `TIME` such as 2h or 1d")
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -204,6 +205,7 @@ func TestJSON(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	a := newApp()
+	typed := regexp.MustCompile(`--\S+ (string|strings|stringArray|u?int[0-9]*|float[0-9]*|duration)\b`)
 	for _, c := range rootCommand(a).Commands() {
 		if c.Hidden {
 			continue
@@ -216,8 +218,24 @@ func TestHelp(t *testing.T) {
 			t.Errorf("help of %s has %d lines", c.Name(), n)
 		}
 		for _, line := range strings.Split(out, "\n") {
+			if typed.MatchString(line) {
+				t.Errorf("help of %s names a type of Go instead of what to say: %s", c.Name(), line)
+			}
 			if len([]rune(line)) > 110 {
 				t.Errorf("help of %s has a line of %d characters: %s", c.Name(), len([]rune(line)), line)
+			}
+		}
+	}
+}
+
+// TestNearName: a name that is nearly one of the catalog's, or of an image, is answered with it.
+func TestNearName(t *testing.T) {
+	for typed, want := range map[string]string{"nginx-basci": "did you mean nginx-basic", "nginx-jupyter:octvae": "did you mean nginx-jupyter:octave", "wellcome": "did you mean welcome?", "qwertz": "carrel ls"} {
+		for _, verb := range []string{"run", "exec", "build", "inspect"} {
+			args := map[string][]string{"run": {typed}, "exec": {typed, "true"}, "build": {filepath.Join(t.TempDir(), "x.sif"), typed}, "inspect": {typed}}[verb]
+			status, _, errs := call(t, append([]string{verb}, args...)...)
+			if status != 255 || !strings.Contains(errs, want) {
+				t.Errorf("%s %s: status %d, %q", verb, typed, status, errs)
 			}
 		}
 	}

@@ -47,9 +47,9 @@ Kinds:
 	}
 	f := c.Flags()
 	f.StringVar(&o.kind, "kind", "", "`KIND` of app, where the folder does not say or holds several")
-	f.StringVar(&o.title, "title", "", "what it is called")
+	f.StringVar(&o.title, "title", "", "`TITLE` of what it is")
 	f.StringVar(&o.command, "command", "", "the `COMMAND` that starts it, in its folder")
-	f.IntVar(&o.port, "port", 0, "the port it listens on")
+	f.IntVar(&o.port, "port", 0, "`PORT` it listens on")
 	f.StringVarP(&o.out, "out", "o", "", "`FILE` to write; - prints it")
 	f.BoolVarP(&o.yes, "yes", "y", false, "take the first proposal, and ask nothing")
 	f.BoolVarP(&o.force, "force", "F", false, "replace the file when it exists")

@@ -36,7 +36,7 @@ Other ways to hand an image on: send the file itself, send its definition
 	f.DurationVar(&spec.For, "for", time.Hour, "how long; 0 for as long as it runs, as `TIME` such as 10m")
 	f.BoolVar(&once, "once", false, "only for one download")
 	f.StringVar(&address, "address", "", "`ADDRESS` of this computer to serve at, where it has several")
-	f.Uint16Var(&port, "port", 0, "port to serve at; a free one otherwise")
+	f.Uint16Var(&port, "port", 0, "`PORT` to serve at; a free one otherwise")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "print nothing but the link")
 	f.BoolVar(&a.json, "json", false, "print link, size and checksum as JSON")
 	c.RunE = func(cmd *cobra.Command, args []string) error {

@@ -148,7 +148,7 @@ the first time, Carrel shows what building it does.`,
 		Example: "  carrel catalog add https://github.com/lab/recipes\n  carrel catalog add --name lab ~/recipes\n  carrel catalog add https://host/recipes.tar.gz",
 		Args:    exactly(1, "ADDRESS"),
 	}
-	add.Flags().StringVar(&request.Name, "name", "", "what to call it; the address's last part otherwise")
+	add.Flags().StringVar(&request.Name, "name", "", "`NAME` to call it; the address's last part otherwise")
 	add.Flags().StringVar(&request.Ref, "ref", "", "the `BRANCH`, tag or commit of a repository")
 	add.RunE = func(cmd *cobra.Command, args []string) error {
 		s, err := a.settings()

@@ -3,6 +3,8 @@ package definition
 import (
 	"slices"
 	"strings"
+
+	"carrel/internal/near"
 )
 
 // editor knows the edit that answers a finding. It looks at the text as written, where templates are not filled in, and
@@ -138,9 +140,9 @@ func onlyNearest(word string, candidates []string) string {
 	if best == "" {
 		return ""
 	}
-	near := distance(strings.ToLower(word), strings.ToLower(best), 9)
+	least := near.Distance(strings.ToLower(word), strings.ToLower(best), 9)
 	for _, c := range candidates {
-		if c != best && distance(strings.ToLower(word), strings.ToLower(c), 9) <= near {
+		if c != best && near.Distance(strings.ToLower(word), strings.ToLower(c), 9) <= least {
 			return ""
 		}
 	}

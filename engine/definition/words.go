@@ -3,6 +3,8 @@ package definition
 import (
 	"slices"
 	"strings"
+
+	"carrel/internal/near"
 )
 
 // sectionNames are the sections a definition file may have, apps excepted.
@@ -64,7 +66,7 @@ func nearest(word string, candidates []string) string {
 		bestDistance = 2
 	}
 	for _, c := range candidates {
-		d := distance(strings.ToLower(word), strings.ToLower(c), bestDistance)
+		d := near.Distance(strings.ToLower(word), strings.ToLower(c), bestDistance)
 		if d < bestDistance && d < len(c) {
 			best, bestDistance = c, d
 		}
@@ -81,31 +83,4 @@ func suggestSection(name string) string {
 		return s
 	}
 	return nearest(name, slices.Concat(sectionNames, appSectionNames))
-}
-
-// distance is the number of single-byte insertions, deletions, replacements and swaps of neighbours that turn a into b
-// (optimal string alignment), or limit when it is not less.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return min(last[len(b)], limit)
 }
