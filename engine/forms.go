@@ -70,6 +70,9 @@ func (e *Engine) Folder(path string) FolderState {
 		entries, err := d.ReadDir(1000)
 		for _, n := range entries {
 			seen++
+			if n.IsDir() {
+				s.Folders++
+			}
 			if n.Type().IsRegular() {
 				s.Files++
 				if ext := strings.ToLower(filepath.Ext(n.Name())); ext != "" && ext != n.Name() {

@@ -267,6 +267,7 @@ type FolderState struct {
 	Readable  bool
 	Writable  bool
 	Files     int            // regular files directly in it, up to 10,000
+	Folders   int            // folders directly in it, counted with them
 	ByExt     map[string]int // how many of each extension, lower case with dot
 	FreeBytes int64
 	Problem   string // one sentence, empty when it can be used

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"charm.land/bubbles/v2/key"
@@ -136,9 +137,12 @@ func (m *model) openPalette() tea.Cmd {
 }
 
 func (m *model) openHelp() tea.Cmd {
+	here, everywhere := hints(m.current().Actions(), true), hints(m.actions(), true)
+	everywhere = slices.DeleteFunc(everywhere, func(e widget.Hint) bool { // what the screen takes for itself
+		return slices.ContainsFunc(here, func(h widget.Hint) bool { return h.Key == e.Key })
+	})
 	m.over = overlay{help: &widget.Help{Title: "Keys: " + m.current().Title(), Groups: []widget.HintGroup{
-		{Title: "Here", Hints: hints(m.current().Actions(), true)},
-		{Title: "Everywhere", Hints: hints(m.actions(), true)},
+		{Title: "Here", Hints: here}, {Title: "Everywhere", Hints: everywhere},
 	}}}
 	return nil
 }
@@ -154,6 +158,9 @@ func hints(acts []screen.Action, all bool) []widget.Hint {
 		text := h.Desc
 		if all && a.Name != "" {
 			text = a.Name
+		}
+		if all {
+			text = widget.Capital(text)
 		}
 		out = append(out, widget.Hint{Key: h.Key, Text: text, Off: a.Off})
 	}

@@ -38,6 +38,7 @@ func (o *overlay) ask(c screen.Confirm) {
 
 func (o *overlay) askText(m *model, a screen.AskText) tea.Cmd {
 	*o = overlay{prompt: widget.NewPrompt(a.Title, a.Help, a.Hint, a.Value), text: a}
+	o.prompt.Files = a.Files
 	return o.lookUp(m)
 }
 

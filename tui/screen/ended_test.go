@@ -25,6 +25,7 @@ func TestEnded(t *testing.T) {
 		{"killed", engine.Instance{State: engine.StateExited, ExitCode: 137}, []string{"fitting"}, "memory"},
 		{"not found", engine.Instance{State: engine.StateExited, ExitCode: 127}, nil, "not found"},
 		{"stopped", engine.Instance{State: engine.StateExited, ExitCode: 143}, []string{"Killed"}, "was stopped"},
+		{"stopped, and ended well", engine.Instance{State: engine.StateExited, Reason: engine.ReasonStopped}, nil, "was stopped"},
 		{"unknown", engine.Instance{State: engine.StateExited, ExitCode: 42}, nil, "exit code 42"},
 		{"hostile", engine.Instance{Problem: "\x1b[2Jgone"}, nil, "Gone."},
 	}

@@ -87,8 +87,11 @@ func FolderRemarks(st engine.FolderState, dest string, readOnly bool) []widget.R
 }
 
 func contents(st engine.FolderState) string {
-	if st.Files == 0 {
+	switch {
+	case st.Files == 0 && st.Folders == 0:
 		return "An empty folder."
+	case st.Files == 0:
+		return widget.Count(st.Folders, "folder", "folders") + ", no files beside " + map[bool]string{true: "it.", false: "them."}[st.Folders == 1]
 	}
 	s := widget.Count(st.Files, "file", "files")
 	var known []string

@@ -44,7 +44,8 @@ func StopWords(in *engine.Instance) []string {
 	return append(words, "What it changed elsewhere inside the container is thrown away.")
 }
 
-// Stopped tells whether an app ended because it was told to: by SIGINT or SIGTERM, whose numbers a shell adds to 128.
+// Stopped tells whether an app ended because it was told to, by Carrel, or by SIGINT or SIGTERM, whose numbers a shell adds to
+// 128.
 func Stopped(in *engine.Instance) bool {
-	return in.State == engine.StateExited && (in.ExitCode == 130 || in.ExitCode == 143)
+	return in.State == engine.StateExited && (in.Reason == engine.ReasonStopped || in.ExitCode == 130 || in.ExitCode == 143)
 }

@@ -176,6 +176,11 @@ func (p *painter) to(at, end int, k Kind) {
 	p.start = max(at, end)
 }
 
+// partOfPath tells whether a word stands in a path or an option: /usr/local is no word of the shell, nor is --test.
+func (p *painter) partOfPath(at, end int) bool {
+	return at > 0 && strings.IndexByte("/-.=:@", p.line[at-1]) >= 0 || end < len(p.line) && strings.IndexByte("/-.=:", p.line[end]) >= 0
+}
+
 func (p *painter) paint(line string) []Span {
 	g := p.g
 	p.out, p.start, p.line = nil, 0, line
@@ -253,7 +258,7 @@ next:
 				word = strings.ToLower(word)
 			}
 			switch {
-			case g.words[word] && !(g.keys != "" && p.isKey(end)):
+			case g.words[word] && !(g.keys != "" && p.isKey(end)) && !(g.begin && p.partOfPath(at, end)):
 				p.to(at, end, Keyword)
 			case g.keys != "" && isWord(r) && p.isKey(end) && strings.Trim(line[:at], " \t-{,") == "":
 				p.to(at, end, Name)

@@ -33,6 +33,7 @@ func marked(lines [][]Span) string {
 func TestHighlight(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"a.sh", "#!/bin/sh\nif [ \"$1\" = 'x' ]; then # why\necho a#b ${HOME} $X 12\nfi", "c[#!/bin/sh]\nk[if] k[[] q[\"$1\"] = q['x'] k[]]; k[then] c[# why]\necho a#b .[${HOME}] .[$X] n[12]\nk[fi]"},
+		{"b.sh", "test -r /usr/local/x --test=local local/y; local x", "k[test] -r /usr/local/x --test=local local/y; k[local] x"},
 		{"a.py", "def f(x): # no\n    '''long\n    import''' + 'a\\'b'\n    return 0.5e3, x2", "k[def] f(x): c[# no]\n    q['''long]\nq[    import'''] + q['a\\'b']\n    k[return] n[0.5e3], x2"},
 		{"a.R", "x <- c(1, NA) # y\n`odd name` <- TRUE", "x <- c(n[1], k[NA]) c[# y]\nq[`odd name`] <- k[TRUE]"},
 		{"a.json", `{"a": "b: c", "n": 12, "t": true}`, `{.["a"]: q["b: c"], .["n"]: n[12], .["t"]: k[true]}`},

@@ -213,9 +213,9 @@ func (b *Browser) Scroll(n int) { b.list.Move(n) }
 
 // View draws the browser, no larger than w by h cells.
 func (b *Browser) View(t *theme.Theme, w, h int) string {
-	inner := min(max(0, w-8), 64)
+	inner := min(max(0, w-8), 76)
 	rows := min(browserRows, max(1, h-7))
-	body := b.list.View(t, inner, rows, func(i int, selected bool, _ int) string {
+	body := b.list.View(t, inner, rows, func(i int, selected bool, w int) string {
 		id := b.list.items[i].ID
 		style := t.Text
 		if selected {
@@ -223,7 +223,7 @@ func (b *Browser) View(t *theme.Theme, w, h int) string {
 		}
 		if b.showing {
 			p := b.places[i]
-			return Marker(t, selected) + "  " + Spread(style.Render(CutMiddle(Clean(p.Shown), max(0, inner-16))), t.Muted.Render(p.Note)+" ", max(0, inner-4))
+			return Marker(t, selected) + "  " + Spread(style.Render(CutMiddle(Clean(p.Shown), max(0, w-4-Width(p.Note)-3))), t.Muted.Render(p.Note)+" ", max(0, w-4))
 		}
 		switch id {
 		case rowHere:

@@ -280,6 +280,9 @@ func (f *Form) lines(t *theme.Theme, w, h int) (lines []string, starts []int) {
 	if lines, starts = f.spaced(t, w, true); len(lines) > h {
 		lines, starts = f.spaced(t, w, false)
 	}
+	if len(lines) > h { // beside them the bar that says so
+		lines, starts = f.spaced(t, max(0, w-2), false)
+	}
 	return lines, starts
 }
 
@@ -316,12 +319,12 @@ func (f *Form) spaced(t *theme.Theme, w int, airy bool) (lines []string, starts 
 func (f *Form) View(t *theme.Theme, w, h int) string {
 	lines, starts := f.lines(t, w, h)
 	off := f.offset(len(lines), starts, h)
-	return Rows(lines[min(off, len(lines)):], w, h)
+	return Page(t, lines, off, w, h)
 }
 
 // Height is the number of lines the form takes when nothing is cut.
 func (f *Form) Height(t *theme.Theme, w int) int {
-	lines, _ := f.lines(t, w, 0)
+	lines, _ := f.spaced(t, w, false)
 	return len(lines)
 }
 

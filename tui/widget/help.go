@@ -145,11 +145,12 @@ func (h *Help) View(t *theme.Theme, w, height int) string {
 	bh := min(height, len(lines)+2)
 	view := max(0, bh-2)
 	off := min(h.off, max(0, len(lines)-view))
-	more := "esc closes"
+	more, title := "esc closes", h.Title
 	if len(lines) > view {
 		more = "↑↓ more " + theme.Sep + " esc closes"
 	}
-	return Panel(t, min(w, inner+6), bh, t.Title.Render(h.Title), t.Muted.Render(more), strings.Join(Indent(lines[off:], 1), "\n"), true)
+	title = Cut(title, max(8, min(w, inner+6)-Width(more)-12))
+	return Panel(t, min(w, inner+6), bh, t.Title.Render(title), t.Muted.Render(more), strings.Join(Indent(lines[off:], 1), "\n"), true)
 }
 
 // lines are a group's title and its keys, in w cells.

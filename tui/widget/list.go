@@ -172,7 +172,7 @@ func (l *List) View(t *theme.Theme, w, h int, render func(i int, selected bool, 
 	off := l.window(h)
 	bar := len(l.items) > h && w > 4
 	rw := w
-	if bar {
+	if w > 4 { // kept also where nothing scrolls: columns do not jump when a row more does
 		rw--
 	}
 	cur := l.Cursor()
@@ -191,6 +191,19 @@ func (l *List) View(t *theme.Theme, w, h int, render func(i int, selected bool, 
 		}
 	}
 	return Rows(lines, w, h)
+}
+
+// Page draws a text of more lines than h, from line off on, with a bar at its right end that says which part is seen.
+func Page(t *theme.Theme, lines []string, off, w, h int) string {
+	off = min(max(0, off), max(0, len(lines)-h))
+	if len(lines) <= h || w <= 4 || h <= 0 {
+		return Rows(lines[off:], w, h)
+	}
+	out := strings.Split(Rows(lines[off:], w-2, h), "\n")
+	for i, thumb := range Scrollbar(t, h, len(lines), off) {
+		out[i] += " " + thumb
+	}
+	return strings.Join(out, "\n")
 }
 
 // Scrollbar returns h cells that show which part of total lines is visible from offset on.

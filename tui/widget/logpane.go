@@ -14,7 +14,9 @@ import (
 type LogPane struct {
 	Log    LogView
 	Lit    bool // the keys are for this one among several; its frame says so
+	Over   bool // nothing is written any more: there is nothing to follow
 	typing bool
+	follow bool // it was followed when the search began
 	filter bool // what is typed filters
 	search Text
 	taken  string
@@ -38,7 +40,7 @@ func (p *LogPane) Searching() bool { q, _ := p.Log.Query(); return q != "" }
 // Search opens the line in which the words to search for are typed.
 func (p *LogPane) Search() {
 	q, _ := p.Log.Query()
-	p.typing, p.filter, p.search = true, false, NewText(q)
+	p.typing, p.filter, p.search, p.follow = true, false, NewText(q), p.Log.Following()
 }
 
 // Filter opens the line in which the words that lines must hold are typed.
@@ -64,6 +66,9 @@ func (p *LogPane) Update(msg tea.Msg) bool {
 		case isKey && k.String() == "esc":
 			p.typing = false
 			p.look("")
+			if !p.filter && p.follow {
+				p.Log.Follow()
+			}
 		case isKey && k.String() == "enter":
 			p.typing = false
 		case isKey && k.String() == "up" && p.filter:
@@ -201,6 +206,8 @@ func (p *LogPane) View(t *theme.Theme, w, h int, title, empty string) string {
 	body := p.Log.View(t, iw, ih)
 	if p.Log.Len() == 0 {
 		body = Box(t.Muted.Render(empty), iw, ih)
+	} else if q, n := p.Log.Filtered(); q != "" && n == 0 {
+		body = Box(t.Muted.Render("No line has these words."), iw, ih)
 	}
 	if p.typing {
 		_, n := p.Log.Query()
@@ -234,9 +241,11 @@ func (p *LogPane) state(t *theme.Theme) string {
 	} else if n := p.Log.Len(); n > 0 {
 		parts = append(parts, t.Muted.Render(Lines(n)))
 	}
-	if p.Log.Following() {
+	switch {
+	case p.Over:
+	case p.Log.Following():
 		parts = append(parts, t.Muted.Render("following"))
-	} else {
+	default:
 		parts = append(parts, t.Warn.Render("paused")+t.Muted.Render(", f follows"))
 	}
 	return strings.Join(parts, t.Faint.Render(" "+theme.Sep+" "))

@@ -265,7 +265,7 @@ func (v *LogView) Search(q string) {
 		v.only.Search(q)
 	}
 	v.find(strings.ToLower(q))
-	if q != "" {
+	if v.hit >= 0 {
 		v.show(v.hit)
 	}
 }

@@ -92,7 +92,7 @@ func (p *Palette) Update(msg tea.Msg) (id string, done bool) {
 
 // View draws the palette, no larger than w by h cells.
 func (p *Palette) View(t *theme.Theme, w, h int) string {
-	inner := min(max(0, w-8), 60)
+	inner := min(max(0, w-8), 72)
 	rows := min(paletteRows, max(1, h-5), max(1, len(p.all)))
 	body := p.list.View(t, inner, rows, func(i int, selected bool, w int) string {
 		c := p.all[p.found[i]]
@@ -114,12 +114,15 @@ func (p *Palette) View(t *theme.Theme, w, h int) string {
 	if p.text.Value() == "" {
 		ghost = "what do you want to do?"
 	}
-	title, does := "All actions", "enter does it"
+	title, does := "All actions", "enter does it "+theme.Sep+" esc closes"
 	if p.Title != "" {
-		title, does = p.Title, "enter chooses"
+		title, does = p.Title, "enter chooses "+theme.Sep+" esc closes"
 		if ghost != "" {
 			ghost = "type to filter"
 		}
+	}
+	if Width(title)+Width(does) > inner-8 {
+		does = "esc closes"
 	}
 	head := "  " + p.text.View(t, max(0, inner-2), true, ghost)
 	content := Stack(head, RuleLine(t, inner, ""), body)

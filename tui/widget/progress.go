@@ -1,6 +1,7 @@
 package widget
 
 import (
+	"math"
 	"strings"
 
 	"carrel/tui/theme"
@@ -18,7 +19,8 @@ func Bar(t *theme.Theme, w int, done, total int64) string {
 	return t.Accent.Render(strings.Repeat(theme.Full, n)) + t.Faint.Render(strings.Repeat(theme.Rest, w-n))
 }
 
-// Spark is a small graph of the last w values between 0 and top; a top of 0 takes the largest.
+// Spark is a small graph of the last w values between 0 and top; a top of 0 takes twice the largest, so that what does not
+// change stands in the middle. Where nothing was measured yet there are dots, and where a value is no number, a gap.
 func Spark(t *theme.Theme, w int, values []float64, top float64) string {
 	if w <= 0 {
 		return ""
@@ -28,17 +30,23 @@ func Spark(t *theme.Theme, w int, values []float64, top float64) string {
 	}
 	if top <= 0 {
 		for _, v := range values {
-			top = max(top, v)
+			if v > top && !math.IsInf(v, 1) { // which nothing is that is no number
+				top = v
+			}
 		}
+		top *= 2
 	}
 	var b strings.Builder
-	b.WriteString(strings.Repeat(" ", w-len(values)))
 	for _, v := range values {
+		if math.IsNaN(v) {
+			b.WriteByte(' ')
+			continue
+		}
 		i := 0
 		if top > 0 {
-			i = int(v / top * float64(len(theme.Sparks)-1))
+			i = int(min(max(v/top, 0), 1) * float64(len(theme.Sparks)-1))
 		}
-		b.WriteRune(theme.Sparks[min(max(i, 0), len(theme.Sparks)-1)])
+		b.WriteRune(theme.Sparks[i])
 	}
-	return t.Muted.Render(b.String())
+	return t.Faint.Render(strings.Repeat(theme.Sep, w-len(values))) + t.Muted.Render(b.String())
 }

@@ -15,6 +15,7 @@ type Prompt struct {
 	Hint  string
 	Ghost string   // completion, taken with tab
 	More  []string // other ways to go on
+	Files bool     // what is typed is a path, which tab completes
 	text  Text
 }
 
@@ -72,8 +73,13 @@ func (p *Prompt) View(t *theme.Theme, w, h int) string {
 		lines = append(lines, t.Muted.Render(l))
 	}
 	lines = append(lines, "", t.Accent.Render(theme.Crumb)+" "+p.text.View(t, max(0, inner-2), true, ghost), "")
-	more := strings.Join(p.More, "  ")
-	lines = append(lines, t.Muted.Render(Cut(more, inner)))
-	return Panel(t, min(w, inner+6), min(h, len(lines)+2), t.Title.Render(p.Title), t.Muted.Render("tab completes "+theme.Sep+" enter"),
+	keys := "esc cancels"
+	if p.Files {
+		lines = append(lines, t.Muted.Render(Cut(strings.Join(p.More, "  "), inner)))
+		if long := "tab completes " + theme.Sep + " " + keys; Width(p.Title)+Width(long) <= inner-8 {
+			keys = long
+		}
+	}
+	return Panel(t, min(w, inner+6), min(h, len(lines)+2), t.Title.Render(p.Title), t.Muted.Render(keys),
 		strings.Join(Indent(lines, 1), "\n"), true)
 }

@@ -29,6 +29,15 @@ func Bytes(n int64) string {
 	}
 }
 
+// Capital writes the first letter of a text large.
+func Capital(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return s
+	}
+	return string(unicode.ToUpper(r)) + s[n:]
+}
+
 // Lasted writes how long something took or runs: 0.4 s, 12 s, 1 min 12 s, 2 h 04 min, 3 days.
 func Lasted(d time.Duration) string {
 	switch {

@@ -164,6 +164,7 @@ func (s *Screen) Typing() bool { return s.log.Typing() }
 
 // Update takes what the build tells.
 func (s *Screen) Update(msg tea.Msg) tea.Cmd {
+	defer func() { s.log.Over = !s.Running() }()
 	switch msg := msg.(type) {
 	case screen.Tick:
 		s.now, s.frame = msg.Now, msg.Frame

@@ -137,7 +137,7 @@ func (s *Screen) nothing() []string {
 }
 
 var table = widget.Table{Gap: 2, Columns: []widget.Column{
-	{Min: 18, Max: 30, Flex: 2}, {Min: 24, Flex: 5, Drop: 1}, {Min: 9, Right: true},
+	{Min: 26, Max: 30, Flex: 2}, {Min: 24, Flex: 5, Drop: 1}, {Min: 9, Right: true},
 }}
 
 func (s *Screen) line(i int, selected bool, w int) string {
@@ -192,7 +192,7 @@ func (s *Screen) here(e *task.Entry) string {
 	if m, ok := s.built[e.Name]; ok {
 		return "built here " + widget.Ago(m.ModTime, s.now) + ", " + widget.Bytes(m.Size)
 	}
-	return "is built on this computer when you start it"
+	return "built on this computer when you start it"
 }
 
 // detail is all about the selected entry, for the pane at the right.

@@ -105,14 +105,22 @@ func (s *Screen) line(i int, selected bool, w int) string {
 			when = "cannot run"
 		}
 		return mark + sign + " " + imageTable.Row(inner, name(s.nameOf(r.image)), t.Muted.Render(widget.Bytes(r.image.Size)), t.Muted.Render(when))
-	case r.start == "catalog":
-		return mark + t.Accent.Render("+") + " " + name("from the catalog") + t.Muted.Render("   notebooks, pages, experiments")
-	case r.start == "file":
-		return mark + t.Accent.Render("+") + " " + name("from a file") + t.Muted.Render("   an image or a definition")
-	case r.start == "own":
-		return mark + t.Accent.Render("+") + " " + name("my own") + t.Muted.Render("   of a folder: notebooks, scripts, pages")
+	}
+	if n, ok := starts[r.start]; ok {
+		line := mark + t.Accent.Render("+") + " " + widget.Line(name(n.name), 16)
+		if about := "   " + n.about; widget.Width(line)+widget.Width(about) < w {
+			line += t.Muted.Render(about)
+		}
+		return line
 	}
 	return ""
+}
+
+// starts are the rows that start something new.
+var starts = map[string]struct{ name, about string }{
+	"catalog": {"from the catalog", "notebooks, pages, tools"},
+	"file":    {"from a file", "an image or a definition"},
+	"own":     {"my own", "made of a folder of yours"},
 }
 
 // shortURL is as much of an address as w cells hold: all of it, else without its path, else without what goes before.

@@ -204,9 +204,11 @@ func (s *Screen) detail(w int) []string {
 			out = append(out, "  "+style(l))
 		}
 	}
-	add(t.Text.Render, c.Detail)
+	if c.Detail != "" {
+		add(t.Text.Render, widget.Sentence(c.Detail))
+	}
 	if c.Advice != "" {
-		add(t.Muted.Render, c.Advice)
+		add(t.Muted.Render, widget.Sentence(c.Advice))
 	}
 	if c.Admin != "" {
 		out = append(out, "", "  "+t.Muted.Render("An administrator can change this with"))

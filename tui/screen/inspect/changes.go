@@ -189,7 +189,7 @@ func (p *changes) actions() []screen.Action {
 
 func (p *changes) view(w, h int) string {
 	t := p.s.d.Theme
-	other := "  " + t.Accent.Render("c") + t.Muted.Render("  compares it with another image, such as an earlier version")
+	other := "  " + t.Accent.Render("c") + t.Muted.Render("  compares it with another image")
 	switch _, folder := errors.AsType[*engine.NoRecordError](p.err); {
 	case folder && !p.known:
 		return widget.Rows(append(sentence(t, w, "This image is a folder: it keeps no record of what was changed in it since it was built."), "", other), w, h)

@@ -189,11 +189,11 @@ func owner(msg tea.Msg) (task.ID, bool) {
 
 // furnish makes the tabs: all of an image that is there, two of one that is yet to be built.
 func (s *Screen) furnish() tea.Cmd {
-	s.tabs = []tab{{overviewTab, &reading{text: s.overview}}}
+	s.tabs = []tab{{overviewTab, &reading{t: s.d.Theme, text: s.overview}}}
 	if s.target.Built {
-		s.tabs = append(s.tabs, tab{runsTab, &reading{text: s.runs}})
+		s.tabs = append(s.tabs, tab{runsTab, &reading{t: s.d.Theme, text: s.runs}})
 	}
-	s.tabs = append(s.tabs, tab{definitionTab, &reading{text: s.definition}})
+	s.tabs = append(s.tabs, tab{definitionTab, &reading{t: s.d.Theme, text: s.definition}})
 	if s.target.Built {
 		s.tabs = append(s.tabs, tab{filesTab, &files{s: s}}, tab{softwareTab, newSoftware(s)}, tab{sizeTab, &sizes{s: s, seen: map[string]engine.Sizes{}}},
 			tab{changesTab, newChanges(s)}, tab{trustTab, newTrust(s)})

@@ -27,6 +27,7 @@ type page interface {
 
 // reading is a page without keys of its own: a text that scrolls.
 type reading struct {
+	t    *theme.Theme
 	text func(w int) []string
 	off  int
 	w, h int
@@ -78,8 +79,7 @@ func (p *reading) mouse(m screen.Mouse) tea.Cmd {
 }
 
 func (p *reading) view(w, h int) string {
-	lines := p.text(max(0, w-6))
-	return widget.Rows(widget.Indent(lines[min(p.off, max(0, len(lines)-h)):], 2), w, h)
+	return widget.Page(p.t, widget.Indent(p.text(max(0, w-6)), 2), p.off, w, h)
 }
 
 // sentence is a remark that fills a page.

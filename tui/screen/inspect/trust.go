@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -35,7 +36,7 @@ type partsMsg struct {
 
 func newTrust(s *Screen) *trust {
 	p := &trust{s: s}
-	p.text = p.lines
+	p.t, p.text = s.d.Theme, p.lines
 	return p
 }
 
@@ -141,23 +142,42 @@ func (p *trust) lines(w int) []string {
 		return d.Format("2 Jan 2006 15:04")
 	}
 	out = append(out, widget.Facts(t, w, [2]string{"identity", widget.Clean(p.parts.ID)}, [2]string{"made", date(p.parts.Created)}, [2]string{"changed", date(p.parts.Modified)},
-		[2]string{"first line", widget.Clean(p.parts.LaunchLine)})...)
+		[2]string{"starts as", widget.Clean(p.parts.LaunchLine)})...)
 	out = append(out, "", t.Title.Render("Parts of the file"))
 	for _, x := range p.parts.Parts {
 		mark := t.Muted.Render(theme.Ring)
 		if x.Checked != "" {
 			mark = t.OK.Render(theme.Check)
 		}
-		note := widget.Clean(x.Checked)
+		note := strings.Replace(widget.Clean(x.Checked), "digest", "checksum", 1)
 		if note == "" {
 			note = "no checksum"
 			if !p.verified {
 				note = ""
 			}
 		}
-		out = append(out, mark+" "+partColumns.Row(max(0, min(w-2, 92)), fmt.Sprint(x.ID), widget.Clean(x.Type), t.Muted.Render(widget.Clean(x.Name)), widget.Bytes(x.Size), t.Muted.Render(note)))
+		out = append(out, mark+" "+partColumns.Row(max(0, min(w-2, 92)), fmt.Sprint(x.ID), partWords(x.Type), t.Muted.Render(widget.Clean(x.Name)), widget.Bytes(x.Size), t.Muted.Render(note)))
 	}
 	return out
+}
+
+// partWords say what a part of a file is. Tools for SIF write "FS (Squashfs/*System/amd64)".
+func partWords(kind string) string {
+	kind = widget.Clean(kind)
+	name, of, _ := strings.Cut(kind, " (")
+	words, ok := map[string]string{
+		"Def.FILE": "definition file", "JSON.Generic": "notes (JSON)", "JSON.Labels": "labels", "Env. Vars": "variables", "Signature": "signature",
+		"GenericInfo": "notes", "Generic/Raw": "data", "Cryptographic Message": "encrypted key", "SBOM": "list of software",
+	}[name]
+	switch parts := strings.Split(strings.TrimSuffix(of, ")"), "/"); {
+	case ok:
+		return words
+	case name == "FS" && len(parts) == 3 && parts[1] == "Overlay":
+		return "changes kept (" + parts[0] + ")"
+	case name == "FS" && len(parts) == 3:
+		return "all files (" + parts[0] + ", " + parts[2] + ")"
+	}
+	return kind
 }
 
 var partColumns = widget.Table{Gap: 2, Columns: []widget.Column{{Min: 2, Right: true}, {Min: 20, Flex: 2, Max: 34}, {Min: 14, Flex: 1, Drop: 2}, {Min: 7, Right: true}, {Min: 11, Drop: 1}}}

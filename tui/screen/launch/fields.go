@@ -318,7 +318,7 @@ func (s *Screen) portAnswer(m portMsg) {
 	case m.state.Free:
 		f.Remarks = []widget.Remark{{Tone: widget.Good, Text: "free"}}
 	case m.state.NextOne > 0:
-		who := widget.Clean(m.state.Holder)
+		who := brief(widget.Clean(m.state.Holder))
 		if who == "" {
 			who = "another program"
 		}
@@ -327,6 +327,16 @@ func (s *Screen) portAnswer(m portMsg) {
 		f.Remarks = []widget.Remark{{Tone: widget.Error, Text: "taken by " + widget.Clean(m.state.Holder)}}
 	}
 	s.compose()
+}
+
+// brief is who holds a port in few words: "python3 (process 20841)" of a whole command line.
+func brief(holder string) string {
+	cmd, pid, ok := strings.Cut(holder, " (process ")
+	if !ok {
+		return holder
+	}
+	name, _, _ := strings.Cut(cmd, " ")
+	return name[strings.LastIndexByte(name, '/')+1:] + " (process " + pid
 }
 
 // answers are what is remembered.

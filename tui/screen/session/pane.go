@@ -149,6 +149,7 @@ func (s *Screen) refresh() tea.Cmd {
 // explain finds out why the app of a pane has ended, once for each state of its log.
 func (s *Screen) explain(p *pane) {
 	a := s.find(p.name)
+	p.log.Over = a != nil && !a.State.Live()
 	if a == nil || a.State.Live() {
 		return
 	}

@@ -258,10 +258,11 @@ func (s *Screen) empty(w, h int) string {
 	}
 	lines := []string{
 		t.Strong.Render("Nothing is running."), "",
-		t.Muted.Render("An app you start shows its address and its log here,"),
-		t.Muted.Render("and goes on running when you leave Carrel."), "",
-		t.Accent.Render("enter") + t.Muted.Render("  choose one from the catalog"),
 	}
+	for _, l := range widget.Wrap("An app you start shows its address and its log here, and goes on running when you leave Carrel.", max(1, min(w-4, 54))) {
+		lines = append(lines, t.Muted.Render(l))
+	}
+	lines = append(lines, "", t.Accent.Render("enter")+t.Muted.Render("  choose one from the catalog"))
 	if s.lost != nil {
 		lines[0] = t.Strong.Render("Nothing is running that can be listed.")
 		for _, l := range widget.Wrap(widget.Sentence(s.lost.Error()), max(1, min(w-4, 76))) {

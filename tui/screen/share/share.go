@@ -468,8 +468,7 @@ func (s *Screen) Actions() []screen.Action {
 
 // View draws the ways.
 func (s *Screen) View(w, h int) string {
-	lines := s.lines(w)
-	return widget.Rows(lines[min(s.off, max(0, len(lines)-h)):], w, h)
+	return widget.Page(s.d.Theme, s.lines(w), s.off, w, h)
 }
 
 func (s *Screen) lines(w int) []string {
@@ -505,7 +504,7 @@ func (s *Screen) lines(w int) []string {
 		case s.digest != "" && inner >= 80:
 			sum = s.digest
 		case s.digest != "":
-			sum = s.digest[:32] + theme.Ellipsis + t.Muted.Render("  s copies all")
+			sum = s.digest[:min(32, max(8, inner-22))] + theme.Ellipsis + t.Muted.Render("  s copies")
 		case s.size > 0:
 			sum = widget.Bar(t, min(30, max(0, inner-24)), s.done, s.size) + t.Muted.Render("  "+widget.Bytes(s.done))
 		}

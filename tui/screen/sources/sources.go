@@ -180,7 +180,7 @@ var table = widget.Table{Gap: 2, Columns: []widget.Column{
 // View draws the list.
 func (s *Screen) View(w, h int) string {
 	t := s.d.Theme
-	say := t.Muted.Render("Nothing of a source is run before you have seen it.")
+	say := t.Muted.Render("Where the apps of the catalog come from.")
 	switch {
 	case s.err != nil:
 		say = t.Bad.Render("The sources cannot be read: " + widget.Clean(s.err.Error()))

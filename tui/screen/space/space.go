@@ -205,7 +205,7 @@ func (s *Screen) View(w, h int) string {
 		}
 		switch {
 		case r.image != nil:
-			note := "never run here"
+			note := "not yet run"
 			switch {
 			case len(r.image.UsedByID) > 0:
 				note = theme.Dot + " runs now"

@@ -39,12 +39,15 @@ func (s *Screen) View(w, h int) string {
 	default:
 		lines = append(lines, s.startPage(inner, max(0, h-len(lines)))...)
 	}
-	pad := 0
+	return widget.Rows(append(make([]string, above(h)), widget.Indent(lines, left)...), w, h)
+}
+
+// above is how many lines stay free above a page: none where there is little room.
+func above(h int) int {
 	if h > 26 {
-		pad = min(3, (h-len(lines))/4)
+		return 2
 	}
-	out := append(make([]string, max(0, pad)), widget.Indent(lines, left)...)
-	return widget.Rows(out, w, h)
+	return 0
 }
 
 func (s *Screen) wrap(style func(...string) string, t string, w int) []string {
@@ -73,7 +76,8 @@ func (s *Screen) head(w int) []string {
 		out = append(out, s.wrap(t.Muted.Render, "An image (.sif, .img), a definition file, or an address such as docker://alpine. Nothing in it is run before you say so.", w)...)
 		return append(out, "")
 	}
-	return []string{"", t.Strong.Render("Choose one"), t.Muted.Render("Each is built on this computer from a short text; a form asks the rest."), ""}
+	out := append([]string{"", t.Strong.Render("Choose one")}, s.wrap(t.Muted.Render, "Each is built on this computer from a short text; a form asks the rest.", w)...)
+	return append(out, "")
 }
 
 func (s *Screen) checksPage(w, h int) []string {
@@ -123,7 +127,11 @@ func (s *Screen) checksPage(w, h int) []string {
 		if remarks > 0 {
 			say += " (" + widget.Count(remarks, "remark", "remarks") + ", nothing to do)"
 		}
-		out = append(out, "  "+t.Muted.Render(theme.Ellipsis+" "+say+"   ")+t.Accent.Render("w")+t.Muted.Render(" shows all"))
+		line := "  " + t.Muted.Render(theme.Ellipsis+" "+say)
+		if keys := "   " + t.Accent.Render("w") + t.Muted.Render(" shows all"); widget.Width(line)+widget.Width(keys) <= w {
+			line += keys
+		}
+		out = append(out, line)
 	}
 	if room := max(0, h-len(s.head(w))); len(out) > room && room > 0 {
 		out = append(out[:room-1:room-1], "  "+t.Muted.Render(theme.Ellipsis+"   ")+t.Accent.Render("w")+t.Muted.Render(" shows all"))
@@ -167,7 +175,7 @@ func (s *Screen) checkLine(c engine.Check, w int) string {
 	if a := widget.Clean(c.Advice); c.Status == engine.StatusNote && a != "" && widget.Width(a) <= w-lw-4 {
 		term = a
 	}
-	if widget.Width(title) > lw || w < 64 {
+	if widget.Width(title)+2 > lw || w < 64 {
 		return "  " + sign + " " + widget.Cut(t.Text.Render(title), max(0, w-4))
 	}
 	return "  " + sign + " " + widget.Line(t.Text.Render(title), lw) + widget.Cut(t.Muted.Render(term), max(0, w-lw-4))
@@ -230,7 +238,15 @@ func (s *Screen) startPage(w, h int) []string {
 	if len(s.shown) == 0 {
 		return s.wrap(t.Text.Render, "The catalog has no app of this kind yet. Enter shows all there are.", w)
 	}
-	view := s.list.View(t, w, max(1, h), func(i int, selected bool, w int) string {
+	about := ""
+	if i := s.list.Cursor(); i >= 0 && i < len(s.shown) {
+		if about = widget.Clean(s.shown[i].Card.Description); w >= 70 && widget.Width(about) < w-32 {
+			about = "" // it is read beside the name
+		}
+	}
+	below := s.wrap(t.Muted.Render, about, w-2)
+	rows := max(1, min(h-len(below)-1, len(s.shown)))
+	view := s.list.View(t, w, rows, func(i int, selected bool, w int) string {
 		e := &s.shown[i]
 		name := e.Card.Title
 		if name == "" {
@@ -240,9 +256,12 @@ func (s *Screen) startPage(w, h int) []string {
 		if selected {
 			style = t.Title
 		}
+		if w < 70 {
+			return widget.Marker(t, selected) + style.Render(widget.Clean(name))
+		}
 		return widget.Marker(t, selected) + widget.Line(style.Render(widget.Clean(name)), 28) + "  " + t.Muted.Render(widget.Clean(e.Card.Description))
 	})
-	return splitRows(view)
+	return append(append(splitRows(view), ""), widget.Indent(below, 2)...)
 }
 
 func splitRows(s string) []string {

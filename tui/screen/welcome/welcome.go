@@ -253,7 +253,7 @@ func (s *Screen) Key(k tea.KeyPressMsg) (tea.Cmd, bool) {
 
 // Mouse chooses an answer; a click on the chosen one goes on.
 func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
-	list, y, h := &s.reason, len(s.head(max(0, m.W-8))), m.H
+	list, y, h := &s.reason, above(m.H)+len(s.head(max(0, m.W-8))), m.H
 	switch {
 	case s.page == 2 && len(s.form.Fields) == 0:
 		list = &s.list
