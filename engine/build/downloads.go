@@ -1,6 +1,7 @@
 package build
 
 import (
+	_ "embed"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,11 +24,18 @@ var downloadVariables = map[string]string{
 	"CONDA_PKGS_DIRS":   "conda",
 	"npm_config_cache":  "npm",
 	"YARN_CACHE_FOLDER": "yarn",
-	"R_USER_CACHE_DIR":  "R",      // pak, and others that ask R itself (tools::R_user_dir)
+	"R_USER_CACHE_DIR":  "R",      // install.packages by profile.R; pak, and others that ask R itself (tools::R_user_dir)
 	"RENV_PATHS_ROOT":   "R/renv", // renv
 	"GOMODCACHE":        "go",     // go
 	"CCACHE_DIR":        "ccache", // compilers behind ccache
 }
+
+// rProfile is read by R during the build only, instead of the profile of its installation, which it reads first.
+//
+//go:embed profile.R
+var rProfile []byte
+
+const rProfilePath = "/dev/.carrel.Rprofile"
 
 // downloads is the folder of the cache for package managers, in use by one build.
 type downloads struct {
@@ -94,15 +102,17 @@ func (d *downloads) environment() []string {
 	for name, sub := range downloadVariables {
 		env = append(env, name+"="+downloadsDir+"/"+sub)
 	}
-	return env
+	return append(env, "R_PROFILE="+rProfilePath)
 }
 
 // mounts put the folder at its place. That of apt is the one of the cache: see openDownloads.
 func (d *downloads) mounts() []plan.Op {
+	profile := plan.Op{Kind: plan.OpFile, Dest: rProfilePath, Content: rProfile}
 	if d.view == nil {
-		return []plan.Op{{Kind: plan.OpBind, Source: d.dir, Dest: downloadsDir}}
+		return []plan.Op{profile, {Kind: plan.OpBind, Source: d.dir, Dest: downloadsDir}}
 	}
 	return []plan.Op{
+		profile,
 		{Kind: plan.OpBind, Source: d.view.overlay.root, Dest: downloadsDir},
 		{Kind: plan.OpBind, Source: filepath.Join(d.dir, "apt"), Dest: downloadsDir + "/apt"},
 	}
