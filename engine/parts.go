@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"carrel/engine/sif"
@@ -22,6 +23,8 @@ type Part struct {
 	Created time.Time `json:"created"`
 	// Checked says by what the part's content was found right: "digest" or "signature", "" when nothing vouches for it.
 	Checked string `json:"checked,omitempty"`
+	// Unsigned: others are signed together, and this part is not among them; it may have been added since.
+	Unsigned bool `json:"unsigned,omitempty"`
 	// Signer is the fingerprint of the key that a signature says it was made with; whose that is is not examined.
 	Signer string `json:"signer,omitempty"`
 }
@@ -56,7 +59,7 @@ func (e *Engine) Parts(ctx context.Context, name string, verify bool) (Parts, er
 	}
 	defer m.Close()
 	out := Parts{Path: m.Path, LaunchLine: m.LaunchLine, Arch: m.Arch, ID: m.ID, Created: m.Created, Modified: m.Modified, Signed: m.Signed()}
-	checked := map[uint32]string{}
+	checked, unsigned := map[uint32]string{}, map[uint32]bool{}
 	if verify {
 		var checks []sif.Check
 		checks, err = m.Verify(ctx)
@@ -64,10 +67,11 @@ func (e *Engine) Parts(ctx context.Context, name string, verify bool) (Parts, er
 			if c.OK {
 				checked[c.Object.ID] = c.By
 			}
+			unsigned[c.Object.ID] = c.Unsigned
 		}
 	}
 	for _, o := range m.Objects {
-		p := Part{ID: o.ID, Group: o.Group, Link: "NONE", Type: partType(o), Name: o.Name, Offset: o.Offset, Size: o.Size, Created: o.Created, Checked: checked[o.ID], Signer: o.Signer}
+		p := Part{ID: o.ID, Group: o.Group, Link: "NONE", Type: partType(o), Name: o.Name, Offset: o.Offset, Size: o.Size, Created: o.Created, Checked: checked[o.ID], Unsigned: unsigned[o.ID], Signer: o.Signer}
 		switch {
 		case o.LinkIsGroup:
 			p.Link = fmt.Sprintf("%d (G)", o.Link)
@@ -102,6 +106,20 @@ func partType(o sif.Object) string {
 		return fmt.Sprintf("FS (%s/%s/%s)", fsWords[o.FS], roleWords[o.Role], o.Arch)
 	}
 	return word
+}
+
+// IsSignature tells that the part is a signature, which nothing vouches for but whoever made it.
+func (p *Part) IsSignature() bool { return p.Type == typeWords[sif.TypeSignature] }
+
+// Signers are the fingerprints of the keys that the signatures say they were made with, each once.
+func (p *Parts) Signers() []string {
+	var list []string
+	for _, part := range p.Parts {
+		if part.Signer != "" && !slices.Contains(list, part.Signer) {
+			list = append(list, part.Signer)
+		}
+	}
+	return list
 }
 
 // CopyPart writes the content of one part of a SIF image. ErrNotFound: there is none of that id.

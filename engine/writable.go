@@ -314,24 +314,3 @@ func appendChanges(ctx context.Context, u *sif.Update, c *changes.Changes, now t
 	})
 	return err
 }
-
-// Verify compares an image with the digests it carries and returns how many of its parts they vouch for. An error names
-// the first part that was altered.
-func (e *Engine) Verify(ctx context.Context, name string) (parts, vouched int, err error) {
-	t, err := e.Resolve(ctx, name)
-	if err != nil {
-		return 0, 0, err
-	}
-	s, err := sif.Open(t.Path)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer s.Close()
-	checks, err := s.Verify(ctx)
-	for _, c := range checks {
-		if c.By != "" && c.OK {
-			vouched++
-		}
-	}
-	return len(checks), vouched, err
-}

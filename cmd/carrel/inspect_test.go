@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/charmbracelet/x/exp/golden"
+	"github.com/sylabs/sif/v2/pkg/sif"
 )
 
 // boxes makes two sandbox folders that differ, with times that do not.
@@ -137,3 +138,44 @@ func TestBuildFormats(t *testing.T) {
 func uid() string   { return strconv.Itoa(os.Getuid()) }
 func gid() string   { return strconv.Itoa(os.Getgid()) }
 func owner() string { return uid() + ":" + gid() }
+
+// TestVerify: what nothing vouches for is named, and does not pass for checked.
+func TestVerify(t *testing.T) {
+	box, _ := boxes(t)
+	made := filepath.Join(t.TempDir(), "made.sif")
+	if status, _, errs := call(t, "build", made, box); status != 0 {
+		t.Fatal(errs)
+	}
+	if status, out, errs := call(t, "verify", made); status != 0 || out != "" || !strings.Contains(errs, "made.sif is as it was made: 4 of 4 parts match") {
+		t.Errorf("status %d: %q %q", status, out, errs)
+	}
+	f, err := sif.LoadContainerFromPath(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := sif.NewDescriptorInput(sif.DataGeneric, strings.NewReader("abc"), sif.OptObjectName("notes.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.AddObject(in), f.UnloadContainer()); err != nil {
+		t.Fatal(err)
+	}
+	status, out, errs := call(t, "verify", made)
+	if status != 0 || !strings.Contains(errs, "4 of 5 parts match their digests; nothing vouches for") || !strings.Contains(out, "part 5  Generic/Raw  notes.txt  3 B") {
+		t.Errorf("status %d: %q %q", status, out, errs)
+	}
+	b, err := os.ReadFile(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[37000]++ // in the file system
+	if err := os.WriteFile(made, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, errs := call(t, "verify", made); status != exitFailure || !strings.Contains(errs, "is not what was written") {
+		t.Errorf("status %d: %q", status, errs)
+	}
+	if status, _, errs := call(t, "verify", box); status != exitFailure || !strings.Contains(errs, "only SIF files") {
+		t.Errorf("status %d: %q", status, errs)
+	}
+}

@@ -2,29 +2,87 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"carrel/engine"
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use: "verify IMAGE", Short: "Compare an image with the digests that it carries", GroupID: groupImages,
-		Long: "Tells whether an image is as it was made, or was cut short, damaged or altered since.",
+		Long: `Tells whether a SIF image is as it was made, or was cut short, damaged or altered
+since. The file is read as a whole.
+
+Images that Carrel makes carry a digest of each of their parts; SIF itself knows none, so
+those of other programs carry digests only where somebody signed them. Parts that nothing
+vouches for are named. Of signatures it is compared what was signed: contents,
+descriptions, and the head of the file. Who signed is not examined: it is no proof of
+origin.`,
 		Args: exactly(1, "IMAGE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := a.engine()
-			if err != nil {
-				return err
-			}
-			parts, vouched, err := e.Verify(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if vouched == 0 {
-				return hinted(fmt.Errorf("verify %s: it carries neither a signature nor digests", args[0]), "images that Carrel builds carry digests")
-			}
-			a.say("%s is as it was made: %d of %d parts match their digests", args[0], vouched, parts)
-			return nil
-		},
 	}
+	c.Flags().BoolVar(&a.json, "json", false, "print the parts as JSON")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		e, err := a.engine()
+		if err != nil {
+			return err
+		}
+		parts, err := e.Parts(cmd.Context(), args[0], true)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			if err := a.printJSON(parts); err != nil {
+				return err
+			}
+		}
+		return a.verified(args[0], parts)
+	}
+	return c
+}
+
+// verified says what was checked of an image in which nothing was found altered, and what could not be.
+func (a *app) verified(image string, parts engine.Parts) error {
+	var unchecked, later [][]string
+	content := 0
+	for _, p := range parts.Parts {
+		if p.IsSignature() {
+			continue
+		}
+		content++
+		row := []string{"  part " + fmt.Sprint(p.ID), clean(p.Type), clean(p.Name), bytes(p.Size)}
+		if p.Checked == "" {
+			unchecked = append(unchecked, row)
+		} else if p.Unsigned {
+			later = append(later, row)
+		}
+	}
+	if content == len(unchecked) {
+		return hinted(fmt.Errorf("verify %s: it carries neither a signature nor digests, so nothing can be compared", image), "images that Carrel builds carry digests; compare the file with one that you trust: sha256sum")
+	}
+	if a.json {
+		return nil
+	}
+	if len(unchecked) == 0 {
+		a.say("%s is as it was made: %d of %d parts match their digests", image, content, content)
+	} else {
+		a.say("%s: %d of %d parts match their digests; nothing vouches for", image, content-len(unchecked), content)
+		if err := a.print(a.page.columns(unchecked, nil)); err != nil {
+			return err
+		}
+	}
+	if len(later) > 0 {
+		a.say("not among what was signed:")
+		if err := a.print(a.page.columns(later, nil)); err != nil {
+			return err
+		}
+	}
+	switch signers := parts.Signers(); {
+	case len(signers) > 0:
+		a.say("signed with the key of the fingerprint %s; whose that is was not examined", strings.Join(signers, ", "))
+	case parts.Signed:
+		a.say("signed; by whom was not examined")
+	}
+	return nil
 }

@@ -32,6 +32,7 @@ var (
 )
 
 var hints = map[error]string{
+	ErrNotSIF:    "only SIF files consist of parts with digests: carrel build new.sif FILE makes one of any image",
 	ErrTruncated: "the file was copied or downloaded only in part: fetch it again",
 	ErrCorrupt:   "the file was altered or damaged after it was written: fetch or build it again",
 	ErrEncrypted: "encrypted images can be run by Apptainer with --pem-path or --passphrase; ask the sender for a plain one",

@@ -118,14 +118,14 @@ func (p *program) verifyVerb() verb {
 			if err != nil {
 				return err
 			}
-			unchecked := 0
-			var signers []string
+			content, signers := 0, parts.Signers()
+			var unchecked []engine.Part
 			for _, part := range parts.Parts {
-				if part.Signer != "" && !slices.Contains(signers, part.Signer) {
-					signers = append(signers, part.Signer)
+				if part.IsSignature() {
+					continue
 				}
-				if part.Checked == "" && !strings.HasPrefix(part.Type, "Signature") {
-					unchecked++
+				if content++; part.Checked == "" {
+					unchecked = append(unchecked, part)
 				}
 			}
 			if asJSON {
@@ -133,7 +133,7 @@ func (p *program) verifyVerb() verb {
 					return err
 				}
 			}
-			if unchecked == len(parts.Parts) {
+			if content == len(unchecked) {
 				return &hintError{fmt.Errorf("verify %s: it carries neither a signature nor digests", args[0]), "images that Carrel builds carry digests"}
 			}
 			if !asJSON {
@@ -143,7 +143,15 @@ func (p *program) verifyVerb() verb {
 				case !parts.Signed:
 					p.info("%s: not signed", args[0])
 				}
-				p.info("%s: %d of %d parts are as they were written; who wrote them was not examined", args[0], len(parts.Parts)-unchecked, len(parts.Parts))
+				p.info("%s: %d of %d parts are as they were written; who wrote them was not examined", args[0], content-len(unchecked), content)
+				for _, part := range unchecked {
+					p.info("nothing vouches for part %d, %s %s", part.ID, part.Type, part.Name)
+				}
+				for _, part := range parts.Parts {
+					if part.Unsigned {
+						p.info("part %d, %s, is not among what was signed", part.ID, part.Type)
+					}
+				}
 			}
 			return nil
 		},
