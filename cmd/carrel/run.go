@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine"
+	"carrel/internal/amount"
 )
 
 // launchFlags are the options of run, exec and shell.
@@ -350,7 +351,7 @@ func (a *app) announce(addr engine.Address, after time.Duration, err error) {
 	if text == "" {
 		text = "Serving"
 	}
-	fmt.Fprintf(a.err, "%s %s  %s  %s\n", a.screen.paint(good, a.screen.text("●")), text, a.screen.paint(strong, clean(addr.URL)), a.screen.paint(muted, "ready after "+lasting(after)))
+	fmt.Fprintf(a.err, "%s %s  %s  %s\n", a.screen.paint(good, a.screen.text("●")), text, a.screen.paint(strong, clean(addr.URL)), a.screen.paint(muted, "ready after "+amount.Lasted(after)))
 	if addr.Guarded {
 		a.say("other people use this computer: the address opens the app for you alone, in any browser of yours")
 	}
@@ -404,7 +405,7 @@ func (a *app) detach(ctx context.Context, spec engine.RunSpec, wait bool) error 
 		a.say("type into it: carrel attach %s (Ctrl+P, Ctrl+Q leaves it)", in.Name)
 	}
 	if in.ReadyIn > 0 {
-		a.say("ready after %s", lasting(in.ReadyIn))
+		a.say("ready after %s", amount.Lasted(in.ReadyIn))
 	}
 	a.tellWay(in.Addresses...)
 	if len(in.Addresses) > 0 {

@@ -174,7 +174,7 @@ const (
 // amounts says how far a step is, how fast it goes, and how long it still takes, with a bar where the end is known and
 // there are cells left for it.
 func (s *steps) amounts(e engine.Event, cells int) string {
-	text := amount(e)
+	text := doneOf(e)
 	if e.Rate > 0 && e.Unit == "bytes" {
 		text += "  " + bytes(e.Rate) + "/s"
 	}
@@ -199,7 +199,8 @@ func roughly(d time.Duration) string {
 	return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
 }
 
-func amount(e engine.Event) string {
+// doneOf writes how much of a step is done.
+func doneOf(e engine.Event) string {
 	switch {
 	case e.Unit == "bytes" && e.Total > 0:
 		return bytes(e.Done) + " of " + bytes(e.Total)

@@ -20,6 +20,7 @@ import (
 	"carrel/engine/network"
 	"carrel/engine/network/guard"
 	"carrel/engine/network/netns"
+	"carrel/internal/amount"
 )
 
 const (
@@ -418,7 +419,7 @@ func (p *ports) show() (settled bool) {
 	if firstReady {
 		p.scanTill.Store(time.Now().Add(scanAfter).UnixNano())
 		i := slices.IndexFunc(addresses, func(a Address) bool { return a.Ready })
-		p.s.log.Remark(fmt.Sprintf("ready after %s: %s", took.Round(10*time.Millisecond), guard.Clean(addresses[i].URL)))
+		p.s.log.Remark(fmt.Sprintf("ready after %s: %s", amount.Lasted(took), guard.Clean(addresses[i].URL)))
 	}
 	return v.settled
 }

@@ -3,6 +3,7 @@ package amount
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -65,4 +66,23 @@ func FormatSpan(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
+}
+
+// Lasted is how long something took or has lasted, for a person, rounded down as a clock does: 0.4 s, 12 s, 2 min 03 s, 1 h 02 min,
+// 3 days; empty for what lies ahead.
+func Lasted(d time.Duration) string {
+	switch {
+	case d < 0:
+		return ""
+	case d < 9950*time.Millisecond:
+		tenths := d / (100 * time.Millisecond)
+		return fmt.Sprintf("%d.%d s", tenths/10, tenths%10)
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }

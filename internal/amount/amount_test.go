@@ -44,3 +44,14 @@ func TestSpan(t *testing.T) {
 		}
 	}
 }
+
+func TestLasted(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-1: "", 0: "0.0 s", 470 * time.Millisecond: "0.4 s", 9949 * time.Millisecond: "9.9 s", 10 * time.Second: "10 s", 59900 * time.Millisecond: "59 s",
+		123 * time.Second: "2 min 03 s", 3720 * time.Second: "1 h 02 min", 72 * time.Hour: "3 days",
+	} {
+		if got := Lasted(d); got != want {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}

@@ -2,11 +2,12 @@ package widget
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"carrel/internal/amount"
 )
 
 // Bytes writes an amount of data as people do: 243 MB, 1.2 GB (powers of ten).
@@ -39,21 +40,7 @@ func Capital(s string) string {
 }
 
 // Lasted writes how long something took or runs: 0.4 s, 12 s, 1 min 12 s, 2 h 04 min, 3 days.
-func Lasted(d time.Duration) string {
-	switch {
-	case d < 0:
-		return ""
-	case d < 9950*time.Millisecond:
-		return fmt.Sprintf("%.1f s", math.Floor(d.Seconds()*10)/10)
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%d min %02d s", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
-	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
-}
+func Lasted(d time.Duration) string { return amount.Lasted(d) }
 
 // Roughly is Lasted in one unit, for a column: 12 s, 12 min, 2 h, 3 days.
 func Roughly(d time.Duration) string {
