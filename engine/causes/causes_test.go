@@ -40,6 +40,7 @@ func TestFind(t *testing.T) {
 		{name: "bwrap", f: Failure{Lines: []string{"bwrap: setting up uid map: Permission denied"}}, id: NoUserNS, fix: FixDoctor, want: "user namespaces"},
 		{name: "disk", f: Failure{Lines: []string{"OSError: [Errno 28] No space left on device: '/var/lib/x'", "exiting"}}, id: DiskFull, fix: FixSpace, want: "disk is full", path: "/var/lib/x"},
 		{name: "quota", f: Failure{Lines: []string{"cp: error writing 'b': Disk quota exceeded"}}, id: DiskFull, fix: FixSpace, want: "quota", hint: "CARREL_HOME"},
+		{name: "quota, told by the loader", f: Failure{Lines: []string{"ln: error while loading shared libraries: libc.so.6: cannot close file descriptor: Error 122"}}, id: DiskFull, fix: FixSpace, want: "quota"},
 		{name: "the disk of a folder", f: Failure{Folders: data, Lines: []string{"dd: error writing '/out/big': No space left on device"}}, id: DiskFull, fix: FixSpace, want: "/home/ada/out", path: "/out/big"},
 		{name: "curl, no name", f: Failure{Lines: []string{"curl: (6) Could not resolve host: packages.example.org"}}, id: NoName, fix: FixRetry, want: "packages.example.org"},
 		{name: "apt, no name", f: Failure{Lines: []string{"Err:1 http://mirror.example.org/debian bookworm InRelease", "  Temporary failure resolving 'mirror.example.org'"}}, id: NoName, fix: FixRetry, want: "mirror.example.org"},

@@ -34,10 +34,10 @@ var rules = []rule{
 		make: say("This computer does not let ordinary users make user namespaces, which containers are made of.",
 			"carrel doctor shows the one line that an administrator would run.", FixDoctor)},
 
-	{id: DiskFull, pattern: pattern.New(`(?i)no space left on device|disk quota exceeded|\benospc\b|\bedquot\b|database or disk is full|errno 28\b|errno 122\b`),
+	{id: DiskFull, pattern: pattern.New(`(?i)no space left on device|disk quota exceeded|\benospc\b|\bedquot\b|database or disk is full|errno 28\b|errno 122\b|shared libraries: .*: error (?:28|122)$`),
 		make: func(f *Failure, line string, _ []string) Cause {
 			c := Cause{Fix: FixSpace, Path: file(line), Why: "The disk is full.", Hint: "Free some space: carrel ls shows images, carrel cache prune frees what can be fetched again."}
-			if strings.Contains(strings.ToLower(line), "quota") {
+			if lower := strings.ToLower(line); strings.Contains(lower, "quota") || strings.HasSuffix(lower, "error 122") || strings.Contains(lower, "errno 122") {
 				c.Why = "Your share of the disk (quota) is used up."
 				c.Hint += " CARREL_HOME can be a folder where you have more."
 			}
@@ -183,7 +183,7 @@ var rules = []rule{
 			return c
 		}},
 
-	{id: MissingLibrary, pattern: pattern.New(`(?i)error while loading shared libraries: (\S+?):|cannot open shared object file|unable to load shared object '?([^']+)'?|libgl error|(lib\S+\.so\S*): cannot open`),
+	{id: MissingLibrary, pattern: pattern.New(`(?i)error while loading shared libraries: (\S+?): cannot open shared object file: no such|cannot open shared object file: no such|unable to load shared object '?([^']+)'?|libgl error|(lib\S+\.so\S*): cannot open`),
 		make: func(_ *Failure, _ string, m []string) Cause {
 			c := Cause{Name: m[1] + m[2] + m[3], Why: "A system library it needs is not in the image.", Hint: "Add the package that holds it to the definition's %post (on Debian: apt-file search NAME finds it), and build again."}
 			if c.Name != "" {
