@@ -90,7 +90,8 @@ func sweep(target string) {
 }
 
 // Commit flushes the content to the disk, gives it the target's name, replacing what was there, and closes the file.
-// When it fails the target is as it was and the new content is gone.
+// When it fails the target is as it was and the new content is gone; but when only the target's folder could not be flushed,
+// the new content is there, and a power failure may bring back the old.
 func (f *File) Commit() error { return f.commit(true) }
 
 // CommitCached is Commit without waiting for the disk. After a power failure the target may hold damaged content: it is
@@ -115,17 +116,43 @@ func (f *File) commit(sync bool) (err error) {
 			return err
 		}
 	}
+	if err := f.settle(); err != nil {
+		return err
+	}
 	if f.temp == "" {
 		if err := f.name(); err != nil {
+			return err
+		}
+	}
+	var dir *os.File
+	if sync {
+		dir, err = os.Open(filepath.Dir(f.target))
+		if err == nil {
+			defer dir.Close()
+		} else if !errors.Is(err, fs.ErrPermission) { // one may write into a folder that one may not read
 			return err
 		}
 	}
 	if err := os.Rename(f.temp, f.target); err != nil {
 		return err
 	}
-	f.temp = ""
-	if sync {
-		return syncDir(filepath.Dir(f.target))
+	f.temp, f.done = "", true
+	_ = f.File.Close() // it is settled: what this says is of no account
+	if dir != nil {
+		return syncDir(dir)
+	}
+	return nil
+}
+
+// settle finds out what closing the file would say, while its target can still be left as it was: NFS tells there that a quota
+// is exceeded or that the server could not keep what was written (close(2)). The file stays open, for its lock.
+func (f *File) settle() error {
+	fd, err := unix.FcntlInt(f.File.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Close(fd); err != nil && err != unix.EINTR { // it is closed then as well
+		return err
 	}
 	return nil
 }
@@ -188,13 +215,8 @@ func hiddenParts(target string) (prefix, suffix string) {
 }
 
 // syncDir makes a rename durable. File systems that cannot sync a folder are left to their own order.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
+func syncDir(dir *os.File) error {
+	if err := dir.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
 		return err
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"carrel/internal/faultdisk"
 )
 
 func TestCommitReplacesAndCloseDiscards(t *testing.T) {
@@ -120,5 +122,41 @@ func TestSweep(t *testing.T) {
 		if err := f.Commit(); err != nil {
 			t.Errorf("a file that was being written: %v", err)
 		}
+	}
+}
+
+// TestDiskFails: whatever fails before the new content is safe, the target is as it was, and nothing is left beside it.
+func TestDiskFails(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "disk")
+	var disk faultdisk.Disk
+	disk.On(t, dir)
+	target := filepath.Join(dir, "x")
+	for _, c := range []struct {
+		op   string
+		want syscall.Errno // 0 for none
+	}{
+		{faultdisk.Write, syscall.EDQUOT}, {faultdisk.Close, syscall.EDQUOT}, {faultdisk.Sync, syscall.EIO}, {faultdisk.Rename, syscall.EDQUOT},
+		{faultdisk.Create, syscall.ENOSPC}, {faultdisk.Change, syscall.EIO}, {faultdisk.Short, 0},
+	} {
+		if err := os.WriteFile(target, []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		disk.Fail(c.op, 1, false, max(c.want, 1))
+		err := WriteFile(target, []byte("new"), 0o600)
+		counts, hits := disk.Counts()
+		disk.Fail("", 0, false, 0)
+		want := "old"
+		if c.want == 0 {
+			want = "new"
+			if err != nil {
+				t.Errorf("%s: %v", c.op, err)
+			}
+		} else if !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", c.op, err, c.want)
+		}
+		if hits != 1 {
+			t.Errorf("%s failed %d times of %v", c.op, hits, counts)
+		}
+		assertDir(t, dir, "x", want, 0o600)
 	}
 }
