@@ -145,7 +145,6 @@ func (l *lab) kill(w *work, n int, kind way, after time.Duration, r *rand.Rand) 
 	if w.prepare != nil {
 		w.prepare(n)
 	}
-	failed := l.t.Failed()
 	var text bytes.Buffer
 	cmd := l.command(context.Background(), w.args(n)...)
 	cmd.Stdout, cmd.Stderr = &text, &text
@@ -175,14 +174,22 @@ func (l *lab) kill(w *work, n int, kind way, after time.Duration, r *rand.Rand) 
 		<-ended
 	}
 	whole := cmd.ProcessState.ExitCode() == 0
+	return hit, append(bad, l.aftermath(w, n, whole, kind.asked, text.String())...)
+}
+
+// aftermath looks at what the n-th call of a work left that was disturbed and said text, and has the work done again. The
+// call said that it succeeded if it is whole; if it is tidy, it could remove what it had begun.
+func (l *lab) aftermath(w *work, n int, whole, tidy bool, text string) (bad []string) {
+	l.t.Helper()
+	failed := l.t.Failed()
 	// What the program says of it is for a person.
-	if strings.Contains(text.String(), "panic:") || strings.Contains(text.String(), "goroutine ") {
-		bad = append(bad, "it fell over:\n"+text.String())
+	if strings.Contains(text, "panic:") || strings.Contains(text, "goroutine ") {
+		bad = append(bad, "it fell over")
 	}
 	if w.background {
 		l.expect("stop", "--all", "--time", "1s")
 	}
-	bad = append(bad, l.problems(!kind.asked)...)
+	bad = append(bad, l.problems(!tidy)...)
 	if w.killed != nil {
 		w.killed(n, whole && !w.background)
 	}
@@ -216,7 +223,7 @@ func (l *lab) kill(w *work, n int, kind way, after time.Duration, r *rand.Rand) 
 		bad = append(bad, "see above")
 	}
 	if len(bad) > 0 {
-		bad = append(bad, "it said: "+text.String())
+		bad = append(bad, "it said: "+text)
 	}
-	return hit, bad
+	return bad
 }

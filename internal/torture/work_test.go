@@ -40,7 +40,7 @@ func (l *lab) works() []*work {
 	def := l.Path("tortured.def")
 	// number is the file by which a change is known.
 	number := func(n int) string {
-		return fmt.Sprintf("test -f /kept && cat /kept; echo %d > /kept; cat /bin/* > /much", n)
+		return fmt.Sprintf("test -f /kept && cat /kept; set -e; echo %d > /kept; cat /bin/* > /much", n)
 	}
 	either := func(what, got string, n int, whole bool) {
 		k, err := strconv.Atoi(got)
