@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -37,6 +38,7 @@ type app struct {
 	verbose, quiet, json bool
 	stream               *stream // of the verbs whose --json tells what happens while it does
 	accessible           bool    // questions and answers instead of screens
+	unread               error   // why help could not be shown, which has no result of its own
 }
 
 // settings is everything that comes from the environment and the configuration file.
@@ -171,8 +173,12 @@ func (a *app) say(format string, args ...any) {
 
 // print writes to standard output; a reader that has gone away ends the program like every other one in a pipe.
 func (a *app) print(text string) error {
-	if _, err := io.WriteString(a.out, text); err != nil {
+	_, err := io.WriteString(a.out, text)
+	if errors.Is(err, syscall.EPIPE) {
 		return quietExit(exitFailure)
 	}
-	return nil
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = fmt.Errorf("write to standard output: %w", e.Err)
+	}
+	return err
 }

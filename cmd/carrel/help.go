@@ -81,7 +81,7 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 			"                                 this folder, as a web page\n" +
 			"\n" + t.paint(muted, "carrel VERB --help says more about a verb, and carrel help TOPIC about\n"+topicNames()) + "\n")
 	}
-	_ = a.print(t.text(b.String())) // nobody reads it any more: nothing to do
+	a.unread = a.print(t.text(b.String()))
 }
 
 // helpCommand shows help about a verb or a topic.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -60,8 +61,7 @@ func run(ctx context.Context, args []string) int {
 	defer a.interrupt.watch(&ctx)()
 	root := rootCommand(a, args...)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	return a.finish(err)
+	return a.finish(cmp.Or(root.ExecuteContext(ctx), a.unread))
 }
 
 // supervise looks after one app in the background, detached from every terminal.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -445,9 +446,46 @@ func TestPipes(t *testing.T) {
 		t.Skip("missing: /dev/full")
 	}
 	defer full.Close()
-	cmd := h.Command(t.Context(), "catalog")
-	cmd.Stdout = full
-	if err := cmd.Run(); err == nil {
-		t.Error("a disk that is full is no failure")
+	h.Write("app/Singularity", "Bootstrap: scratch\n")
+	h.Must("build", "none.sif", "app/Singularity")
+	old := filepath.Join(filepath.Dir(h.Carrel), "apptainer")
+	if err := os.Symlink("carrel", old); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"--help", "run --help", "help", "help files", "version", "version --json", "ls", "ls --json", "ps --json", "doctor", "doctor --json", "catalog", "catalog --json",
+		"catalog show welcome", "catalog show --deffile welcome", "catalog sources", "catalog index app", "cache", "cache --json", "inspect none.sif", "inspect --json none.sif",
+		"inspect --files none.sif /", "inspect --deffile none.sif", "lint app/Singularity", "completion bash", "completion zsh", "completion fish",
+		"apptainer --help", "apptainer help run", "apptainer --version", "apptainer inspect none.sif", "apptainer inspect --json none.sif", "apptainer cache list", "apptainer instance list",
+		"apptainer sif list none.sif", "apptainer registry list",
+	} {
+		start := func() *exec.Cmd {
+			words := strings.Fields(line)
+			if words[0] != "apptainer" {
+				return h.Command(t.Context(), words...)
+			}
+			cmd := h.Command(t.Context(), words[1:]...)
+			cmd.Path, cmd.Args[0] = old, old
+			return cmd
+		}
+		var remark, read strings.Builder
+		cmd := start()
+		cmd.Stdout, cmd.Stderr = full, &remark
+		if _ = cmd.Run(); cmd.ProcessState.ExitCode() != 255 || !strings.Contains(remark.String(), "no space left on device") {
+			t.Errorf("%s, to a disk that is full: status %d, %q", line, cmd.ProcessState.ExitCode(), remark.String())
+		}
+		// Nobody reads: there is no one to tell.
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		cmd = start()
+		cmd.Stdout, cmd.Stderr = w, &read
+		_ = cmd.Run() // its end is asked for
+		w.Close()
+		if strings.Contains(read.String(), "pipe") || strings.Contains(read.String(), "goroutine") {
+			t.Errorf("%s, to a pipe that nobody reads: %q", line, read.String())
+		}
 	}
 }

@@ -1,14 +1,17 @@
 package singularity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -81,9 +84,10 @@ func Main(ctx context.Context, c Config) int {
 	root := p.root(args)
 	root.SetArgs(args)
 	root.SetIn(c.In)
-	root.SetOut(c.Out)
+	out := &page{to: c.Out}
+	root.SetOut(out)
 	root.SetErr(c.Err)
-	return p.finish(root.ExecuteContext(ctx))
+	return p.finish(cmp.Or(root.ExecuteContext(ctx), p.unwritten(out.err)))
 }
 
 // root is the command of all verbs. Flags are made only for those that args may be about: there are some hundred, and most
@@ -190,10 +194,32 @@ func (p *program) lookup(name string) (string, bool) {
 }
 
 func (p *program) print(text string) error {
-	if _, err := io.WriteString(p.c.Out, text); err != nil {
-		return statusError(exitFatal) // a reader that has gone away
+	_, err := io.WriteString(p.c.Out, text)
+	return p.unwritten(err)
+}
+
+// unwritten is what it means that something could not be written to standard output: nothing to tell of a reader that has
+// gone away.
+func (p *program) unwritten(err error) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return statusError(exitFatal)
 	}
-	return nil
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("write to standard output: %w", e.Err)
+	}
+	return err
+}
+
+// page takes what cobra writes, which does not look whether it could.
+type page struct {
+	to  io.Writer
+	err error
+}
+
+func (w *page) Write(b []byte) (int, error) {
+	n, err := w.to.Write(b)
+	w.err = cmp.Or(w.err, err)
+	return n, err
 }
 
 // info, warn and fatal write remarks in the form that scripts of the field look for.
