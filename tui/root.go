@@ -392,7 +392,7 @@ func (m *model) leave(s screen.Screen) tea.Cmd {
 	}
 	if j, ok := s.(*build.Screen); ok {
 		if j.Running() {
-			return m.say(widget.Plain, j.Name()+" is still being built; ctrl+p finds it again.")
+			return m.say(widget.Plain, j.Name()+" is still being built; ctrl+p shows it.")
 		}
 		m.dropJob(j)
 	}

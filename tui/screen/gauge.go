@@ -83,7 +83,7 @@ func (g *Gauge) Lines(t *theme.Theme, name string) []string {
 	if g.of != name || len(g.cpu) == 0 {
 		return nil
 	}
-	cpu := fmt.Sprintf("%3.0f %%", g.cpu[len(g.cpu)-1]*100)
+	cpu := fmt.Sprintf("%4.0f %%", g.cpu[len(g.cpu)-1]*100) // of all processors together: 6400 % of 64
 	memory := widget.Right(widget.Bytes(g.last.Memory), 7)
 	flow := widget.Right(widget.Bytes(int64(g.flow[len(g.flow)-1]))+"/s", 9)
 	label := func(l string) string { return t.Muted.Render(l + " ") }

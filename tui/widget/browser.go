@@ -240,7 +240,11 @@ func (b *Browser) View(t *theme.Theme, w, h int) string {
 	hints := []Hint{{Key: "enter", Text: "open"}, {Key: "space", Text: "use it"}, {Key: "←", Text: "up"}, {Key: "p", Text: "places"}, {Key: "n", Text: "new"}, {Key: "m", Text: "mark"}, {Key: ".", Text: "hidden"}}
 	switch {
 	case b.naming:
-		head = t.Text.Render("New folder: ") + b.name.View(t, max(0, inner-12), true, "its name")
+		ghost := "its name"
+		if b.name.Value() != "" {
+			ghost = ""
+		}
+		head = t.Text.Render("New folder: ") + b.name.View(t, max(0, inner-12), true, ghost)
 		hints = []Hint{{Key: "enter", Text: "make it"}}
 	case b.showing:
 		head = t.Strong.Render("Places")

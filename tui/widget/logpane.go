@@ -3,7 +3,6 @@ package widget
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -225,16 +224,31 @@ func (p *LogPane) View(t *theme.Theme, w, h int, title, empty string) string {
 	if h < framed {
 		return Box(body, w, h)
 	}
-	return Panel(t, w, h, t.Strong.Render(title), p.state(t), body, p.typing || p.Lit)
+	return Panel(t, w, h, t.Strong.Render(title), p.state(t, w-12-Width(title)), body, p.typing || p.Lit)
 }
 
-func (p *LogPane) state(t *theme.Theme) string {
+// state says how the log is shown, in w cells: of its parts those that come first, which say that not all is shown.
+func (p *LogPane) state(t *theme.Theme, w int) string {
+	parts, out := p.states(t), ""
+	for i, s := range parts {
+		if i > 0 {
+			s = t.Faint.Render(" "+theme.Sep+" ") + s
+		}
+		if Width(out)+Width(s) > w {
+			break
+		}
+		out += s
+	}
+	return out
+}
+
+func (p *LogPane) states(t *theme.Theme) []string {
 	var parts []string
 	if q, n := p.Log.Query(); q != "" && !p.typing {
 		parts = append(parts, t.Warn.Render(fmt.Sprintf("“%s” in %s", Cut(Clean(q), 16), Count(n, "line", "lines"))))
 	}
 	if n, on := p.Log.Choosing(); on {
-		return t.Warn.Render(Count(n, "line", "lines")+" selected") + t.Muted.Render(", y copies")
+		return []string{t.Warn.Render(Count(n, "line", "lines")+" selected") + t.Muted.Render(", y copies")}
 	}
 	if q, n := p.Log.Filtered(); q != "" && !p.typing {
 		parts = append(parts, t.Warn.Render(fmt.Sprintf("only “%s”: %s of %s", Cut(Clean(q), 16), Thousands(n), Lines(p.Log.Len()))))
@@ -248,7 +262,7 @@ func (p *LogPane) state(t *theme.Theme) string {
 	default:
 		parts = append(parts, t.Warn.Render("paused")+t.Muted.Render(", f follows"))
 	}
-	return strings.Join(parts, t.Faint.Render(" "+theme.Sep+" "))
+	return parts
 }
 
 // Lines writes a number of lines.

@@ -190,6 +190,9 @@ func (s *Screen) ending(w int, small bool) []string {
 		}
 		add(t.Bad.Render, msg, 3)
 		lines := s.telling()
+		if s.image.Path != "" { // what the build wrote says nothing about the start
+			lines = nil
+		}
 		if s.known && s.cause.Why != "" {
 			add(t.Strong.Render, s.cause.Why, 2)
 			if s.cause.Evidence != "" {

@@ -349,7 +349,7 @@ func (s *Screen) Actions() []screen.Action {
 	}
 	find := screen.Do(screen.On("/"), "filter", "Filter the catalog", func() tea.Cmd { s.typing = true; return nil })
 	if s.typing {
-		return []screen.Action{screen.Tell("enter", "start").Unless(none), screen.Tell("↑↓", "choose"), screen.Tell("esc", "clear filter")}
+		return []screen.Action{screen.Tell("enter", "start").Unless(none), screen.Tell("↑↓", "choose"), screen.Tell("esc", "show all")}
 	}
 	return []screen.Action{
 		screen.Do(screen.On("enter"), "start", "Start "+name, func() tea.Cmd { return s.open(e) }).Unless(none),

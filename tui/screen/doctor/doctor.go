@@ -204,6 +204,9 @@ func (s *Screen) detail(w int) []string {
 			out = append(out, "  "+style(l))
 		}
 	}
+	if widget.Width(c.Title)+6 > w { // the line above cuts it
+		add(t.Strong.Render, c.Title)
+	}
 	if c.Detail != "" {
 		add(t.Text.Render, widget.Sentence(c.Detail))
 	}

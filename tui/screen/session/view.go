@@ -161,6 +161,9 @@ func (s *Screen) hero(a *engine.Instance, w, h int, small bool) []string {
 		line = t.Accent.Render("starting "+theme.Ellipsis) + t.Muted.Render("  "+widget.Lasted(s.now.Sub(a.Started))+"   the address appears here as soon as it answers")
 	}
 	if small {
+		if cut, _, ok := strings.Cut(line, "   the address"); ok && widget.Width(line) > w {
+			line = cut
+		}
 		return []string{widget.Cut(line, w)}
 	}
 	edge := t.Faint

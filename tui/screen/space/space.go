@@ -223,7 +223,7 @@ func (s *Screen) View(w, h int) string {
 		return "  " + t.Title.Render(r.heading)
 	})
 	if s.known && len(s.rows) == 0 && s.err == nil {
-		none := "There is nothing of Carrel's that could be deleted."
+		none := "There is nothing here to delete."
 		if s.find.Text.Value() != "" {
 			none = "Nothing fits these words; esc shows all."
 		}

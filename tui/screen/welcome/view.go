@@ -104,6 +104,14 @@ func (s *Screen) checksPage(w, h int) []string {
 	shown, rest := s.brief()
 	for _, c := range shown {
 		out = append(out, s.checkLine(c, w))
+		if c.Status == engine.StatusBad && widget.Width(c.Title)+4 > w { // nothing of it is cut
+			out = out[:len(out)-1]
+			sign := t.Bad.Render(theme.Cross)
+			for _, l := range widget.Wrap(widget.Clean(c.Title), max(1, w-4)) {
+				out = append(out, "  "+sign+" "+l)
+				sign = " "
+			}
+		}
 		if c.Status != engine.StatusBad {
 			continue
 		}
