@@ -65,6 +65,7 @@ type stage struct {
 	fixed    []string          // names all that the tree is made of, but for what the image says of itself; nil where that is not known
 	labels   map[string]string // written by %post
 	metadata []byte            // inspect-metadata.json
+	prior    []priorFile       // what the tree said of itself before the definition was written into it
 	streamed *image.Metadata   // set when the base goes straight into the image, with this added
 }
 
@@ -314,7 +315,7 @@ func (b *builder) prepare(ctx context.Context, s *stage) error {
 	}
 	if b.resumes(s) {
 		s.tmp = s.kept.path("tmp")
-		return nil
+		return undescribe(s.root, b.resume.info.Failed.Prior)
 	}
 	if s.tmp, err = b.tmpFolder(s.dir); err != nil {
 		return err

@@ -25,6 +25,8 @@ type failedInfo struct {
 	Done []doneSection `json:"done,omitempty"`
 	// Labels are those that %post has written.
 	Labels map[string]string `json:"labels,omitempty"`
+	// Prior is what the tree said of itself before the definition was written into it; empty when that was not done yet.
+	Prior []priorFile `json:"prior,omitempty"`
 	// Lowers are the folders of the cache that the tree lies on, lowest first.
 	Lowers []string `json:"lowers"`
 	Base   string   `json:"base"` // its key
@@ -89,7 +91,7 @@ func (b *builder) keep(s *stage, se *StepError) error {
 	info := entryInfo{
 		Key: b.keptName(), Describe: fmt.Sprintf("%s of %s", se.Section, b.layerName(s)), Made: time.Now(),
 		Failed: &failedInfo{
-			Target: b.keptName(), Stage: s.index, Section: se.Section, Line: se.Line, Status: se.Status, Done: s.done, Labels: s.labels,
+			Target: b.keptName(), Stage: s.index, Section: se.Section, Line: se.Line, Status: se.Status, Done: s.done, Labels: s.labels, Prior: s.prior,
 			Lowers: s.lowers, Base: s.base.key, Spec: b.spec.containerSpec(), Script: b.scriptOf(s, se.Section), Force: b.force,
 		},
 	}

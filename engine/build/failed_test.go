@@ -125,6 +125,44 @@ func TestFailedBuildKeepsNoSecrets(t *testing.T) {
 	}
 }
 
+// TestResumeDescribesOnce: a build that goes on at %test describes the image as the definition does now, once.
+func TestResumeDescribesOnce(t *testing.T) {
+	k := newKit(t)
+	text := header + `
+%post
+    echo 'export POSTED=1' >> $APPTAINER_ENVIRONMENT
+%environment
+    export PLACE=one:$PLACE
+%labels
+    Place one
+%help
+    Some help.
+%test
+    test -e /fixed
+`
+	for n := range 2 {
+		if _, _, err := k.try(text, engine.BuildSpec{Resume: n > 0}); err == nil {
+			t.Fatal("the build succeeded without what it needs")
+		}
+	}
+	if out, status := k.debug("/bin/sh", "-c", "touch /fixed; grep -c PLACE /.singularity.d/env/90-environment.sh"); out != "1\n" || status != 0 {
+		t.Errorf("in the failed container: %q, %d", out, status)
+	}
+	text = strings.Replace(strings.ReplaceAll(text, "one", "two"), "%help\n    Some help.\n", "", 1)
+	img, ev := k.build(text, engine.BuildSpec{Resume: true})
+	got := read(t, img, "/.singularity.d/env/90-environment.sh")
+	if strings.Count(got, "PLACE=") != 1 || !strings.Contains(got, "PLACE=two:$PLACE") {
+		t.Errorf("the environment is\n%s%s", got, ev.notices())
+	}
+	m, err := img.Metadata()
+	if err != nil || m.Labels["Place"] != "two" || m.Help != "" || has(t, img, "/.singularity.d/runscript.help") || has(t, img, "/.singularity.d/bootstrap_history") {
+		t.Errorf("the image says %+v, %v", m, err)
+	}
+	if read(t, img, "/.singularity.d/env/91-environment.sh") != "export POSTED=1\n" {
+		t.Error("what the section wrote is gone")
+	}
+}
+
 func TestResumeWithoutFailure(t *testing.T) {
 	k := newKit(t)
 	if _, _, err := k.try(header, engine.BuildSpec{Resume: true}); err == nil || engine.Hint(err) == "" {

@@ -33,7 +33,14 @@ func (b *builder) metadata(s *stage) error {
 	if err != nil {
 		return err
 	}
+	before, err := aboutFiles(root)
+	if err != nil {
+		return err
+	}
 	if err := image.WriteMetadata(s.root, b.described(s, old)); err != nil {
+		return err
+	}
+	if s.prior, err = changedSince(before, root); err != nil {
 		return err
 	}
 	written, err := image.ReadMetadata(root.FS())

@@ -218,6 +218,9 @@ func (b *builder) noteDone(s *stage) {
 	info := s.kept.info
 	f := *info.Failed
 	f.Done, f.Labels = s.done, s.labels
+	if s.prior != nil {
+		f.Prior = s.prior
+	}
 	info.Failed = &f
 	if err := s.kept.rewrite(info); err != nil {
 		b.sink.Notice(progress.StepPack, "what was done cannot be noted, and will be done again by --resume: "+err.Error())
