@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 var (
@@ -49,6 +50,9 @@ type Source struct {
 	Digest string      // SHA-256, hexadecimal; empty when not known
 	// Most bounds a file of unknown size; 0 means no bound.
 	Most int64
+	// Validator is the server's name for the version of the file of which there is a part already, see Validator; the rest
+	// is taken only of the same version (RFC 9110, section 13.1.5). Empty when not known.
+	Validator string
 }
 
 // Watcher is told what happens to the file; any of its functions may be nil.
@@ -56,6 +60,8 @@ type Watcher struct {
 	// Begin is called when writing begins at the file's start, the first time and whenever it has to begin again; not when
 	// a file of which there is a part already is completed.
 	Begin func() error
+	// Answered is called with the header of every answer that begins with the file's start, before Begin.
+	Answered func(http.Header)
 	// Wrote is called after bytes were written to the file.
 	Wrote func(b []byte)
 	// Progress is called with the bytes that are there and the size, negative when not known.
@@ -74,7 +80,7 @@ type Result struct {
 // asked for again; if it turns out that they were other ones the file is got anew. The transfer goes on where it was cut
 // as long as attempts bring something. f is as long as the file then; after an error it holds what has come.
 func File(ctx context.Context, s Source, f *os.File, have int64, l Limits, w Watcher) (Result, error) {
-	t := &transfer{source: s, file: f, watcher: w, sum: sha256.New(), size: s.Size, buffer: make([]byte, 256<<10)}
+	t := &transfer{source: s, file: f, watcher: w, sum: sha256.New(), size: s.Size, tag: s.Validator, buffer: make([]byte, 256<<10)}
 	l = l.usual()
 	resumed := have > 0 && (s.Size < 0 || have <= s.Size)
 	if resumed {
@@ -198,8 +204,11 @@ func (t *transfer) once(ctx context.Context) error {
 
 func (t *transfer) receive(res *http.Response) error {
 	t.header = res.Header
-	if tag := res.Header.Get("ETag"); t.source.Digest == "" && !strings.HasPrefix(tag, "W/") {
-		t.tag = tag
+	if t.source.Digest == "" {
+		t.tag = Validator(res.Header)
+	}
+	if t.at == 0 && t.watcher.Answered != nil {
+		t.watcher.Answered(res.Header)
 	}
 	if t.size < 0 && res.ContentLength >= 0 {
 		t.size = t.at + res.ContentLength
@@ -254,6 +263,24 @@ func (t *transfer) compare() error {
 		return fmt.Errorf("%w: digest is sha256:%s, not sha256:%s", ErrDigest, got, t.source.Digest)
 	}
 	return nil
+}
+
+// Validator is what an answer says of the version of the file that it holds, so that the rest can be asked of the same: a strong
+// entity tag, or a date of change that was past for sure when the answer was made (RFC 9110, sections 8.8.2.2 and 13.1.5). It is
+// empty when there is none.
+func Validator(h http.Header) string {
+	if tag := h.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
+		return tag
+	}
+	changed, err := http.ParseTime(h.Get("Last-Modified"))
+	if err != nil {
+		return ""
+	}
+	sent, err := http.ParseTime(h.Get("Date"))
+	if err != nil || sent.Sub(changed) < time.Second {
+		return ""
+	}
+	return h.Get("Last-Modified")
 }
 
 // rangeStart is the first byte's number in a Content-Range field, "bytes 5-9/10".

@@ -43,6 +43,9 @@ func Begin(target string) (*Partial, error) {
 	return &Partial{File: a.File, target: target, atomic: a}, nil
 }
 
+// Stays tells whether what has come is there for the next download when this one breaks off.
+func (p *Partial) Stays() bool { return p.atomic == nil }
+
 // Commit gives the file its name.
 func (p *Partial) Commit() error { return p.Rename(p.target) }
 

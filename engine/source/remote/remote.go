@@ -104,13 +104,16 @@ func (f *File) Cached(ctx context.Context) (string, error) {
 	if f.Digest != "" {
 		path := f.place(f.Digest)
 		if verify(ctx, path, f.Digest) == nil {
-			now := time.Now()
-			_ = os.Chtimes(path, now, now) // what is used last is pruned last
-			f.tell(f.Size, f.Size)
+			f.used(path)
 			return path, nil
 		}
 	}
 	p, err := f.get(ctx)
+	if errors.Is(err, errSame) {
+		path := f.place(f.Digest)
+		f.used(path)
+		return path, nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -122,6 +125,15 @@ func (f *File) Cached(ctx context.Context) (string, error) {
 // To gets the file to a path. What is there is replaced only by the complete file; mode 0755, as an image's.
 func (f *File) To(ctx context.Context, target string) error {
 	p, err := f.get(ctx)
+	if errors.Is(err, errSame) {
+		kept, err := os.Open(f.place(f.Digest))
+		if err != nil {
+			return err
+		}
+		defer kept.Close()
+		f.used(kept.Name())
+		return copyTo(target, kept, f.Size)
+	}
 	if err != nil {
 		return err
 	}
@@ -137,19 +149,30 @@ func (f *File) To(ctx context.Context, target string) error {
 		return err
 	}
 	// The cache is on another file system: the complete file is copied.
+	if err := copyTo(target, p, f.Size); err != nil {
+		return err
+	}
+	p.Discard()
+	return nil
+}
+
+func copyTo(target string, from io.ReaderAt, size int64) error {
 	a, err := atomicfile.Create(target, 0o755)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	if _, err := io.Copy(a.File, io.NewSectionReader(p, 0, f.Size)); err != nil {
+	if _, err := io.Copy(a.File, io.NewSectionReader(from, 0, size)); err != nil {
 		return fmt.Errorf("write %s: %w", target, err)
 	}
-	if err := a.Commit(); err != nil {
-		return err
-	}
-	p.Discard()
-	return nil
+	return a.Commit()
+}
+
+// used notes that a file of the cache was used: what is used last is pruned last.
+func (f *File) used(path string) {
+	now := time.Now()
+	_ = os.Chtimes(path, now, now)
+	f.tell(f.Size, f.Size)
 }
 
 // place is where the cache keeps a file.
@@ -157,12 +180,11 @@ func (f *File) place(digest string) string {
 	return filepath.Join(f.options.Cache, "sif", strings.TrimPrefix(digest, "sha256:")+".sif")
 }
 
-// get downloads the file, and makes sure that it is an image.
+// get downloads the file, and makes sure that it is an image. It is errSame when the cache has what the server has.
 func (f *File) get(ctx context.Context) (*download.Partial, error) {
 	key := f.Digest
 	if key == "" {
-		sum := sha256.Sum256([]byte(f.Ref))
-		key = "ref-" + hex.EncodeToString(sum[:16])
+		key = f.versionKey()
 	}
 	path := f.place(key)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -172,17 +194,40 @@ func (f *File) get(ctx context.Context) (*download.Partial, error) {
 	if err != nil {
 		return nil, err
 	}
-	have := p.Have
-	if f.Digest == "" { // nothing tells whether the rest belongs to what was begun
-		have = 0
-		if err := p.Truncate(0); err != nil {
-			p.Close()
-			return nil, err
+	have, watcher := p.Have, download.Watcher{Progress: f.tell}
+	known := version{}
+	if f.Digest == "" { // nothing but the server's own names of versions tells what belongs together
+		known = f.recall()
+		if f.source.Validator = known.Begun; f.source.Validator == "" {
+			have = 0
+		}
+		if have == 0 {
+			if err := p.Truncate(0); err != nil {
+				p.Close()
+				return nil, err
+			}
+			if known.Digest != "" && verify(ctx, f.place(known.Digest), known.Digest) == nil {
+				f.source.Header = known.unless()
+			}
+		}
+		watcher.Answered = func(h http.Header) {
+			known.ETag, known.Modified, known.Begun = h.Get("ETag"), h.Get("Last-Modified"), download.Validator(h)
+			known.Digest = "" // of another version, perhaps
+			if p.Stays() {
+				f.remember(known)
+			}
 		}
 	}
-	res, err := download.File(ctx, f.source, p.File, have, f.options.Net, download.Watcher{Progress: f.tell})
+	res, err := download.File(ctx, f.source, p.File, have, f.options.Net, watcher)
 	if err != nil {
-		if errors.Is(err, download.ErrDigest) || errors.Is(err, download.ErrSize) || f.Digest == "" {
+		status, isStatus := errors.AsType[*download.StatusError](err)
+		if isStatus && status.Status == http.StatusNotModified && f.source.Header != nil {
+			p.Discard()
+			p.Close()
+			f.Digest, f.Size = known.Digest, known.Size
+			return nil, errSame
+		}
+		if errors.Is(err, download.ErrDigest) || errors.Is(err, download.ErrSize) || f.Digest == "" && known.Begun == "" {
 			p.Discard()
 		}
 		p.Close()
@@ -192,6 +237,10 @@ func (f *File) get(ctx context.Context) (*download.Partial, error) {
 		return nil, f.explain(err)
 	}
 	f.Digest, f.Size = "sha256:"+res.Digest, res.Size
+	if watcher.Answered != nil && p.Stays() {
+		known.Digest, known.Size, known.Begun = f.Digest, f.Size, ""
+		f.remember(known)
+	}
 	if err := f.check(p); err != nil {
 		p.Discard()
 		p.Close()

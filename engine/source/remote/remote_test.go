@@ -201,6 +201,125 @@ func TestWeb(t *testing.T) {
 }
 
 // TestRegistry: a SIF that was pushed comes back byte for byte, from the cache when it is there.
+// TestWebVersions gets a file again that has not changed, that has, and whose transfer broke off, by ETag and by date.
+func TestWebVersions(t *testing.T) {
+	for _, kind := range []string{"tag", "date", "neither"} {
+		t.Run(kind, func(t *testing.T) {
+			_, first, _ := sifFile(t, 3<<20)
+			_, second, digest := sifFile(t, 3<<20)
+			now, changed, breaks := first, time.Unix(1_600_000_000, 0), 0
+			var sent int
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				at := time.Time{}
+				switch kind {
+				case "tag":
+					w.Header().Set("ETag", fmt.Sprintf(`"v%d"`, changed.Unix()))
+				case "date":
+					at = changed
+				}
+				counting := &cutting{ResponseWriter: w, sent: &sent}
+				if breaks > 0 {
+					breaks--
+					counting.most = 1 << 20
+				}
+				http.ServeContent(counting, r, "", at, bytes.NewReader(now))
+			}))
+			defer server.Close()
+			o := Options{Cache: t.TempDir(), Net: impatient}
+			get := func(how func(*File) ([]byte, error)) ([]byte, int, error) {
+				t.Helper()
+				sent = 0
+				f, err := Find(t.Context(), server.URL+"/tool.sif?key=1", o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				data, err := how(f)
+				return data, sent, err
+			}
+			cached := func(f *File) ([]byte, error) {
+				path, err := f.Cached(t.Context())
+				if err != nil {
+					return nil, err
+				}
+				return os.ReadFile(path)
+			}
+			to := func(f *File) ([]byte, error) {
+				path := filepath.Join(t.TempDir(), "pulled.sif")
+				if err := f.To(t.Context(), path); err != nil {
+					return nil, err
+				}
+				return os.ReadFile(path)
+			}
+			for _, step := range []struct {
+				name  string
+				do    func()
+				how   func(*File) ([]byte, error)
+				want  []byte
+				bytes map[string]int // sent, by kind
+			}{
+				{"at first", nil, cached, first, map[string]int{"tag": len(first), "date": len(first), "neither": len(first)}},
+				{"again", nil, cached, first, map[string]int{"neither": len(first)}},
+				{"to a file", nil, to, first, map[string]int{"neither": len(first)}},
+				{"changed", func() { now, changed = second, changed.Add(time.Hour) }, cached, second,
+					map[string]int{"tag": len(second), "date": len(second), "neither": len(second)}},
+				{"changed, again", nil, cached, second, map[string]int{"neither": len(second)}},
+			} {
+				if step.do != nil {
+					step.do()
+				}
+				data, n, err := get(step.how)
+				if err != nil || !bytes.Equal(data, step.want) || n != step.bytes[kind] {
+					t.Errorf("%s: %v, right bytes %v, %d were sent, want %d", step.name, err, bytes.Equal(data, step.want), n, step.bytes[kind])
+				}
+			}
+			// Broken off as often as is tried; the next process goes on, unless the file is another one by then.
+			for _, another := range []bool{false, true} {
+				o.Cache, now, changed = t.TempDir(), first, changed.Add(time.Hour)
+				breaks = impatient.Attempts
+				o.Net.Attempts = 1
+				if _, _, err := get(cached); err == nil {
+					t.Fatal("a broken transfer is no error")
+				}
+				breaks = 0
+				want := len(first) - 1<<20
+				if another {
+					now, changed, want = second, changed.Add(time.Hour), len(second)
+				}
+				if kind == "neither" {
+					want = len(now)
+				}
+				data, n, err := get(cached)
+				if err != nil || !bytes.Equal(data, now) || n != want {
+					t.Errorf("after a break, another %v: %v, right bytes %v, %d were sent, want %d", another, err, bytes.Equal(data, now), n, want)
+				}
+			}
+			if sum, _, _ := get(func(f *File) ([]byte, error) { _, err := f.Cached(t.Context()); return []byte(f.Digest), err }); string(sum) != "sha256:"+digest {
+				t.Errorf("digest %s", sum)
+			}
+		})
+	}
+}
+
+// cutting breaks a transfer off after some bytes; 0 means never.
+type cutting struct {
+	http.ResponseWriter
+	sent *int
+	most int
+}
+
+func (c *cutting) Write(b []byte) (int, error) {
+	if c.most > 0 && *c.sent+len(b) > c.most {
+		n, _ := c.ResponseWriter.Write(b[:c.most-*c.sent])
+		*c.sent += n
+		c.ResponseWriter.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	n, err := c.ResponseWriter.Write(b)
+	*c.sent += n
+	return n, err
+}
+
 func TestRegistry(t *testing.T) {
 	path, data, digest := sifFile(t, 500_000)
 	handler := registry.New(registry.Logger(stdlog.New(io.Discard, "", 0)))
