@@ -80,7 +80,7 @@ func (s *stage) mount(userns bool) error {
 		}
 	}
 	var err error
-	for _, option := range []string{",volatile", ""} { // volatile (Linux 5.10) leaves out syncs; a tree counts only when it is packed
+	for _, option := range overlayForms(userns) {
 		work, werr := os.MkdirTemp(s.dir, "work-") // one that was mounted volatile is not taken again
 		if werr != nil {
 			return werr
@@ -88,9 +88,6 @@ func (s *stage) mount(userns bool) error {
 		opts, release, oerr := s.overlayOptions(work)
 		if oerr != nil {
 			return oerr
-		}
-		if userns {
-			option += ",userxattr"
 		}
 		err = unix.Mount("carrel", s.root, "overlay", 0, opts+option)
 		release()
@@ -100,6 +97,18 @@ func (s *stage) mount(userns bool) error {
 		}
 	}
 	return fmt.Errorf("mount overlay: %w", err)
+}
+
+// overlayForms are further options of an overlay, the best first; the others are for older kernels. volatile (Linux 5.10)
+// leaves out syncs: a tree counts only when it is packed. What changed is kept, and laid over the same or another base later, so it must
+// hold whole files and folders, and not refer to others, which kernels may be configured to do (Documentation/filesystems/
+// overlayfs.rst, "redirect_dir", "metacopy"); userxattr leaves that out by itself.
+func overlayForms(userns bool) []string {
+	if userns {
+		return []string{",volatile,userxattr", ",userxattr"}
+	}
+	const whole = ",redirect_dir=off,metacopy=off"
+	return []string{",volatile" + whole, whole, ""}
 }
 
 // overlayOptions name the folders by descriptors: paths may hold commas and colons, and there may be many.
