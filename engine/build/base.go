@@ -75,13 +75,16 @@ func (b *builder) fetchScratch(context.Context, *definition.Stage) (base, error)
 	return base{key: "scratch", describe: "nothing", fill: func(context.Context, string) (string, error) { return "nothing", nil }}, nil
 }
 
+// baseForm changes when folders of bases that were made before must not be used any more.
+const baseForm = "base 2" // 1: one id only had other modes
+
 // unpack makes the folder of a base: that of the cache, filled when it is not there. Two builds that make the same at once
 // do the work twice and keep one.
 func (b *builder) unpack(ctx context.Context, base *base) error {
 	if base.folder != "" {
 		return nil
 	}
-	key := b.spec.IDKind + "\n" + base.key
+	key := b.spec.IDKind + "\n" + baseForm + "\n" + base.key
 	dir := filepath.Join(b.spec.Cache, kindBases, digest(key))
 	if e, err := openEntry(dir); err == nil && e.info.Key == key {
 		b.hold(e)
@@ -111,9 +114,10 @@ func (b *builder) unpack(ctx context.Context, base *base) error {
 	return nil
 }
 
-// unpacker writes a tree as the base of containers.
+// unpacker writes a tree as the base of containers. Its modes stay as they are, also those that keep the owner out: root of a
+// user namespace may do what it likes with files of its ids (capabilities(7), CAP_DAC_OVERRIDE).
 func (b *builder) unpacker(dir string) (*tree.Unpacker, error) {
-	return tree.Unpack(dir, tree.UnpackOptions{Owners: !b.spec.SingleID, OwnerAccess: b.spec.SingleID})
+	return tree.Unpack(dir, tree.UnpackOptions{Owners: !b.spec.SingleID})
 }
 
 func (b *builder) fetchDebian(ctx context.Context, def *definition.Stage) (base, error) {

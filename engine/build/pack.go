@@ -118,7 +118,8 @@ func (b *builder) writeFolder(ctx context.Context, src tree.Source) (int64, erro
 	if err := os.Chmod(part, 0o755); err != nil {
 		return 0, err
 	}
-	u, err := b.unpacker(part)
+	// Of one id, the folder is its user's, who must be able to look into it and to remove it outside of any namespace.
+	u, err := tree.Unpack(part, tree.UnpackOptions{Owners: !b.spec.SingleID, OwnerAccess: b.spec.SingleID})
 	if err != nil {
 		return 0, err
 	}

@@ -2,6 +2,7 @@ package build_test
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"carrel/engine"
 	"carrel/engine/definition"
+	"carrel/engine/image"
 	"carrel/engine/progress"
 )
 
@@ -466,5 +468,32 @@ func TestNoTest(t *testing.T) {
 	_, ev := k.build(header+"%test\n    false\n", engine.BuildSpec{NoTest: true})
 	if ev.started(progress.StepTest) {
 		t.Error("the test was run")
+	}
+}
+
+// TestModesAreKept: what a base's files may be used for is the same in the image, whoever builds it, also where the owner is
+// kept out.
+func TestModesAreKept(t *testing.T) {
+	k := newKit(t)
+	first, _ := k.build(header+"%post\n"+
+		"mkdir -p /data/closed && echo x > /data/closed/x && echo y > /data/read && echo z > /data/none && ln /data/read /data/again\n"+
+		"chmod 444 /data/read && chmod 000 /data/none && chmod 555 /data/closed && chmod 1775 /data\n", engine.BuildSpec{})
+	second, _ := k.build("Bootstrap: localimage\nFrom: "+first.Path+"\n%post\necho more > /data/more\necho more >> /data/read\n", engine.BuildSpec{Target: "second.sif"})
+	for _, img := range []*image.Image{first, second} {
+		fsys, err := img.FS()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]fs.FileMode{
+			"data": fs.ModeDir | fs.ModeSticky | 0o775, "data/read": 0o444, "data/again": 0o444, "data/none": 0, "data/closed": fs.ModeDir | 0o555,
+		} {
+			info, err := fs.Lstat(fsys, name)
+			if err != nil || info.Mode() != want {
+				t.Errorf("%s: %s is %v, want %v, %v", img.Path, name, info.Mode(), want, err)
+			}
+		}
+	}
+	if text := read(t, second, "data/read"); text != "y\nmore\n" {
+		t.Errorf("%q", text)
 	}
 }
