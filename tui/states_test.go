@@ -56,7 +56,7 @@ func tidyverse(keys ...string) []string {
 }
 
 // homeOf is a home with some folders, which TestMain removes.
-func homeOf(o *Options, folders ...string) {
+func homeOf(o *Options, e *tuitest.Engine, folders ...string) {
 	home, err := os.MkdirTemp("", "carrel-states-")
 	if err != nil {
 		panic(err)
@@ -67,7 +67,7 @@ func homeOf(o *Options, folders ...string) {
 			panic(err)
 		}
 	}
-	o.Home = home
+	o.Home, e.Home = home, home
 }
 
 // states are those that no other test draws.
@@ -127,11 +127,11 @@ var states = []state{
 		}
 	}},
 	{name: "launch-starting", keys: []string{"down", "down", "enter", "enter"}, change: func(_ *Options, e *tuitest.Engine) { e.Starting = time.Hour }},
-	{name: "browser", keys: []string{"2", "/", ":tidyverse", "enter", "ctrl+o"}, change: func(o *Options, _ *tuitest.Engine) {
-		homeOf(o, "papers/2026/stroop", "music", ".hidden", "a folder 宽 with a name that goes on and on and does not end before the window does")
+	{name: "browser", keys: []string{"2", "/", ":tidyverse", "enter", "ctrl+o"}, change: func(o *Options, e *tuitest.Engine) {
+		homeOf(o, e, "papers/2026/stroop", "music", ".hidden", "a folder 宽 with a name that goes on and on and does not end before the window does")
 	}},
-	{name: "browser-new", keys: []string{"2", "/", ":tidyverse", "enter", "ctrl+o", "n", ":results"}, change: func(o *Options, _ *tuitest.Engine) { homeOf(o, "papers") }},
-	{name: "browser-places", keys: []string{"2", "/", ":tidyverse", "enter", "ctrl+o", "m", "p"}, change: func(o *Options, _ *tuitest.Engine) { homeOf(o, "papers") }},
+	{name: "browser-new", keys: []string{"2", "/", ":tidyverse", "enter", "ctrl+o", "n", ":results"}, change: func(o *Options, e *tuitest.Engine) { homeOf(o, e, "papers") }},
+	{name: "browser-places", keys: []string{"2", "/", ":tidyverse", "enter", "ctrl+o", "m", "p"}, change: func(o *Options, e *tuitest.Engine) { homeOf(o, e, "papers") }},
 	{name: "busy", keys: []string{"down", "down", "enter", "tab", "tab", "tab", "right", "enter"}, change: func(_ *Options, e *tuitest.Engine) {
 		e.KeepErr = &engine.BusyError{Image: "/x/jupyter.sif", By: "process 7"}
 	}},
