@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"carrel/cmd/carrel/singularity"
@@ -48,12 +49,15 @@ func main() {
 	}
 	// Most calls end soon, and of those that start a container the start is waited for.
 	debug.SetGCPercent(400)
-	time.AfterFunc(startTime, func() { debug.SetGCPercent(100) })
+	time.AfterFunc(startTime, func() { debug.SetGCPercent(int(garbageLater.Load())) })
 	os.Exit(run(context.Background(), os.Args[1:]))
 }
 
 // startTime is how long collecting garbage would delay what a person waits for; afterwards memory counts.
 const startTime = 3 * time.Second
+
+// garbageLater is how much garbage there may be then, in percent of what is used.
+var garbageLater = func() *atomic.Int32 { var n atomic.Int32; n.Store(100); return &n }()
 
 // run is the whole program for a person: it prints what went wrong and returns the exit status.
 func run(ctx context.Context, args []string) int {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ func (a *app) openScreens(ctx context.Context) error {
 		return err
 	}
 	a.quiet = true // nothing is written over the screen
+	debug.SetGCPercent(100)
+	garbageLater.Store(50) // the screens stay open for days, with logs of 100,000 lines
 	welcomed := filepath.Join(s.dirs.State, "welcomed")
 	start := tui.StartDesk
 	if _, err := os.Stat(welcomed); errors.Is(err, fs.ErrNotExist) {
