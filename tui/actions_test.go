@@ -322,3 +322,48 @@ func TestImagesComeByAndBy(t *testing.T) {
 		d.sees("▌ ! half-copied.sif")
 	})
 }
+
+// A click on an address opens it and one on a path copies it, wherever they stand; a key copies each of them.
+func TestLinksOfTheScreen(t *testing.T) {
+	var opened []string
+	drive(t, 120, 36, func(o *Options, _ *tuitest.Engine) {
+		o.Opener = func(url string) error { opened = append(opened, url); return nil }
+	}, func(d *driver) {
+		d.clickOn("9684/")
+		if len(opened) != 1 || opened[0] != "http://127.0.0.1:9684/" {
+			t.Errorf("opened %q", opened)
+		}
+		d.press("down", "down")
+		d.clickOn("~/.local/share/carrel/images/jupyter.sif")
+		if d.copy != tuitest.Home+"/.local/share/carrel/images/jupyter.sif" {
+			t.Errorf("copied %q", d.copy)
+		}
+		d.press("Y")
+		d.sees("Copy which one?")
+		d.press(":token", "enter")
+		if d.copy != "http://127.0.0.1:8888/tree?token=5f3a90c2" {
+			t.Errorf("copied %q", d.copy)
+		}
+		d.press("3", "right")
+		d.clickOn("~/papers/2026/stroop")
+		if d.copy != tuitest.Home+"/papers/2026/stroop" {
+			t.Errorf("copied %q", d.copy)
+		}
+	})
+}
+
+// Inside of tmux a text is copied for tmux, for the terminal, and through tmux to the terminal.
+func TestCopyInsideTmux(t *testing.T) {
+	var buffer string
+	change := func(o *Options, _ *tuitest.Engine) {
+		o.Inside = Tmux
+		o.Clipboard = func(text string) error { buffer = text; return nil }
+	}
+	drive(t, 80, 24, change, func(d *driver) {
+		d.press("c")
+		const url = "http://127.0.0.1:8888/tree?token=5f3a90c2"
+		if want := "\x1bPtmux;\x1b\x1b]52;c;"; d.copy != url || buffer != url || !strings.HasPrefix(d.raw, want) {
+			t.Errorf("copied %q, to tmux %q, through it %q", d.copy, buffer, d.raw)
+		}
+	})
+}

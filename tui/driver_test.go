@@ -37,6 +37,7 @@ type driver struct {
 	queue []tea.Msg
 	quit  bool
 	copy  string
+	raw   string           // what was written to the terminal as it is
 	edits []func() tea.Msg // what follows when the editor is left
 }
 
@@ -92,6 +93,10 @@ func (d *driver) send(msg tea.Msg) {
 		return
 	case tea.QuitMsg:
 		d.quit = true
+		return
+	}
+	if raw, ok := msg.(tea.RawMsg); ok {
+		d.raw = raw.Msg.(string)
 		return
 	}
 	v := reflect.ValueOf(msg)

@@ -220,6 +220,11 @@ func (m *model) mouse(x, y, wheel int) tea.Cmd {
 	case m.over.open():
 		return m.over.click(m, x, y, wheel)
 	case y >= f.bodyY && y < f.bodyY+f.bodyH:
+		if wheel == 0 {
+			if cmd := m.follow(x, y-f.bodyY, f.bodyH); cmd != nil {
+				return cmd
+			}
+		}
 		return m.current().Mouse(screen.Mouse{X: x, Y: y - f.bodyY, W: m.w, H: f.bodyH, Wheel: wheel})
 	case wheel != 0:
 		return nil

@@ -79,6 +79,7 @@ func (m *model) actions() []screen.Action {
 		screen.Do(screen.On("3"), "running apps", "Go to "+running, func() tea.Cmd { return m.goTop(topRunning) }).Quietly(),
 		screen.Do(screen.On("ctrl+p"), "all actions", "", m.openPalette).Quietly(),
 		screen.Do(screen.On("?", "f1"), "all keys of this screen", "", m.openHelp).Quietly(),
+		screen.Do(screen.On("Y"), "copy a link", "Copy an address or a path of this screen", m.copyLink).Quietly(),
 		screen.Do(screen.On("M"), "release the mouse", mouse, m.toggleMouse).Quietly(),
 		screen.Do(screen.On("ctrl+z"), "suspend", "Suspend Carrel (fg in the shell comes back)", func() tea.Cmd { return tea.Suspend }).Quietly(),
 		screen.Do(screen.On("ctrl+c"), "leave Carrel", "", m.quit).Quietly(),

@@ -27,6 +27,16 @@ const (
 	StartDoctor
 )
 
+// Multiplexer is a program between this one and the terminal, which lets through only what is marked for it.
+type Multiplexer int
+
+// The programs that are known.
+const (
+	NoMultiplexer Multiplexer = iota
+	Tmux
+	GNUScreen
+)
+
 // Options are all the program needs. Engine and Catalog must be there; everything else has a working zero value.
 type Options struct {
 	Engine  task.Engine
@@ -37,16 +47,18 @@ type Options struct {
 	Start     Start
 	StartName string // with StartRunning: the app
 
-	Home     string                                   // the person's home folder
-	Self     string                                   // path of this program, for terminals inside containers
-	Cwd      string                                   // the folder it was started in
-	Editor   []string                                 // the person's editor and its arguments; nil: there is none
-	Opener   func(url string) error                   // opens a browser; nil: there is none here
-	SaveFile func(name, text string) (string, error)  // writes a text to a new file for the person and returns its path; nil: cannot
-	Welcomed func()                                   // called when the screens for newcomers were seen or skipped; may be nil
-	Writable bool                                     // the engine can keep what changes inside a container
-	Remote   *screen.Remote                           // the person came over SSH
-	Report   func(text string) (path string, _ error) // keeps what is known of a panic; nil: it is only named
+	Home      string                  // the person's home folder
+	Self      string                  // path of this program, for terminals inside containers
+	Cwd       string                  // the folder it was started in
+	Editor    []string                // the person's editor and its arguments; nil: there is none
+	Opener    func(url string) error  // opens a browser; nil: there is none here
+	Clipboard func(text string) error // what takes a copied text besides the terminal; nil: nothing. It is called off the loop
+	Inside    Multiplexer
+	SaveFile  func(name, text string) (string, error)  // writes a text to a new file for the person and returns its path; nil: cannot
+	Welcomed  func()                                   // called when the screens for newcomers were seen or skipped; may be nil
+	Writable  bool                                     // the engine can keep what changes inside a container
+	Remote    *screen.Remote                           // the person came over SSH
+	Report    func(text string) (path string, _ error) // keeps what is known of a panic; nil: it is only named
 
 	Now func() time.Time // nil: time.Now
 

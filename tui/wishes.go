@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"carrel/engine"
 	"carrel/tui/screen"
@@ -191,12 +192,31 @@ func (m *model) copy(w screen.Copy) tea.Cmd {
 	case !strings.Contains(strings.TrimSpace(w.Text), "\n"):
 		say += ": " + w.Text
 	}
-	return tea.Batch(tea.SetClipboard(w.Text), m.say(tone, say))
+	return tea.Batch(m.clip(w.Text), m.say(tone, say))
+}
+
+// screenLimit is how long a sequence may be that GNU screen lets through.
+const screenLimit = 768
+
+// clip puts a text into the clipboard: as a sequence for the terminal (OSC 52), once more in the wrapping that a multiplexer
+// takes away where it is set to let such through (allow-passthrough of tmux), and by what else takes it. None of them answers.
+func (m *model) clip(text string) tea.Cmd {
+	cmds := []tea.Cmd{tea.SetClipboard(text)}
+	switch seq := ansi.SetSystemClipboard(text); m.o.Inside {
+	case Tmux:
+		cmds = append(cmds, tea.Raw(ansi.TmuxPassthrough(seq)))
+	case GNUScreen:
+		cmds = append(cmds, tea.Raw(ansi.ScreenPassthrough(seq, screenLimit)))
+	}
+	if f := m.o.Clipboard; f != nil {
+		cmds = append(cmds, task.Do(func() error { return f(text) }, func(error) tea.Msg { return nil }))
+	}
+	return tea.Batch(cmds...)
 }
 
 func (m *model) browse(url string) tea.Cmd {
 	if m.o.Opener == nil {
-		return tea.Batch(tea.SetClipboard(url), m.say(widget.Plain, "There is no browser on this computer. The address was copied: "+url))
+		return tea.Batch(m.clip(url), m.say(widget.Plain, "There is no browser on this computer. The address was copied: "+url))
 	}
 	open := m.o.Opener
 	return task.Do(func() error { return open(url) }, func(err error) tea.Msg { return openedMsg{url, err} })

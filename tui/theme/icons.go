@@ -59,9 +59,39 @@ var plain = strings.NewReplacer(
 	"↑", "^", "↓", "v", "←", "<", "’", "'", "“", "\"", "”", "\"", "–", "-", "—", "-", "×", "x",
 )
 
-// Finish is the last thing that happens to a frame: on a terminal that shows only ASCII, the signs above become ASCII
+// keep takes those links out of a frame that the terminal shall not get.
+func (l Links) keep(frame string) string {
+	const start = "\x1b]8;"
+	if l == AllLinks || !strings.Contains(frame, start) {
+		return frame
+	}
+	var b strings.Builder
+	b.Grow(len(frame))
+	out := false // in a link that is taken out
+	for {
+		before, after, ok := strings.Cut(frame, start)
+		b.WriteString(before)
+		if !ok {
+			return b.String()
+		}
+		end := strings.IndexByte(after, 7) // all links are drawn with BEL
+		if end < 0 {
+			return b.String()
+		}
+		_, to, _ := strings.Cut(after[:end], ";")
+		drop := l == NoLinks || strings.HasPrefix(to, "file:") || to == "" && out
+		if !drop {
+			b.WriteString(start + after[:end+1])
+		}
+		out = to != "" && drop
+		frame = after[end+1:]
+	}
+}
+
+// Finish is the last thing that happens to a frame: links are taken out that the terminal shall not get; on a terminal that shows only ASCII, the signs above become ASCII
 // wherever they stand. Letters of other scripts, which come from files and programs, stay as they are.
 func (t *Theme) Finish(frame string) string {
+	frame = t.Options.Links.keep(frame)
 	if !t.Options.ASCII {
 		return frame
 	}

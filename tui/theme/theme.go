@@ -17,12 +17,23 @@ const (
 	Light
 )
 
+// Links say which links the terminal gets (OSC 8).
+type Links int
+
+// The links. A terminal on another computer than this one must not take paths for its own.
+const (
+	AllLinks Links = iota
+	NoFileLinks
+	NoLinks
+)
+
 // Options say what the terminal can show. The zero value is a terminal of full colour on an unknown background.
 type Options struct {
 	Background Background
 	NoColor    bool // bold, underline and reverse only
 	Basic      bool // the terminal's own 16 colours only
 	ASCII      bool // no character outside ASCII in what Carrel itself draws
+	Links      Links
 }
 
 // Theme is the set of styles the screens draw with. It is made by New and not changed afterwards, except as a whole.

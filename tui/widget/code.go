@@ -99,7 +99,7 @@ func (c *Code) View(t *theme.Theme, w, h int) string {
 		lines = append(lines, Wrap(fmt.Sprintf("The window is too small for the code: it needs %d columns and %d lines.", Width(need[0])+6, len(need)+6), inner)...)
 	}
 	if len(lines)+3 <= h {
-		lines = append(lines, Center(t.Link.Render(CutMiddle(Clean(c.Text), inner)), inner))
+		lines = append(lines, Center(Link(t.Link, c.Text, CutMiddle(Clean(c.Text), inner)), inner))
 	}
 	for _, l := range Wrap(c.Note, inner) {
 		if len(lines)+3 <= h {

@@ -196,12 +196,32 @@ func Paint(s string, style lipgloss.Style) string {
 	return open + strings.ReplaceAll(s, "\x1b[m", "\x1b[m"+open) + "\x1b[m"
 }
 
-// Wrap breaks a text into lines of at most w cells, at spaces where it can.
+// noBreak stands for a hyphen of an address while a text is broken: a character of private use, of one cell.
+const noBreak = "\ue000"
+
+// Wrap breaks a text into lines of at most w cells, at spaces where it can. Addresses in it become links, which stay whole when
+// they have to be broken.
 func Wrap(s string, w int) []string {
 	if w <= 0 || s == "" {
 		return nil
 	}
-	return strings.Split(ansi.Wrap(s, w, ""), "\n")
+	whole := s
+	if strings.Contains(s, "-") && strings.Contains(s, "/") {
+		words := strings.Split(s, " ")
+		for i, word := range words {
+			if strings.Contains(word, "/") { // an address or a path
+				words[i] = strings.ReplaceAll(word, "-", noBreak)
+			}
+		}
+		whole = strings.Join(words, " ")
+	}
+	rows := strings.Split(ansi.Wrap(whole, w, ""), "\n")
+	if len(whole) != len(s) {
+		for i := range rows {
+			rows[i] = strings.ReplaceAll(rows[i], noBreak, "-")
+		}
+	}
+	return linked(s, rows)
 }
 
 // Indent puts n spaces before every line.

@@ -403,7 +403,13 @@ func (v *LogView) rows(line, w int) []string {
 	}
 	w = max(1, w)
 	if v.nowrap || len(l.Text) <= w {
+		if l.plain && strings.Contains(l.Text, "://") {
+			return linked(l.Text, []string{l.Text})
+		}
 		return []string{l.Text}
+	}
+	if l.plain && strings.Contains(l.Text, "://") {
+		return linked(l.Text, pieces(l.Text, w))
 	}
 	return pieces(l.Text, w)
 }

@@ -1,6 +1,10 @@
 package widget
 
-import "github.com/charmbracelet/x/ansi"
+import (
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+)
 
 // Width is the number of cells a line takes. Nearly all that is drawn is ASCII, colours, and the signs of the theme, which are
 // counted byte by byte; a frame is measured several times over, so that counting decides what a key costs.
@@ -11,7 +15,7 @@ func Width(s string) int {
 	return ansi.StringWidth(s)
 }
 
-// plainWidth counts the cells of a text that holds nothing but printable ASCII, sequences that set colours (ECMA-48, 8.3.117),
+// plainWidth counts the cells of a text that holds nothing but printable ASCII, sequences that set colours (ECMA-48, 8.3.117), links,
 // and signs of one cell that combine with nothing; false for any other text.
 func plainWidth(s string) (n int, ok bool) {
 	for i := 0; i < len(s); {
@@ -19,6 +23,12 @@ func plainWidth(s string) (n int, ok bool) {
 		case c >= 0x20 && c < 0x7f:
 			n++
 			i++
+		case c == 0x1b && strings.HasPrefix(s[i:], linkStart):
+			end := strings.IndexAny(s[i+1:], "\x07\x1b")
+			if end < 0 || s[i+1+end] != 7 {
+				return 0, false
+			}
+			i += end + 2
 		case c == 0x1b:
 			if i+1 >= len(s) || s[i+1] != '[' {
 				return 0, false

@@ -221,7 +221,7 @@ func (s *Screen) ending(w int, small bool) []string {
 			out = append(out, t.Muted.Render("Nothing was left behind. r tries again."))
 		}
 	case finished:
-		out = append(out, t.Muted.Render(widget.CutMiddle(widget.Clean(widget.Tilde(s.image.Path, s.d.Home)), w)))
+		out = append(out, widget.PathLink(t.Muted, s.image.Path, s.d.Home, w))
 	default:
 		return nil
 	}

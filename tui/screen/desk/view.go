@@ -91,7 +91,7 @@ func (s *Screen) line(i int, selected bool, w int) string {
 	case r.app != nil:
 		where := t.Muted.Render(s.where(r.app))
 		if ad := ready(r.app); ad != nil {
-			where = t.Text.Render(shortURL(widget.Clean(ad.URL), appTable.Widths(inner)[1]))
+			where = widget.Link(t.Text, ad.URL, shortURL(widget.Clean(ad.URL), appTable.Widths(inner)[1]))
 		}
 		return mark + s.sign(r.app) + " " + appTable.Row(inner, name(r.app.Name), where, t.Muted.Render(s.age(r.app)))
 	case r.image != nil:
@@ -181,10 +181,10 @@ func (s *Screen) brief(w int) []string {
 	switch r := s.row(); {
 	case r.app != nil:
 		if ad := ready(r.app); ad != nil {
-			out = append(out, t.Link.Render(widget.CutMiddle(widget.Clean(ad.URL), w)))
+			out = append(out, widget.Link(t.Link, ad.URL, widget.CutMiddle(widget.Clean(ad.URL), w)))
 		}
 	case r.image != nil:
-		out = append(out, t.Muted.Render(widget.CutMiddle(widget.Clean(widget.Tilde(r.image.Path, s.d.Home)), w)))
+		out = append(out, widget.PathLink(t.Muted, r.image.Path, s.d.Home, w))
 	}
 	return out
 }
@@ -246,7 +246,7 @@ func (s *Screen) appDetail(a *engine.Instance, w int) []string {
 	t := s.d.Theme
 	var out []string
 	if ad := ready(a); ad != nil {
-		out = append(out, t.OK.Render(theme.Dot)+" serving", t.Link.Render(widget.CutMiddle(widget.Clean(ad.URL), w)))
+		out = append(out, t.OK.Render(theme.Dot)+" serving", widget.Link(t.Link, ad.URL, widget.CutMiddle(widget.Clean(ad.URL), w)))
 		line := "up " + widget.Lasted(s.now.Sub(a.Started).Truncate(60e9))
 		if s.now.Sub(a.Started) < 60e9 {
 			line = "started just now"
@@ -279,7 +279,7 @@ func (s *Screen) appDetail(a *engine.Instance, w int) []string {
 	if len(a.Binds) > 0 {
 		out = append(out, "", t.Title.Render("Shared folders"))
 		for _, b := range a.Binds {
-			out = append(out, "  "+widget.CutMiddle(widget.Clean(widget.Tilde(b.Source, s.d.Home)), w-2),
+			out = append(out, "  "+widget.PathLink(t.Text, b.Source, s.d.Home, w-2),
 				t.Muted.Render(widget.Cut("  "+theme.Arrow+" "+widget.Clean(b.Dest)+"   "+screen.Mode(b), w)))
 		}
 	}
@@ -324,5 +324,5 @@ func (s *Screen) imageDetail(m *engine.ImageInfo, w int) []string {
 		[2]string{"runs as", widget.Clean(strings.Join(m.UsedByID, ", "))},
 	)
 	out = append(out, "", t.Title.Render("Where it is"))
-	return append(out, "  "+widget.CutMiddle(widget.Clean(widget.Tilde(m.Path, s.d.Home)), w-2))
+	return append(out, "  "+widget.PathLink(t.Text, m.Path, s.d.Home, w-2))
 }

@@ -60,7 +60,7 @@ func (s *Screen) head(w, h int) []string {
 	state := ""
 	switch {
 	case s.def == "" && s.target.Kind == engine.TargetImage:
-		state = widget.CutMiddle(widget.Clean(widget.Tilde(s.target.Path, s.d.Home)), max(0, w/2))
+		state = widget.PathLink(t.Muted, s.target.Path, s.d.Home, max(0, w/2))
 	case !s.target.Built:
 		state = "is built first, on this computer"
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
-	"github.com/charmbracelet/x/ansi"
 
 	"carrel/tui/screen"
 	"carrel/tui/widget"
@@ -172,7 +171,7 @@ func (s *Screen) one(w, h int) string {
 	return widget.Stack(main, widget.Rows(widget.Indent(strings.Split(pane, "\n"), p.logX), w, p.logH))
 }
 
-// Mouse scrolls a log, chooses an app or a pane, and opens the address that is clicked.
+// Mouse scrolls a log, and chooses an app or a pane.
 func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 	if s.app() == nil {
 		return nil
@@ -206,13 +205,6 @@ func (s *Screen) Mouse(m screen.Mouse) tea.Cmd {
 		}
 		s.pane = c.pane
 		s.list.Select(s.name)
-		a, p, line := s.app(), s.of(c).parts(c.w, c.h), m.Y-c.y
-		if a == nil || screen.NoPage(a) != "" || line >= len(p.head) {
-			return nil
-		}
-		if ad := screen.AppAddress(a); strings.Contains(ansi.Strip(p.head[line]), ansi.Truncate(widget.Clean(ad.URL), 20, "")) {
-			return screen.Ask(screen.Browse{URL: ad.URL})
-		}
 	}
 	return nil
 }

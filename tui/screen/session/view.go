@@ -154,7 +154,7 @@ func (s *Screen) hero(a *engine.Instance, w, h int, small bool) []string {
 	case a.State == engine.StateUnhealthy:
 		line = t.Warn.Render(theme.Note + " " + orElse(widget.Clean(a.Problem), "It listens, but does not answer as it should."))
 	case ad != nil && ad.Ready:
-		line = t.Link.Bold(true).Render(widget.Clean(ad.URL))
+		line = widget.Link(t.Link.Bold(true), ad.URL, widget.Clean(ad.URL))
 	case a.State == engine.StateRunning:
 		line = t.Muted.Render("It runs. It has not opened an address so far.")
 	default:
@@ -230,13 +230,13 @@ func (s *Screen) facts(a *engine.Instance, w int) []string {
 			out = append(out, t.Muted.Render(fmt.Sprintf("and %d more folders", len(a.Binds)-3)))
 			break
 		}
-		src := widget.CutMiddle(widget.Clean(widget.Tilde(b.Source, s.d.Home)), max(10, w/2))
-		out = append(out, widget.Cut(t.Text.Render(src)+t.Muted.Render("  "+theme.Arrow+"  "+widget.Clean(b.Dest)+"   "+screen.Mode(b)), w))
+		src := widget.PathLink(t.Text, b.Source, s.d.Home, max(10, w/2))
+		out = append(out, widget.Cut(src+t.Muted.Render("  "+theme.Arrow+"  "+widget.Clean(b.Dest)+"   "+screen.Mode(b)), w))
 	}
 	first := screen.AppAddress(a)
 	for i := range a.Addresses {
 		if ad := &a.Addresses[i]; ad != first && a.State.Live() {
-			out = append(out, widget.Cut(t.Muted.Render("also  ")+widget.Clean(ad.URL)+"  "+t.Muted.Render(widget.Clean(ad.Text)), w))
+			out = append(out, widget.Cut(t.Muted.Render("also  ")+widget.Link(t.Text, ad.URL, widget.Clean(ad.URL))+"  "+t.Muted.Render(widget.Clean(ad.Text)), w))
 		}
 	}
 	return out

@@ -508,7 +508,7 @@ func (s *Screen) lines(w int) []string {
 		case s.size > 0:
 			sum = widget.Bar(t, min(30, max(0, inner-24)), s.done, s.size) + t.Muted.Render("  "+widget.Bytes(s.done))
 		}
-		for _, l := range widget.Facts(t, inner, [2]string{"file", widget.CutMiddle(widget.Clean(widget.Tilde(s.target.Path, s.d.Home)), max(0, inner-8))}, [2]string{"size", widget.Bytes(s.size)}, [2]string{"sha256", sum}) {
+		for _, l := range widget.Facts(t, inner, [2]string{"file", widget.PathLink(t.Text, s.target.Path, s.d.Home, max(0, inner-8))}, [2]string{"size", widget.Bytes(s.size)}, [2]string{"sha256", sum}) {
 			out = append(out, "    "+l)
 		}
 		out = append(out, "")
@@ -548,7 +548,7 @@ func (s *Screen) network(t *theme.Theme, w int) []string {
 	case s.link.page == "":
 		say(t.Muted.Render, "Making the link "+theme.Ellipsis)
 	default:
-		say(t.Link.Render, s.link.page)
+		out = append(out, widget.Indent(widget.LinkRows(t.Link, s.link.page, w), 4)...)
 		text := "l copies it, Q shows it as a QR code, n ends it."
 		if !s.link.until.IsZero() {
 			text = "Open until " + s.link.until.Local().Format("15:04") + ", or until you leave this screen. " + text

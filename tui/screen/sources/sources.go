@@ -4,9 +4,11 @@ package sources
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 
 	"carrel/tui/screen"
 	"carrel/tui/task"
@@ -216,7 +218,19 @@ func (s *Screen) line(i int, selected bool, w int) string {
 		state = t.Muted.Render(widget.Ago(a.Updated, s.d.Now()))
 	}
 	return widget.Marker(t, selected) + "  " + table.Row(max(0, w-5), name, t.Muted.Render(widget.Clean(a.Kind)), widget.Count(a.Apps, "app", "apps"),
-		t.Muted.Render(widget.CutMiddle(widget.Clean(widget.Tilde(a.Address, s.d.Home)), 60)), state)
+		address(t.Muted, a.Address, s.d.Home, 60), state)
+}
+
+// address draws where a source is, in at most w cells, as a link.
+func address(style lipgloss.Style, at, home string, w int) string {
+	if strings.HasPrefix(at, "/") {
+		return widget.PathLink(style, at, home, w)
+	}
+	shown := widget.CutMiddle(widget.Clean(at), w)
+	if !strings.HasPrefix(at, "https://") && !strings.HasPrefix(at, "http://") {
+		return style.Render(shown)
+	}
+	return widget.Link(style, at, shown)
 }
 
 // brief is what to know about the selected source.
@@ -226,10 +240,11 @@ func (s *Screen) brief(w int) []string {
 		return nil
 	}
 	out := []string{t.Strong.Render(widget.Cut(widget.Clean(a.Name), w))}
-	for _, l := range []string{widget.Tilde(a.Address, s.d.Home), short(a.Commit)} {
-		if l != "" {
-			out = append(out, t.Muted.Render(widget.CutMiddle(widget.Clean(l), w)))
-		}
+	if a.Address != "" {
+		out = append(out, address(t.Muted, a.Address, s.d.Home, w))
+	}
+	if l := short(a.Commit); l != "" {
+		out = append(out, t.Muted.Render(widget.CutMiddle(widget.Clean(l), w)))
 	}
 	switch {
 	case a.Problem != "":

@@ -184,7 +184,7 @@ func (s *Screen) View(w, h int) string {
 	case s.err != nil:
 		say = t.Bad.Render("It cannot be listed: " + widget.Clean(s.err.Error()))
 	case s.known:
-		say = t.Strong.Render(widget.Bytes(s.free)+" free") + t.Muted.Render("  in "+widget.Clean(widget.Tilde(s.dir, s.d.Home)))
+		say = t.Strong.Render(widget.Bytes(s.free)+" free") + t.Muted.Render("  in ") + widget.PathLink(t.Muted, s.dir, s.d.Home, max(8, w-24))
 	}
 	line := ""
 	if s.find.Typing || s.find.Text.Value() != "" {
