@@ -11,17 +11,24 @@ import (
 
 func (a *app) verifyCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "verify IMAGE", Short: "Compare an image with the digests that it carries", GroupID: groupImages,
+		Use: "verify [OPTION …] IMAGE", Short: "Compare an image with the digests and signatures that it carries", GroupID: groupImages,
 		Long: `Tells whether a SIF image is as it was made, or was cut short, damaged or altered
 since. The file is read as a whole.
 
 Images that Carrel makes carry a digest of each of their parts; SIF itself knows none, so
 those of other programs carry digests only where somebody signed them. Parts that nothing
 vouches for are named. Of signatures it is compared what was signed: contents,
-descriptions, and the head of the file. Who signed is not examined: it is no proof of
-origin.`,
-		Args: exactly(1, "IMAGE"),
+descriptions, and the head of the file. That is no proof of origin: whoever alters an
+image can alter its digests, and sign it anew.
+
+With --key it is told whether all of it was signed with that key (apptainer sign), and
+nothing was added since. The key is a public one, in a file: in PEM, or of PGP (gpg
+--export --armor NAME; ~/.apptainer/keys/pgp-public). JSON then lists the signatures.`,
+		Example: "  carrel verify image.sif\n  carrel verify --key lab.pem image.sif",
+		Args:    exactly(1, "IMAGE"),
 	}
+	key := ""
+	c.Flags().StringVar(&key, "key", "", "a public key in a `FILE`, by which the image has to be signed")
 	c.Flags().BoolVar(&a.json, "json", false, "print the parts as JSON")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		e, err := a.engine()
@@ -31,6 +38,19 @@ origin.`,
 		parts, err := e.Parts(cmd.Context(), args[0], true)
 		if err != nil {
 			return err
+		}
+		if key != "" {
+			signatures, err := e.VerifySigned(cmd.Context(), args[0], key)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(signatures)
+			}
+			for _, s := range signatures {
+				a.tellSignature(s)
+			}
+			return nil
 		}
 		if a.json {
 			if err := a.printJSON(parts); err != nil {
@@ -80,9 +100,22 @@ func (a *app) verified(image string, parts engine.Parts) error {
 	}
 	switch signers := parts.Signers(); {
 	case len(signers) > 0:
-		a.say("signed with the key of the fingerprint %s; whose that is was not examined", strings.Join(signers, ", "))
+		a.say("signed with the key of the fingerprint %s; whose that is was not examined: carrel verify --key FILE", strings.Join(signers, ", "))
 	case parts.Signed:
-		a.say("signed; by whom was not examined")
+		a.say("signed; by whom was not examined: carrel verify --key FILE")
 	}
 	return nil
+}
+
+// tellSignature says by whom an image was signed.
+func (a *app) tellSignature(s engine.Signature) {
+	ids := make([]string, 0, len(s.Objects))
+	for _, id := range s.Objects {
+		ids = append(ids, fmt.Sprint(id))
+	}
+	by := clean(s.Key)
+	if s.Signer != "" {
+		by += ", key " + s.Signer
+	}
+	a.say("signed by %s, and unchanged since: parts %s", by, strings.Join(ids, ", "))
 }

@@ -40,6 +40,8 @@ var hints = map[error]string{
 	ErrNoSystem:  "it holds data but nothing that could be run: ask its sender for the image that goes with it, or build one from its definition file",
 	ErrLocked:    "wait until that program has ended, then try again",
 	ErrFull:      "merge its overlays into one, or build a new image from it",
+	ErrOtherKey:  "ask who made the image for the public key, and compare its fingerprint with what that person says",
+	ErrNoKey:     "give a public key in PEM, or of PGP: gpg --export --armor NAME, apptainer key export FILE",
 	ErrSigned:    "make a copy and remove its signature first, or keep the changes in an overlay beside it",
 }
 

@@ -25,6 +25,7 @@ const clearsigned = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n" +
 // FuzzSigned reads the texts of signatures, which are in images of others.
 func FuzzSigned(f *testing.F) {
 	f.Add([]byte(clearsigned))
+	f.Add([]byte(`{"payloadType":"application/vnd.sylabs.sif-metadata+json","payload":"eyJ2ZXJzaW9uIjoxLCJvYmplY3RzIjpbXX0=","signatures":[{"sig":"AAAA"}]}`))
 	f.Add([]byte("-----BEGIN PGP SIGNED MESSAGE-----\n\n{}\n-----BEGIN PGP SIGNATURE-----\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		said, err := parseSigned(text)

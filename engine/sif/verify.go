@@ -133,7 +133,7 @@ func (s *signature) contradiction(m *Image) string {
 	return ""
 }
 
-// signatures collects what the image's signatures of groups say. The text of a signature is a clear-signed JSON document
+// signatures collects what the image's signatures of groups say. The text of a signature is a JSON document, clear-signed or in an envelope
 // (pkg/integrity/metadata.go of the reference library) in which objects are numbered from the lowest id of the group the
 // signature is linked to.
 func (m *Image) signatures() ([]signature, error) {
@@ -183,21 +183,18 @@ type signedObject struct{ content, descriptor []signedDigest }
 // parseSigned reads the text of a signature. One of another form says nothing, as do digests of unknown methods.
 func parseSigned(text []byte) (signedText, error) {
 	var out signedText
-	block, _ := clearsign.Decode(text)
-	if block == nil {
+	var payload []byte
+	var e envelope
+	if block, _ := clearsign.Decode(text); block != nil {
+		payload = block.Plaintext
+	} else if json.Unmarshal(bytes.TrimRight(text, "\x00"), &e) == nil && e.PayloadType == mediaType {
+		payload = e.Payload
+	}
+	if payload == nil {
 		return out, nil
 	}
-	var doc struct {
-		Header struct {
-			Digest string `json:"digest"`
-		} `json:"header"`
-		Objects []struct {
-			RelativeID       uint32 `json:"relativeId"`
-			ObjectDigest     string `json:"objectDigest"`
-			DescriptorDigest string `json:"descriptorDigest"`
-		} `json:"objects"`
-	}
-	if err := json.Unmarshal(block.Plaintext, &doc); err != nil {
+	var doc statement
+	if err := json.Unmarshal(payload, &doc); err != nil {
 		return out, err
 	}
 	out.header = appendDigest(nil, doc.Header.Digest)

@@ -2,6 +2,7 @@ package singularity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -88,26 +89,26 @@ func (p *program) runHelpVerb() verb {
 }
 
 func (p *program) verifyVerb() verb {
-	const noKeys = "who signed is not examined"
-	asJSON, all, local, legacy := false, false, false, false
+	const noChains = "a key is compared, not a chain of certificates: --key FILE"
+	asJSON, all, local, legacy, key := false, false, false, false, ""
 	return verb{
-		name: "verify", args: "[OPTION …] IMAGE", short: "Compare an image with the digests that it carries", low: 1, high: 1, interspersed: true,
-		differs: "the digests in signatures, and those that Carrel writes, are compared with what is in the file; who signed is not examined, so it is no proof of origin",
+		name: "verify", args: "[OPTION …] IMAGE", short: "Tell whether an image is signed with a known key, and unchanged since", low: 1, high: 1, interspersed: true,
+		differs: "keys are those of --key and of the local keyring (~/.apptainer/keys, or APPTAINER_KEYSDIR); no key server is asked, and every part has to be signed",
 		options: []option{
 			{long: "all", short: "a", value: &all, help: "without effect, because all parts are read anyway"},
-			{long: "certificate", value: &noText, env: []string{"VERIFY_CERTIFICATE"}, absent: noKeys},
-			{long: "certificate-intermediates", value: &noText, env: []string{"VERIFY_INTERMEDIATES"}, absent: noKeys},
-			{long: "certificate-roots", value: &noText, env: []string{"VERIFY_ROOTS"}, absent: noKeys},
+			{long: "certificate", value: &noText, env: []string{"VERIFY_CERTIFICATE"}, absent: noChains},
+			{long: "certificate-intermediates", value: &noText, env: []string{"VERIFY_INTERMEDIATES"}, absent: noChains},
+			{long: "certificate-roots", value: &noText, env: []string{"VERIFY_ROOTS"}, absent: noChains},
 			{long: "groupid", value: &noText, absent: "all parts are read", hidden: true},
 			{long: "id", value: &noText, absent: "all parts are read", hidden: true},
 			{long: "group-id", short: "g", value: &noText, absent: "all parts are read"},
-			{long: "json", short: "j", value: &asJSON, help: "as JSON"},
-			{long: "key", value: &noText, env: []string{"VERIFY_KEY"}, absent: noKeys},
-			{long: "legacy-insecure", value: &legacy, help: "without effect", differs: noKeys},
-			{long: "local", short: "l", value: &local, env: []string{"LOCAL_VERIFY"}, help: "without effect", differs: noKeys},
-			{long: "ocsp-verify", value: &noSwitch, env: []string{"VERIFY_OCSP"}, absent: noKeys},
+			{long: "json", short: "j", value: &asJSON, help: "as JSON", differs: "the JSON is Carrel's own"},
+			{long: "key", value: &key, env: []string{"VERIFY_KEY"}, help: "a public key in a file: in PEM, or of PGP"},
+			{long: "legacy-insecure", value: &legacy, help: "without effect", differs: "signatures of before 2020 cover no descriptors and are not accepted"},
+			{long: "local", short: "l", value: &local, env: []string{"LOCAL_VERIFY"}, help: "without effect, because no key server is asked"},
+			{long: "ocsp-verify", value: &noSwitch, env: []string{"VERIFY_OCSP"}, absent: noChains},
 			{long: "sif-id", short: "i", value: &noText, absent: "all parts are read"},
-			{long: "url", short: "u", value: &noText, env: []string{"URL"}, absent: noKeys},
+			{long: "url", short: "u", value: &noText, env: []string{"URL"}, absent: "no key server is asked"},
 		},
 		run: func(ctx context.Context, args []string) error {
 			e, err := p.c.Engine()
@@ -118,44 +119,91 @@ func (p *program) verifyVerb() verb {
 			if err != nil {
 				return err
 			}
-			content, signers := 0, parts.Signers()
-			var unchecked []engine.Part
-			for _, part := range parts.Parts {
-				if part.IsSignature() {
-					continue
-				}
-				if content++; part.Checked == "" {
-					unchecked = append(unchecked, part)
-				}
-			}
+			signatures, err := p.signatures(ctx, e, args[0], key)
 			if asJSON {
-				if err := p.printJSON(parts); err != nil {
+				if err := p.printJSON(struct {
+					engine.Parts
+					Signatures []engine.Signature `json:"signatures"` // that are right
+				}{parts, signatures}); err != nil {
 					return err
 				}
 			}
-			if content == len(unchecked) {
-				return &hintError{fmt.Errorf("verify %s: it carries neither a signature nor digests", args[0]), "images that Carrel builds carry digests"}
+			if err != nil {
+				return fmt.Errorf("Failed to verify container: %w", err)
 			}
 			if !asJSON {
-				switch {
-				case len(signers) > 0:
-					p.info("%s: signed with the key of the fingerprint %s", args[0], strings.Join(signers, ", "))
-				case !parts.Signed:
-					p.info("%s: not signed", args[0])
-				}
-				p.info("%s: %d of %d parts are as they were written; who wrote them was not examined", args[0], content-len(unchecked), content)
-				for _, part := range unchecked {
-					p.info("nothing vouches for part %d, %s %s", part.ID, part.Type, part.Name)
-				}
-				for _, part := range parts.Parts {
-					if part.Unsigned {
-						p.info("part %d, %s, is not among what was signed", part.ID, part.Type)
-					}
+				if err := p.print(verified(parts, signatures)); err != nil {
+					return err
 				}
 			}
+			p.info("Verified signature(s) from image '%s'", args[0])
 			return nil
 		},
 	}
+}
+
+// errUnsigned has the words of Apptainer, which scripts look for.
+var errUnsigned = errors.New("integrity: signature not found for object group 1")
+
+// signatures are those of an image that were made with a key: that of a file, or one of the keyring.
+func (p *program) signatures(ctx context.Context, e *engine.Engine, image, key string) ([]engine.Signature, error) {
+	said, err := e.Signatures(ctx, image)
+	if err != nil {
+		return nil, err
+	}
+	if len(said) == 0 {
+		return nil, &hintError{errUnsigned, "it is not signed; whether it is as it was made, by the digests that it carries: carrel verify " + image}
+	}
+	files := []string{key}
+	if key == "" {
+		files = p.keyrings()
+	}
+	err = &hintError{fmt.Errorf("%w: there is no keyring", engine.ErrOtherKey), "give the signer's public key: --key FILE"}
+	for _, file := range files {
+		var good []engine.Signature
+		if good, err = e.VerifySigned(ctx, image, file); err == nil || !errors.Is(err, engine.ErrOtherKey) {
+			return good, err
+		}
+	}
+	return nil, err
+}
+
+// keyrings are the files in which Apptainer and Singularity keep public keys, those that there are.
+func (p *program) keyrings() []string {
+	var dirs, out []string
+	for _, name := range []string{"APPTAINER_KEYSDIR", "SINGULARITY_KEYSDIR", "SINGULARITY_SYPGPDIR"} {
+		if dir, ok := p.lookup(name); ok && dir != "" {
+			dirs = append(dirs, absolute(dir, p.c.User.Cwd))
+		}
+	}
+	for _, dir := range []string{".apptainer/keys", ".singularity/keys", ".singularity/sypgp"} {
+		dirs = append(dirs, filepath.Join(p.c.User.Home, dir))
+	}
+	for _, dir := range dirs {
+		file := filepath.Join(dir, "pgp-public")
+		if st, err := os.Stat(file); err == nil && st.Size() > 0 {
+			out = append(out, file)
+		}
+	}
+	return out
+}
+
+// verified is Apptainer's report.
+func verified(parts engine.Parts, signatures []engine.Signature) string {
+	var b strings.Builder
+	for _, s := range signatures {
+		if s.Form == "PGP" {
+			fmt.Fprintf(&b, "[LOCAL]   Signing entity: %s\n[LOCAL]   Fingerprint: %s\n", printable(s.Key), s.Signer)
+		}
+		b.WriteString("Objects verified:\nID  |GROUP   |LINK    |TYPE\n------------------------------------------------\n")
+		for _, part := range parts.Parts {
+			if slices.Contains(s.Objects, part.ID) {
+				kind, _, _ := strings.Cut(part.Type, " (")
+				fmt.Fprintf(&b, "%-4d|%-8d|%-8s|%s\n", part.ID, part.Group, part.Link, kind)
+			}
+		}
+	}
+	return b.String()
 }
 
 // cacheTypes are Apptainer's kinds of things in a cache, and which of Carrel's they are.

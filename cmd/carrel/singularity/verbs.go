@@ -33,8 +33,8 @@ var absentVerbs = map[string]string{
 	"completion": "`carrel completion` makes one for carrel, whose verbs are nearly the same",
 	"config":     "there is no configuration of an administrator, and --fakeroot needs none",
 	"delete":     "libraries (library://) are accounts of a service; images are deleted as files",
-	"key":        "signatures are not made or examined; `verify` compares an image with the digests in it",
-	"keyserver":  "signatures are not made or examined",
+	"key":        "keys are not kept: `verify` reads those that Apptainer or gpg keep, or --key FILE",
+	"keyserver":  "no key server is asked; `verify --key FILE` takes the key that you have got from its owner",
 	"oci":        "it runs OCI bundles as root by runc; docker:// and oci: images are run by run, exec and shell",
 	"plugin":     "there are no plugins",
 
@@ -44,7 +44,7 @@ var absentVerbs = map[string]string{
 	"remote use":    noServices,
 
 	"search": "it searches a library service; `carrel catalog` searches definition files",
-	"sign":   "signatures are not made; an image carries digests of its parts",
+	"sign":   "private keys are not handled; `apptainer sign` signs an image of Carrel's too, and `verify` tells whether such a signature is right",
 }
 
 // verbs are all commands in the order in which help lists them.
