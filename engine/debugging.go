@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/build"
-	"carrel/engine/image"
 	"carrel/engine/sandbox"
 )
 
@@ -143,14 +142,14 @@ func (e *Engine) Provenance(ctx context.Context, name string) (json.RawMessage, 
 	if err != nil {
 		return nil, err
 	}
-	if !t.Built {
+	if !t.Built && t.Kind != TargetRemote {
 		return nil, fmt.Errorf("provenance of %s: %w", name, ErrNotFound)
 	}
-	img, err := image.Open(t.Path)
+	img, _, done, err := e.openOutline(ctx, "inspect", name)
 	if err != nil {
 		return nil, err
 	}
-	defer img.Close()
+	defer done()
 	if img.SIF() == nil {
 		return nil, nil
 	}

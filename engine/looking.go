@@ -9,6 +9,7 @@ import (
 	"carrel/engine/definition"
 	"carrel/engine/doctor"
 	"carrel/engine/image"
+	"carrel/engine/source/remote"
 )
 
 // Inspection is what an image says about itself.
@@ -29,11 +30,11 @@ type Inspection struct {
 // Inspect reads what an image says about itself, without starting it. Of an image in a registry it is what the
 // configuration says, without any layer; Path is then the reference.
 func (e *Engine) Inspect(ctx context.Context, name string) (Inspection, error) {
-	img, t, err := e.open(ctx, "inspect", name)
+	img, t, done, err := e.openOutline(ctx, "inspect", name)
 	if err != nil {
 		return Inspection{}, err
 	}
-	defer img.Close()
+	defer done()
 	info := e.describeRemote(t, img)
 	if img.Kind != image.Registry && t.Kind != TargetRemote || t.Built {
 		if info, err = e.describe(t.Path); err != nil {
@@ -84,6 +85,48 @@ func (e *Engine) open(ctx context.Context, verb, name string) (*image.Image, Tar
 		return img, t, err
 	}
 	return nil, t, &notBuiltError{verb, name}
+}
+
+// openOutline is open for who wants to know only what an image says about itself: of an image file that lies elsewhere no more
+// than that is fetched, where the server allows. The caller calls done.
+func (e *Engine) openOutline(ctx context.Context, verb, name string) (img *image.Image, t Target, done func(), err error) {
+	t, err = e.Resolve(ctx, name)
+	if err == nil && t.Kind == TargetRemote && !t.Built && remote.Is(t.Ref) {
+		if img, done, err = e.outline(ctx, t.Ref); img != nil || err != nil {
+			return img, t, done, err
+		}
+	}
+	if img, t, err = e.open(ctx, verb, name); err != nil {
+		return nil, t, nil, err
+	}
+	return img, t, func() { img.Close() }, nil
+}
+
+// outline opens what a file that lies elsewhere says about itself; nil where that cannot be had without the whole.
+func (e *Engine) outline(ctx context.Context, ref string) (*image.Image, func(), error) {
+	o := e.remoteOptions("", nil)
+	dir, release, err := e.scratch("outline-")
+	if err != nil {
+		return nil, nil, err
+	}
+	o.Cache = dir
+	img, err := func() (*image.Image, error) {
+		f, err := remote.Find(ctx, ref, o)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		path, _, ok, err := f.Outline(ctx) // it goes with the folder
+		if !ok || err != nil {
+			return nil, err
+		}
+		return image.Open(path)
+	}()
+	if img == nil || err != nil {
+		release()
+		return nil, nil, err
+	}
+	return img, func() { img.Close(); release() }, nil
 }
 
 // notBuiltError is a catalog entry of which there is no image yet.

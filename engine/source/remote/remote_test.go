@@ -33,7 +33,7 @@ func sifFile(t *testing.T, size int) (path string, data []byte, digest string) {
 	body := make([]byte, size)
 	rand.Read(body)
 	err := sif.Create(t.Context(), path, sif.Contents{
-		Definition: []byte("Bootstrap: scratch\n"), Arch: "amd64", Time: time.Unix(0, 0),
+		Definition: []byte("Bootstrap: scratch\n"), Metadata: []byte(`{"data":{"attributes":{"labels":{"Place":"far away"}}}}`), Arch: "amd64", Time: time.Unix(0, 0),
 		System: func(w sif.Target, offset int64) (int64, error) {
 			_, err := w.WriteAt(body, offset)
 			return int64(size), err
@@ -201,6 +201,60 @@ func TestWeb(t *testing.T) {
 }
 
 // TestRegistry: a SIF that was pushed comes back byte for byte, from the cache when it is there.
+// TestOutline reads what an image says about itself out of a registry and off a web server, without its file system.
+func TestOutline(t *testing.T) {
+	path, data, _ := sifFile(t, 9<<20)
+	reg := registry.New(registry.Logger(stdlog.New(io.Discard, "", 0)))
+	var sent int
+	var page = []byte(strings.Repeat("<html>", 100_000))
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		c := &cutting{ResponseWriter: w, sent: &sent}
+		switch r.URL.Path {
+		case "/tool.sif":
+			http.ServeContent(c, r, "", time.Time{}, bytes.NewReader(data))
+		case "/page.sif":
+			http.ServeContent(c, r, "", time.Time{}, bytes.NewReader(page))
+		case "/noranges.sif":
+			c.Write(data)
+		default:
+			reg.ServeHTTP(c, r)
+		}
+	})
+	ref := "oras://" + strings.TrimPrefix(address, "http://") + "/lab/tool:1"
+	if _, err := oci.PushSIF(t.Context(), path, ref, oci.Options{Net: impatient}); err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]bool{ref: true, address + "/tool.sif": true, address + "/page.sif": false, address + "/noranges.sif": false} {
+		sent = 0
+		o := Options{Cache: t.TempDir(), Net: impatient}
+		f, err := Find(t.Context(), at, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, release, ok, err := f.Outline(t.Context())
+		f.Close()
+		if err != nil || ok != want {
+			t.Errorf("%s: %v, %v", at, ok, err)
+		}
+		if ok {
+			m, err := sif.Open(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, derr := m.Definition()
+			about, jerr := m.JSON(sif.MetadataName)
+			if derr != nil || jerr != nil || string(text) != "Bootstrap: scratch\n" || !strings.Contains(string(about), "far away") || m.Size != int64(len(data)) || sent > 200_000 {
+				t.Errorf("%s: %q, %.80q, %v %v; %d bytes were sent", at, text, about, derr, jerr, sent)
+			}
+			m.Close()
+			release()
+		}
+		if left, _ := os.ReadDir(o.Cache); len(left) > 0 {
+			t.Errorf("%s: left behind %v", at, left)
+		}
+	}
+}
+
 // TestWebVersions gets a file again that has not changed, that has, and whose transfer broke off, by ETag and by date.
 func TestWebVersions(t *testing.T) {
 	for _, kind := range []string{"tag", "date", "neither"} {
