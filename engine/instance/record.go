@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,12 +52,38 @@ func readRecord(dir string) (record, error) {
 	return r, nil
 }
 
-// write replaces the state file. durable waits for the disk.
+// write replaces the state file. durable waits for the disk. Where nothing can be replaced, because the disk is full or over a
+// quota, it is written in place: somebody may be waiting for what it says.
 func (r *record) write(dir string, durable bool) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write state of %s: %w", r.Name, err)
 	}
+	if err = r.replace(dir, data, durable); err != nil && overwrite(filepath.Join(dir, stateFile), data) == nil {
+		return nil
+	}
+	return err
+}
+
+// overwrite writes a file that is there in place, in one piece, which takes no more room on most file systems. Who reads it
+// in this moment may find it damaged, and reads it again when it is told of the change.
+func overwrite(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err == nil {
+		if n := int(st.Size()) - len(data); n > 0 {
+			data = append(data, bytes.Repeat([]byte(" "), n)...) // JSON may end with it
+		}
+		_, err = f.WriteAt(data, 0)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// replace gives the state file new content.
+func (r *record) replace(dir string, data []byte, durable bool) error {
 	f, err := atomicfile.Create(filepath.Join(dir, stateFile), 0o600)
 	if err != nil {
 		return err

@@ -3,7 +3,11 @@ package instance
 import (
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+
+	"carrel/internal/faultdisk"
 )
 
 // FuzzRecord reads state files that were damaged: an app whose state cannot be read is not in the way of the others.
@@ -33,4 +37,38 @@ func FuzzRecord(f *testing.F) {
 		}
 		_, _ = Get(root, "bad") // an error says what is wrong
 	})
+}
+
+// TestRecordOnFailingDisk: where no file can be made or renamed any more, a state is written all the same, also a shorter one,
+// and who watches is told.
+func TestRecordOnFailingDisk(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "disk")
+	var disk faultdisk.Disk
+	disk.On(t, root)
+	for _, op := range []string{faultdisk.Rename, faultdisk.Create} {
+		disk.Fail("", 0, false, 0)
+		dir := put(t, root, "app", nil)
+		r, err := readRecord(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes, err := Watch(t.Context(), root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		disk.Fail(op, 1, true, syscall.EDQUOT)
+		for _, problem := range []string{"", strings.Repeat("long ", 1000), "short"} {
+			r.Problem = problem
+			if err := r.write(dir, false); err != nil {
+				t.Fatalf("%s fails: %v", op, err)
+			}
+			<-changes
+			if got, err := readRecord(dir); err != nil || got.Problem != problem {
+				t.Errorf("%s fails: read %.20q, %v; want %.20q", op, got.Problem, err, problem)
+			}
+		}
+		if _, hits := disk.Counts(); hits == 0 {
+			t.Errorf("%s did not fail", op)
+		}
+	}
 }

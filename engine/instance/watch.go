@@ -96,7 +96,7 @@ func (s *rootWatch) renew() {
 			continue
 		}
 		dir := filepath.Join(s.root, e.Name())
-		if _, err := s.w.Add(dir, unix.IN_MOVED_TO|unix.IN_ONLYDIR); err != nil {
+		if _, err := s.w.Add(dir, unix.IN_MOVED_TO|unix.IN_CLOSE_WRITE|unix.IN_ONLYDIR); err != nil {
 			continue
 		}
 		there[e.Name()] = true
@@ -186,7 +186,7 @@ func Wait(ctx context.Context, dir string) (Instance, error) {
 		w = nil
 	} else {
 		defer w.Close()
-		if _, err := w.Add(dir, unix.IN_MOVED_TO|unix.IN_ONLYDIR); err != nil {
+		if _, err := w.Add(dir, unix.IN_MOVED_TO|unix.IN_CLOSE_WRITE|unix.IN_ONLYDIR); err != nil {
 			return Instance{}, fmt.Errorf("wait for %s: %w", name, err)
 		}
 	}
