@@ -17,6 +17,7 @@ import (
 
 	"carrel/engine/squashfs"
 	"carrel/engine/tree"
+	"carrel/internal/leaktest"
 )
 
 // childEnv marks this test's binary as started again in the namespaces of a container; its value is the mount point.
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	leaktest.Main(m)
 }
 
 // child mounts, sends the descriptor over descriptor 3, and runs the script in its first argument with the mount point as $1.

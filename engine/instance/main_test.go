@@ -22,6 +22,7 @@ import (
 	"carrel/engine/network/usernet"
 	"carrel/engine/sandbox"
 	"carrel/engine/sandbox/plan"
+	"carrel/internal/leaktest"
 	"carrel/internal/testroot"
 )
 
@@ -48,7 +49,7 @@ func TestMain(m *testing.M) {
 			os.Exit(app(os.Args[2:]))
 		}
 	}
-	os.Exit(m.Run())
+	leaktest.Main(m)
 }
 
 // order is what a test tells the supervisor it spawns.

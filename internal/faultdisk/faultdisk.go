@@ -74,7 +74,7 @@ func (d *Disk) On(t testing.TB, dirs ...string) {
 			t.Fatal(err)
 		}
 		server, err := fuse.NewServer(side{fs.NewNodeFS(root, &fs.Options{}), d}, dir, &fuse.MountOptions{
-			AllowOther: true, DirectMountStrict: true, FsName: Name, Name: "disk",
+			AllowOther: true, DirectMountStrict: true, FsName: Name, Name: "disk", DisableSplice: true,
 			DisabledCapabilities: fuse.CAP_PASSTHROUGH, // else reading and writing does not come here
 		})
 		if err != nil {

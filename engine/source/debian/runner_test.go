@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"carrel/internal/leaktest"
 )
 
 // selfPath is this test binary, also for users who cannot enter the folder it is in.
@@ -24,7 +26,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, enterRoot(root, os.Args[1:]))
 		os.Exit(127)
 	}
-	os.Exit(m.Run())
+	leaktest.Main(m)
 }
 
 // enterRoot runs in a new mount and process namespace; it returns only when it fails.

@@ -1,0 +1,9 @@
+package guard
+
+import (
+	"testing"
+
+	"carrel/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }

@@ -1,0 +1,9 @@
+package squashfs
+
+import (
+	"testing"
+
+	"carrel/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
