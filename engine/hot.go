@@ -93,7 +93,7 @@ func (e *Engine) useHot(p *prepared, o *launch.Options) bool {
 		f.Close() // it is being thrown away
 		return false
 	}
-	p.hot = true
+	p.hot, p.hold = true, f.Name()
 	p.closers = append(p.closers, func() { f.Close() })
 	o.Layers = []launch.Layer{{Folder: filepath.Join(dir, "root")}}
 	return true

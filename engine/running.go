@@ -19,11 +19,11 @@ import (
 
 	"carrel/engine/card"
 	"carrel/engine/image"
-	"carrel/engine/instance"
 	"carrel/engine/launch"
 	"carrel/engine/network"
 	"carrel/engine/network/guard"
 	"carrel/engine/network/usernet"
+	"carrel/engine/oom"
 	"carrel/engine/sandbox"
 	"carrel/internal/atomicfile"
 )
@@ -43,6 +43,9 @@ type RunCallbacks struct {
 	Started func(signal func(unix.Signal) error)
 	// Address is called when a published port answers, or will not.
 	Address func(Address, error)
+	// Again is what is known of the call, where it is one that may repeat an earlier launch; nil: it is not. When it has a
+	// container already, Run waits for that.
+	Again *Again
 	// Building takes the events of a build that has to come first.
 	Building Sink
 }
@@ -62,6 +65,7 @@ type prepared struct {
 	signed  bool           // what it saves breaks a signature
 	keeps   bool           // what it changes is kept
 	start   started        // where and as whom the image says
+	hold    string         // the file that is locked as long as the copy is used
 	closers []func()
 }
 
@@ -290,6 +294,10 @@ func dialer(k *sandbox.Container, port Port) network.DialFunc {
 // Run runs a container in the foreground and returns the exit status of its process, as a shell gives it. It builds the
 // image first where that is needed. An error means that Carrel itself failed.
 func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks) (int, error) {
+	if cb.Again != nil && cb.Again.Running != nil {
+		return e.resume(ctx, cb.Again.Running, cb)
+	}
+	began := e.c.Now()
 	t, err := e.EnsureBuilt(ctx, s.Image, cb.Building)
 	if err != nil {
 		return 0, err
@@ -341,6 +349,16 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 			cb.Note(fmt.Sprintf("port %d is taken; using %d instead", port.Host, pub.Addr.Port()))
 		}
 	}
+	repeat := e.repeatable(s, t, p, cb.Again)
+	if repeat {
+		c.Trace = &sandbox.Trace{}
+		c.Note = func(text string) {
+			repeat = false
+			if cb.Note != nil {
+				cb.Note(text)
+			}
+		}
+	}
 	if k, err = startMapped(ctx, c); err != nil {
 		return 0, err
 	}
@@ -356,6 +374,9 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	if cb.Started != nil {
 		cb.Started(func(sig unix.Signal) error { return k.Signal(sig) })
 	}
+	if repeat {
+		e.remember(cb.Again, p, c.Trace, began)
+	}
 	signal, err := stopSignal(cmp.Or(s.StopSignal, p.card.Stop, p.image.StopSignal()))
 	if err != nil || signal == 0 {
 		signal = unix.SIGTERM
@@ -366,7 +387,7 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 		}
 	}
 	inTime := limitTime(s.TimeLimit, func() { _ = k.Stop(signal) }, k.Kill, note)
-	memory := instance.WatchMemory(k.PID())
+	memory := oom.Watch(k.PID())
 	var probing sync.WaitGroup
 	for i, pub := range a.published {
 		if !s.Ports[i].UDP { // of datagrams nobody says when they begin to be answered

@@ -46,7 +46,7 @@ func dropIn(arg0 string, args []string) int {
 	accounts := &singularity.Accounts{Login: s.login}
 	return singularity.Main(ctx, singularity.Config{
 		Arg0: arg0, Args: args, In: a.in, Out: a.out, Err: a.err, User: s.user, Version: version(),
-		Accounts: accounts,
+		Accounts: accounts, Again: s.thisCall(),
 		Engine: func(insecure ...string) (*engine.Engine, error) {
 			// The file of Apptainer is where passwords are stored, unless another is named.
 			credentials := append([]string{apptainerCredentials(os.Getenv, s.dirs)}, s.credentials...)

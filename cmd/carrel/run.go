@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
+	"carrel/cmd/carrel/quick"
 	"carrel/engine"
 	"carrel/internal/amount"
 )
@@ -283,6 +285,10 @@ func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
 	if err := a.ensure(ctx, spec.Image); err != nil {
 		return err
 	}
+	s, err := a.settings()
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	restore := func() {}
 	defer func() { restore() }()
@@ -303,6 +309,7 @@ func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
 				return send(sig) == nil
 			})
 		},
+		Again:   s.thisCall(),
 		Address: func(addr engine.Address, err error) { a.announce(addr, time.Since(began), err) },
 	})
 	if err != nil {
@@ -316,6 +323,14 @@ func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
 		}
 	}
 	return quietExit(status)
+}
+
+// thisCall is this call, where it may repeat an earlier launch; nil: it may not. The configuration file has been read for it.
+func (s settings) thisCall() *engine.Again {
+	if quick.Call != nil {
+		quick.Call.Files = []string{filepath.Join(s.dirs.Config, "config")}
+	}
+	return quick.Call
 }
 
 // hardly tells when something happened often enough in a short time.

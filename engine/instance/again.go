@@ -143,9 +143,8 @@ func (s *supervisor) pause(ctx context.Context, signals <-chan os.Signal, d time
 	}
 }
 
-// explain says why the container ended.
-func (s *supervisor) explain(end *outcome, groups oomGroups, before, now oomCount) {
-	noMemory, advice := outOfMemory(end.status, groups, before, now)
+// explain says why the container ended; noMemory and advice are what package oom says.
+func (s *supervisor) explain(end *outcome, noMemory, advice string) {
 	switch {
 	case end.err != nil:
 		end.reason, end.problem, end.hint = ReasonFailed, end.err.Error(), hint(end.err)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/instance/logfile"
+	"carrel/engine/oom"
 	"carrel/engine/sandbox"
 )
 
@@ -169,8 +170,7 @@ func (s *supervisor) look(ctx, life context.Context, f *files, k *sandbox.Contai
 	defer s.container.Store(nil)
 	began := time.Now()
 	s.update(func(r *record) { r.Init = k.PID() })
-	groups := groupsOf(k.PID())
-	kills := groups.count()
+	memory := oom.Watch(k.PID())
 	var out sync.WaitGroup
 	streams, seen := []logfile.Stream{logfile.Out, logfile.Err}, s.ports.scan
 	if s.spec.Terminal {
@@ -201,7 +201,7 @@ func (s *supervisor) look(ctx, life context.Context, f *files, k *sandbox.Contai
 	if own, ended := k.MainEnded(); ended && !s.spec.KeepAlive && asked != "" {
 		status = own // others may have had to be killed
 	}
-	now := groups.count()
+	noMemory, advice := memory(status)
 	endWatch()
 	watching.Wait()
 	s.drain(f, &out)
@@ -220,7 +220,7 @@ func (s *supervisor) look(ctx, life context.Context, f *files, k *sandbox.Contai
 		status = exitOwn
 	}
 	end := outcome{status: status, err: err, reason: asked, ran: time.Since(began)}
-	s.explain(&end, groups, kills, now)
+	s.explain(&end, noMemory, advice)
 	return end
 }
 

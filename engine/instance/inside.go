@@ -51,14 +51,3 @@ func commandOf(pid int) string {
 	name, _ := os.ReadFile(dir + "/comm")
 	return "[" + string(bytes.TrimSpace(name)) + "]"
 }
-
-// WatchMemory begins to count, for a container with that init, what the kernel kills for want of memory. The returned
-// function is called when the container has ended with a status; it tells in a sentence whether that was the reason, and
-// what to do about it, or two empty texts.
-func WatchMemory(init int) func(status int) (problem, hint string) {
-	groups := groupsOf(init)
-	before := groups.count()
-	return func(status int) (string, string) {
-		return outOfMemory(status, groups, before, groups.count())
-	}
-}

@@ -1,98 +1,12 @@
 package instance
 
 import (
-	"bufio"
-	"bytes"
-	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
-	"strconv"
-	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // lean makes the runtime small: a supervisor does little, for a long time.
 func lean() {
 	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), 2))
 	debug.SetGCPercent(50)
-}
-
-// oomCount is how often the kernel has killed for want of memory: in the container's control groups, and on the machine.
-type oomCount struct{ group, machine int64 }
-
-// oomGroups are the control groups of a container. They are found as long as its init lives, and read when it has ended.
-type oomGroups struct {
-	files []string // with the counts
-	own   bool     // nobody else is in them
-}
-
-// groupsOf finds the groups of a process.
-func groupsOf(pid int) oomGroups {
-	g := oomGroups{files: countFiles("/proc/"+strconv.Itoa(pid)+"/cgroup", groupRoot)}
-	g.own = len(g.files) > 0 && !slices.Equal(g.files, countFiles("/proc/self/cgroup", groupRoot))
-	return g
-}
-
-// groupRoot is where control groups are mounted.
-const groupRoot = "/sys/fs/cgroup"
-
-// countFiles finds them from a list of groups (cgroups(7): hierarchy:controllers:path).
-func countFiles(list, root string) []string {
-	groups, err := os.ReadFile(list)
-	if err != nil {
-		return nil
-	}
-	var files []string
-	for line := range strings.Lines(string(groups)) {
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		switch {
-		case len(parts) != 3:
-		case parts[0] == "0" && parts[1] == "":
-			files = append(files, filepath.Join(root, parts[2], "memory.events"))
-		case parts[1] == "memory":
-			files = append(files, filepath.Join(root, "memory", parts[2], "memory.oom_control"))
-		}
-	}
-	return files
-}
-
-// count reads the counts as they are now.
-func (g oomGroups) count() (c oomCount) {
-	c.machine = counter("/proc/vmstat", "oom_kill") // since Linux 4.13, commit 8e675f7af507
-	for _, f := range g.files {
-		c.group += counter(f, "oom_kill")
-	}
-	return c
-}
-
-// counter reads the number behind a word at the beginning of a line.
-func counter(file, word string) int64 {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return 0
-	}
-	for sc := bufio.NewScanner(bytes.NewReader(data)); sc.Scan(); {
-		if rest, ok := strings.CutPrefix(sc.Text(), word+" "); ok {
-			n, _ := strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
-			return n
-		}
-	}
-	return 0
-}
-
-// outOfMemory says whether a container ended with its status for want of memory, and what to do about it.
-func outOfMemory(status int, groups oomGroups, before, now oomCount) (problem, hint string) {
-	killed := status == 128+int(unix.SIGKILL)
-	switch {
-	case killed && now.group != before.group:
-		return "the kernel killed it because the memory it may use ran out", "give it more memory (--memory) or less data"
-	case groups.own && now.group != before.group:
-		return "the kernel killed a part of it because the memory it may use ran out", "give it more memory (--memory) or less data"
-	case killed && now.machine != before.machine:
-		return "it was killed while this computer ran out of memory", "close other programs, or give it less data"
-	}
-	return "", ""
 }

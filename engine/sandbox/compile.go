@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"carrel/engine/sandbox/again"
 	"carrel/engine/sandbox/derive"
 	"carrel/engine/sandbox/forked"
 	"carrel/engine/sandbox/inside" // also so that this binary can be an init
@@ -97,7 +99,21 @@ func compile(c *Config, stdio []*os.File, fuse int) (*forked.Program, error) {
 	b.enter()
 	b.weaken()
 	b.process(args, env, stdio)
+	if f, ok := v.(*folderView); ok && c.Trace != nil {
+		c.Trace.Look = b.look(f)
+	}
 	return &b.Program, nil
+}
+
+// look is what the calls depend on beside the plan.
+func (b *compiler) look(v *folderView) *again.Look {
+	l := &again.Look{Folder: b.c.Plan.Layers[0].Folder, Inside: v.looked}
+	for i := range b.c.Plan.Ops {
+		if op := &b.c.Plan.Ops[i]; op.Kind == plan.OpBind {
+			l.Places = append(l.Places, op.Source)
+		}
+	}
+	return l
 }
 
 // places finds where the operations happen.
@@ -471,7 +487,9 @@ func (b *compiler) weaken() {
 	b.Do(unix.SYS_PRCTL, forked.Int(unix.PR_SET_DUMPABLE), forked.Int(0))
 	if b.c.Plan.Process.OwnInput {
 		filter := inside.InputFilter()
+		rules := forked.Slice(&b.Program, filter)
 		prog := forked.Struct(&b.Program, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+		b.Points(prog, unsafe.Offsetof(unix.SockFprog{}.Filter), rules)
 		b.Do(unix.SYS_SECCOMP, forked.Int(unix.SECCOMP_SET_MODE_FILTER), forked.Int(0), prog)
 	}
 }
@@ -482,14 +500,14 @@ func (b *compiler) process(args, env []string, stdio []*os.File) {
 	if p.Dir != "" {
 		b.chdir(p.Dir)
 	}
-	var vars [][]byte
+	var vars []forked.Arg
 	for _, kv := range env {
 		if !strings.HasPrefix(kv, "PWD=") {
-			vars = append(vars, append([]byte(kv), 0))
+			vars = append(vars, b.Text(kv))
 		}
 	}
-	pwd := append([]byte("PWD="), make([]byte, unix.PathMax)...)
-	b.Do(unix.SYS_GETCWD, b.Data(pwd[4:]), forked.Int(unix.PathMax))
+	pwd := b.Data(append([]byte("PWD="), make([]byte, unix.PathMax)...))
+	b.Do(unix.SYS_GETCWD, pwd.Plus(4), forked.Int(unix.PathMax))
 	vars = append(vars, pwd)
 	if p.Umask >= 0 {
 		b.Do(unix.SYS_UMASK, forked.Int(p.Umask))

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carrel/engine/sandbox/again"
 	"carrel/engine/sandbox/forked"
 	"carrel/internal/spawn"
 )
@@ -57,12 +58,39 @@ func fork(ctx context.Context, c Config) *Container {
 			return nil
 		}
 	}
+	k, err := follow(ctx, c, pid, -1, func(take func(fd int)) (int, error) { return forked.Await(fds[0], own, take) })
+	if err != nil {
+		return nil
+	}
+	if c.Trace != nil {
+		c.Trace.Program, c.Trace.Flags = prog, cloneFlags(&c)
+	}
+	return k
+}
+
+// Adopt takes over a container that was started from a memo. It returns when its process runs; after an error nothing is
+// left. Of c only Note is used.
+func Adopt(ctx context.Context, c Config, r *again.Running) (*Container, error) {
+	r.Hand()
+	k, err := follow(ctx, c, r.PID, r.Main, func(func(fd int)) (int, error) {
+		err := r.Await()
+		return r.Main, err
+	})
+	if err != nil {
+		return nil, &Error{Op: "start", Err: err}
+	}
+	return k, nil
+}
+
+// follow is the container of a child that was forked. main is a descriptor of its process; -1: await waits for that, and gives
+// what the child passes on to take.
+func follow(ctx context.Context, c Config, pid, main int, await func(take func(fd int)) (int, error)) (*Container, error) {
 	k := &Container{
 		pid: pid, note: c.Note, pending: map[int]chan reply{}, jobs: map[int]*Job{},
 		received: make(chan struct{}), done: make(chan struct{}),
 	}
 	close(k.received)
-	child := &forkedChild{pid: pid, main: -1}
+	child := &forkedChild{pid: pid, main: main}
 	k.process = child
 	go func() {
 		select {
@@ -71,8 +99,11 @@ func fork(ctx context.Context, c Config) *Container {
 		case <-k.done:
 		}
 	}()
-	main, err := forked.Await(fds[0], own, func(fd int) { k.serve(c.Serve, 0, fd) })
-	child.set(main)
+	var err error
+	if main < 0 {
+		main, err = await(func(fd int) { k.serve(c.Serve, 0, fd) })
+		child.set(main)
+	}
 	go func() {
 		defer close(k.done)
 		var err error
@@ -83,9 +114,9 @@ func fork(ctx context.Context, c Config) *Container {
 	}()
 	if err != nil {
 		<-k.done
-		return nil
+		return nil, err
 	}
-	return k
+	return k, nil
 }
 
 // forkedChild is process 1 of a container that was forked, or its only process where it shares the host's numbers.

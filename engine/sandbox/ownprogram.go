@@ -111,9 +111,9 @@ func spawnBy(w way, c *Config, flags uintptr, files []*os.File, path string) (pi
 		defer f.Close()
 		exe = forked.Int(int(f.Fd()))
 	}
-	env := make([][]byte, len(initEnv))
+	env := make([]forked.Arg, len(initEnv))
 	for i, kv := range initEnv {
-		env[i] = append([]byte(kv), 0)
+		env[i] = p.Text(kv)
 	}
 	p.Exec(exe, []string{plan.Arg0}, env)
 	cgroup := -1

@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carrel/engine/sandbox/again"
+	"carrel/engine/sandbox/forked"
 	"carrel/engine/sandbox/plan"
 )
 
@@ -38,9 +40,19 @@ type Config struct {
 	// Alone tells that the container will be waited for and sent signals, but asked for nothing: no Dial, no Exec. It is then
 	// started without the detour of a program that is its init, where that is possible, in half the time.
 	Alone bool
+	// Trace is filled, where it is not nil, when the container was started in a way that can be repeated.
+	Trace *Trace
 	// Cgroup is an opened folder of cgroup v2 in which the container starts (clone3(2), CLONE_INTO_CGROUP); nil: the
 	// caller's own. It stays the caller's.
 	Cgroup *os.File
+}
+
+// Trace is how a container was started: what package again needs to do it once more.
+type Trace struct {
+	// Look is what was looked at, of the folder that became the root and of the host; nil: it cannot be repeated.
+	Look    *again.Look
+	Program *forked.Program
+	Flags   uintptr // of clone(2)
 }
 
 // Container is a running container. Its methods may be called from several goroutines.
@@ -79,7 +91,7 @@ var initEnv = []string{"GOMAXPROCS=1", "GODEBUG=containermaxprocs=0,updatemaxpro
 // Start starts a container and returns when its process runs. An error of any step before that is an *Error, and
 // nothing is left. The container ends when ctx does; the caller calls Wait in any case.
 func Start(ctx context.Context, c Config) (*Container, error) {
-	if q := &c.Plan.Process; !q.NewSession && !q.Terminal && hasTerminal() {
+	if q := &c.Plan.Process; !q.NewSession && !q.Terminal && again.HasTerminal() {
 		q.OwnInput = true
 	}
 	if canFork(&c) {
@@ -388,13 +400,4 @@ func closeAll(files []*os.File) {
 	for _, f := range files {
 		f.Close()
 	}
-}
-
-// hasTerminal tells whether this process has a controlling terminal (tty(4)), which is then its children's.
-func hasTerminal() bool {
-	fd, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err == nil {
-		unix.Close(fd)
-	}
-	return err != unix.ENXIO
 }

@@ -26,8 +26,9 @@ type view interface {
 // folderView looks at a folder. Paths are resolved below it by the kernel, whatever links it has (openat2(2),
 // RESOLVE_IN_ROOT).
 type folderView struct {
-	fd   int
-	real string // what the kernel calls the folder (proc_pid_fd(5))
+	fd     int
+	real   string // what the kernel calls the folder (proc_pid_fd(5))
+	looked []string
 }
 
 func openFolder(folder string) (*folderView, error) {
@@ -48,6 +49,7 @@ func (v *folderView) close() { unix.Close(v.fd) }
 func realPath(fd int) (string, error) { return os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)) }
 
 func (v *folderView) openat(name string, flags int) (int, error) {
+	v.looked = append(v.looked, name)
 	return unix.Openat2(v.fd, name, &unix.OpenHow{
 		Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
@@ -189,6 +191,7 @@ func (v *folderView) placeAt(fd int, missing []string) (place, error) {
 		if err := unix.Fstatat(v.fd, rest[1:i], &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return place{}, err
 		}
+		v.looked = append(v.looked, rest[:i])
 		pl.dirs = append(pl.dirs, dir{rest[:i], st.Mode & 0o7777, int(st.Uid)})
 	}
 	return pl, nil

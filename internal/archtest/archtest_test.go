@@ -21,7 +21,7 @@ const module = "carrel"
 // order is the order of the engine: a package may import those of earlier rows only.
 var order = [][]string{
 	// values that everybody may speak of
-	{"progress", "tree", "card", "definition", "causes", "sandbox/plan", "seccomp", "instance/inotify", "network/relay"},
+	{"progress", "tree", "card", "definition", "causes", "sandbox/plan", "seccomp", "instance/inotify", "network/relay", "oom"},
 	// formats, and the network as seen from inside a namespace
 	{"squashfs", "sif", "ext", "network/netns", "instance/logfile", "instance/terminal"},
 	{"fuse", "oci"},
@@ -29,6 +29,7 @@ var order = [][]string{
 	{"look", "changes"},
 	// the process inside, and who starts it
 	{"sandbox/derive", "sandbox/forked"},
+	{"sandbox/again"},
 	{"sandbox/inside"},
 	{"sandbox"},
 	{"network/usernet", "network/guard"},
@@ -93,6 +94,8 @@ var rules = []rule{
 	{from: "cmd/*", to: "engine/progress", allow: true, reason: "steps of a build are printed"},
 	{from: "cmd/*", to: "engine/sandbox", allow: true, reason: "main is where a re-executed worker begins"},
 	{from: "cmd/*", to: "engine/network", allow: true, reason: "-p is read by the one parser of port texts"},
+	{from: "cmd/carrel/quick", to: "engine/sandbox/again", allow: true, reason: "a launch is repeated before most packages, the facade included, are initialized"},
+	{from: "cmd/carrel/quick", to: "engine/oom", allow: true, reason: "it looks after what it starts"},
 	{from: "cmd/*", to: "engine/*", reason: "the command line uses the facade only, so that screens can do what it does"},
 }
 

@@ -29,9 +29,10 @@ func startQuestions(ctx context.Context, l *lab) ([]question, error) {
 	for _, p := range l.people {
 		folder := question{
 			title: "Start /bin/true from a folder, as " + p.name, unit: seconds, runs: 20,
-			about: "From " + t.name + ". Carrel shows home, /tmp, /dev, /proc, /sys and the host's users and name servers inside, under a throw-away overlay, as Singularity does.",
+			about: "From " + t.name + ". Carrel shows home, /tmp, /dev, /proc, /sys and the host's users and name servers inside, under a throw-away overlay, as Singularity does. A user's command is one that was started within the last minute, but for that of 'each for the first time'.",
 			contenders: append([]contender{
 				withOurs(l.program("Carrel", p, l.carrel, "exec", t.dir, "true")),
+				l.firstStart(p, t.dir),
 				withOurs(l.program("Carrel, called as singularity", p, l.dropIn, "exec", t.dir, "true")),
 				l.bubblewrapSame(p, t.dir, "true"),
 				withLess(l.program("bubblewrap --unshare-all", p, bubblewrap(t.dir, "true")...), "no binds, no overlay"),
@@ -65,6 +66,17 @@ func startQuestions(ctx context.Context, l *lab) ([]question, error) {
 func withOurs(c contender) contender { c.ours = true; return c }
 
 func withLess(c contender, less string) contender { c.less = less; return c }
+
+// firstStart is a start that finds no memo of an earlier one (package again).
+func (l *lab) firstStart(p person, image string) contender {
+	args := []string{l.carrel, "exec", image, "true"}
+	return contender{name: "Carrel, each for the first time", ours: true, how: l.show(args), run: func(ctx context.Context) (measure, error) {
+		c := l.call(p, args...)
+		c.Env = append(c.Env, "XDG_RUNTIME_DIR=/no/folder")
+		o := l.run(ctx, c)
+		return took(o.Took), o.err()
+	}}
+}
 
 // apptainer is a contender that is one call of Apptainer.
 func (l *lab) apptainer(name string, p person, args ...string) contender {

@@ -65,19 +65,46 @@ func Default(s syscall.Signal) {
 	_ = syscall.Kill(syscall.Getpid(), s) // a process may send itself everything
 }
 
+// Fixed is how many words of a command line decide what is started in the foreground, and how, where it has no options: those
+// after them are for what is started. 0: it has options, or starts nothing.
+func Fixed(args []string) int {
+	if !starts(args) {
+		return 0
+	}
+	n := 3
+	switch {
+	case base(args[0]) == "run-singularity":
+		n = 2
+	case args[1] == "exec":
+		n = 4
+	}
+	if len(args) < n {
+		return 0
+	}
+	for _, a := range args[1:n] {
+		if a == "" || a[0] == '-' {
+			return 0
+		}
+	}
+	return n
+}
+
+// base is the last element of a path.
+func base(name string) string {
+	for i := len(name) - 1; i >= 0; i-- {
+		if name[i] == '/' {
+			return name[i+1:]
+		}
+	}
+	return name
+}
+
 // starts tells whether a command line starts a container in the foreground.
 func starts(args []string) bool {
 	if len(args) < 2 {
 		return false
 	}
-	name := args[0]
-	for i := len(name) - 1; i >= 0; i-- {
-		if name[i] == '/' {
-			name = name[i+1:]
-			break
-		}
-	}
-	switch name {
+	switch base(args[0]) {
 	case "run-singularity":
 		return true
 	case "singularity", "apptainer":

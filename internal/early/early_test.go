@@ -30,6 +30,30 @@ func TestStarts(t *testing.T) {
 	}
 }
 
+func TestFixed(t *testing.T) {
+	for line, want := range map[string]int{
+		"carrel exec a.sif true x":       4,
+		"carrel exec a.sif":              0,
+		"carrel exec -B /x a.sif true":   0,
+		"carrel exec a.sif --version":    0,
+		"carrel run a.sif -x":            3,
+		"carrel shell a.sif":             3,
+		"carrel build a.sif b":           0,
+		"/x/singularity exec a.sif true": 4,
+		"singularity -q exec a.sif true": 0,
+		"apptainer test a.sif":           3,
+		"run-singularity ./a.sif x":      2,
+		"carrel":                         0,
+	} {
+		if got := Fixed(strings.Fields(line)); got != want {
+			t.Errorf("%q: %d, want %d", line, got, want)
+		}
+	}
+	if Fixed([]string{"carrel", "run", ""}) != 0 {
+		t.Error("an empty word")
+	}
+}
+
 func TestTake(t *testing.T) {
 	if Signals() != nil {
 		t.Error("signals of a test are held")

@@ -71,12 +71,17 @@ func (p *program) act(ctx context.Context, l *launch, action engine.Action, args
 		status, err := e.Exec(ctx, name, s, std, tty)
 		return result(status, err)
 	}
+	repeated := p.c.Again
+	if len(l.envFiles) > 0 {
+		repeated = nil // their contents decide, too
+	}
 	restore := func() {}
 	defer func() { restore() }()
 	status, err := e.Run(ctx, s, std, engine.RunCallbacks{
 		Note:     func(text string) { p.warn("%s", text) },
 		Saved:    func(text string) { p.info("%s", text) },
 		Building: p.building(),
+		Again:    repeated,
 		Started: func(send func(unix.Signal) error) {
 			restore = p.c.Signals(term.IsTerminal(int(p.c.In.Fd())), func(sig os.Signal) {
 				if n, ok := sig.(syscall.Signal); ok {

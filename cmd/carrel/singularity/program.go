@@ -54,6 +54,8 @@ type Config struct {
 	Engine func(insecure ...string) (*engine.Engine, error)
 	// Accounts is filled before Engine is called; nil where flags about accounts have no effect.
 	Accounts *Accounts
+	// Again is this call, where it may repeat an earlier launch; or nil.
+	Again *engine.Again
 	// Signals hands signals that this process gets to a function until the returned one is called. Signals that a terminal
 	// sends to a whole group of processes are not handed over when terminal is set.
 	Signals func(terminal bool, to func(os.Signal)) (restore func())

@@ -3,10 +3,8 @@ package forked
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
+	"strconv"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // FailedError is a call of the program that failed.
@@ -15,7 +13,7 @@ type FailedError struct {
 	Errno syscall.Errno
 }
 
-func (e *FailedError) Error() string { return fmt.Sprintf("step %d: %v", e.Step, e.Errno) }
+func (e *FailedError) Error() string { return "step " + strconv.Itoa(e.Step) + ": " + e.Errno.Error() }
 
 func (e *FailedError) Unwrap() error { return e.Errno }
 
@@ -30,9 +28,9 @@ var errEnded = errors.New("the child ended before the program ran")
 func Await(socket int, pidfd int, take func(fd int)) (int, error) {
 	for {
 		buf := make([]byte, 12)
-		oob := make([]byte, unix.CmsgSpace(4))
-		n, oobn, _, _, err := unix.Recvmsg(socket, buf, oob, unix.MSG_CMSG_CLOEXEC)
-		if err == unix.EINTR {
+		oob := make([]byte, syscall.CmsgSpace(4))
+		n, oobn, _, _, err := syscall.Recvmsg(socket, buf, oob, syscall.MSG_CMSG_CLOEXEC)
+		if err == syscall.EINTR {
 			continue
 		}
 		if fd := passed(oob[:max(oobn, 0)]); fd >= 0 {
@@ -42,7 +40,7 @@ func Await(socket int, pidfd int, take func(fd int)) (int, error) {
 			case take != nil && n == 4 && binary.NativeEndian.Uint32(buf) == msgPassed:
 				take(fd)
 			default:
-				unix.Close(fd)
+				syscall.Close(fd)
 			}
 		}
 		switch {
@@ -53,7 +51,7 @@ func Await(socket int, pidfd int, take func(fd int)) (int, error) {
 			return pidfd, nil // the socket was closed at execve(2)
 		case n == 12 && binary.NativeEndian.Uint32(buf) == msgFailed:
 			if pidfd >= 0 {
-				unix.Close(pidfd)
+				syscall.Close(pidfd)
 			}
 			return -1, &FailedError{int(int32(binary.NativeEndian.Uint32(buf[4:]))), syscall.Errno(binary.NativeEndian.Uint32(buf[8:]))}
 		}
@@ -65,11 +63,11 @@ func passed(oob []byte) int {
 	if len(oob) == 0 {
 		return -1
 	}
-	msgs, err := unix.ParseSocketControlMessage(oob)
+	msgs, err := syscall.ParseSocketControlMessage(oob)
 	if err != nil || len(msgs) == 0 {
 		return -1
 	}
-	fds, err := unix.ParseUnixRights(&msgs[0])
+	fds, err := syscall.ParseUnixRights(&msgs[0])
 	if err != nil || len(fds) == 0 {
 		return -1
 	}

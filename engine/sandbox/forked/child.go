@@ -6,8 +6,6 @@ import (
 	"os"
 	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // The three are what package syscall does around its own fork (runtime/proc.go): block signals, let every attempt to grow the
@@ -37,11 +35,11 @@ const (
 
 // fdMessage is a message with a descriptor, as sendmsg(2) wants it.
 type fdMessage struct {
-	header  unix.Msghdr
-	vector  unix.Iovec
+	header  syscall.Msghdr
+	vector  syscall.Iovec
 	kind    int32
 	control struct {
-		header unix.Cmsghdr
+		header syscall.Cmsghdr
 		fd     int32
 		_      int32
 	}
@@ -52,11 +50,11 @@ func (m *fdMessage) set(kind int32) {
 	m.vector.Base = (*byte)(unsafe.Pointer(&m.kind))
 	m.vector.SetLen(4)
 	m.header.Iov = &m.vector
-	m.header.SetIovlen(1)
-	m.control.header.Level, m.control.header.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
-	m.control.header.SetLen(unix.CmsgLen(4))
+	m.header.Iovlen = 1
+	m.control.header.Level, m.control.header.Type = syscall.SOL_SOCKET, syscall.SCM_RIGHTS
+	m.control.header.SetLen(syscall.CmsgLen(4))
 	m.header.Control = (*byte)(unsafe.Pointer(&m.control))
-	m.header.SetControllen(unix.CmsgSpace(4))
+	m.header.SetControllen(syscall.CmsgSpace(4))
 }
 
 // arguments is the memory in which the kernel put the arguments of this process (proc_pid_cmdline(5)).
@@ -77,7 +75,7 @@ func init() {
 // Name gives the child a name, which ps(1) shows in the place of this process's arguments.
 func (p *Program) Name(s string) {
 	p.name = append([]byte(s), 0)
-	p.Do(unix.SYS_PRCTL, Int(unix.PR_SET_NAME), p.Data(p.name))
+	p.Do(syscall.SYS_PRCTL, Int(syscall.PR_SET_NAME), p.Data(p.name))
 }
 
 // Start starts a child in new namespaces (flags of clone(2)) and returns its process number. ctl is the child's end of a
@@ -95,7 +93,7 @@ func (p *Program) Start(flags uintptr, ctl int) (int, error) {
 		binary.LittleEndian.PutUint64(p.starter[starterData:], uint64(ctl))
 	}
 	syscall.ForkLock.Lock()
-	pid, errno := p.fork(flags | uintptr(unix.SIGCHLD))
+	pid, errno := p.fork(flags | uintptr(syscall.SIGCHLD))
 	syscall.ForkLock.Unlock()
 	p.alive()
 	if errno != 0 {
@@ -108,7 +106,7 @@ func (p *Program) Start(flags uintptr, ctl int) (int, error) {
 //go:norace
 func (p *Program) fork(flags uintptr) (uintptr, syscall.Errno) {
 	beforeFork()
-	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, flags, 0, 0, 0, 0, 0)
+	pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, flags, 0, 0, 0, 0, 0)
 	if errno != 0 || pid != 0 {
 		afterFork()
 		return pid, errno
@@ -140,7 +138,7 @@ func (p *Program) child() {
 		p.become()
 	}
 	p.run(0, p.split)
-	pid, errno := vfork(uintptr(unix.SIGCHLD)|unix.CLONE_PIDFD|unix.CLONE_VM|unix.CLONE_VFORK, &p.started.control.fd)
+	pid, errno := vfork(uintptr(syscall.SIGCHLD)|clonePidfd|syscall.CLONE_VM|syscall.CLONE_VFORK, &p.started.control.fd)
 	if errno != 0 {
 		p.fail(p.split, syscall.Errno(errno))
 	}
@@ -155,11 +153,11 @@ func (p *Program) child() {
 			p.fail(len(p.steps), errno)
 		}
 	}
-	syscall.RawSyscall6(unix.SYS_SENDMSG, uintptr(p.ctl), uintptr(unsafe.Pointer(&p.started.header)), unix.MSG_NOSIGNAL, 0, 0, 0)
-	syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, 0, 1<<31-1, 0, 0, 0, 0)
-	syscall.RawSyscall6(unix.SYS_CLOSE, uintptr(p.ctl), 0, 0, 0, 0, 0) // where the kernel has no close_range(2)
+	syscall.RawSyscall6(syscall.SYS_SENDMSG, uintptr(p.ctl), uintptr(unsafe.Pointer(&p.started.header)), syscall.MSG_NOSIGNAL, 0, 0, 0)
+	syscall.RawSyscall6(sysCloseRange, 0, 1<<31-1, 0, 0, 0, 0)
+	syscall.RawSyscall6(syscall.SYS_CLOSE, uintptr(p.ctl), 0, 0, 0, 0, 0) // where the kernel has no close_range(2)
 	for {
-		got, _, errno := syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&p.status)), 0, 0, 0, 0)
+		got, _, errno := syscall.RawSyscall6(syscall.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&p.status)), 0, 0, 0, 0)
 		if errno == syscall.EINTR {
 			continue
 		}
@@ -217,13 +215,13 @@ func (p *Program) run(from, to int) {
 //go:nosplit
 func (p *Program) become() {
 	if p.starter != nil { // it goes on telling, and closes the socket
-		syscall.RawSyscall6(unix.SYS_FCNTL, uintptr(p.ctl), unix.F_SETFD, 0, 0, 0, 0)
+		syscall.RawSyscall6(syscall.SYS_FCNTL, uintptr(p.ctl), syscall.F_SETFD, 0, 0, 0, 0)
 	}
 	file := p.program.value
 	if p.program.slot {
 		file = p.slots[file]
 	}
-	_, _, errno := syscall.RawSyscall6(unix.SYS_EXECVEAT, file, uintptr(unsafe.Pointer(&empty)), uintptr(unsafe.Pointer(&p.argv[0])), uintptr(unsafe.Pointer(&p.envv[0])), unix.AT_EMPTY_PATH, 0)
+	_, _, errno := syscall.RawSyscall6(sysExecveat, file, uintptr(unsafe.Pointer(&empty)), uintptr(unsafe.Pointer(&p.argv[0])), uintptr(unsafe.Pointer(&p.envv[0])), atEmptyPath, 0)
 	p.fail(-1, errno)
 }
 
@@ -236,7 +234,7 @@ var empty byte
 //go:nosplit
 func (p *Program) fail(step int, errno syscall.Errno) {
 	p.report[0], p.report[1], p.report[2] = msgFailed, int32(step), int32(errno)
-	syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(p.ctl), uintptr(unsafe.Pointer(&p.report[0])), unsafe.Sizeof(p.report), unix.MSG_NOSIGNAL, 0, 0)
+	syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(p.ctl), uintptr(unsafe.Pointer(&p.report[0])), unsafe.Sizeof(p.report), syscall.MSG_NOSIGNAL, 0, 0)
 	p.exit(255)
 }
 
@@ -244,6 +242,6 @@ func (p *Program) fail(step int, errno syscall.Errno) {
 //go:nosplit
 func (p *Program) exit(status uintptr) {
 	for {
-		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, status, 0, 0, 0, 0, 0)
+		syscall.RawSyscall6(syscall.SYS_EXIT_GROUP, status, 0, 0, 0, 0, 0)
 	}
 }

@@ -11,9 +11,8 @@ package forked
 
 import (
 	"runtime"
+	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // Slot is the result of a call, for calls after it.
@@ -27,6 +26,7 @@ type step struct {
 	call    uintptr
 	args    [6]uintptr
 	slots   [6]bool // the argument is the number of a slot
+	refs    [6]ref  // the argument is an address of this
 	out     int     // slot of the result; -1: nobody uses it
 	allow   [2]uintptr
 	any     bool // every error is allowed
@@ -43,6 +43,8 @@ type Program struct {
 
 	program    Arg // descriptor of the file that the process becomes
 	argv, envv []*byte
+	env        []ref  // where the variables are, but for the last word, which is 0
+	args       int    // how many arguments the program got from Exec
 	starter    []byte // the file; nil where it is another
 
 	name    []byte
@@ -54,13 +56,30 @@ type Program struct {
 	limits  []step
 	report  [3]int32
 	started fdMessage
-	keep    []any // what steps refer to by address
+	keep    []piece // what steps refer to by address
 }
+
+// piece is memory that steps refer to.
+type piece struct {
+	at       unsafe.Pointer
+	size     uintptr
+	pointers []pointer
+}
+
+// pointer is an address in a piece.
+type pointer struct {
+	offset uintptr // where it is
+	to     ref
+}
+
+// ref is an address in a piece: the number of the piece, from 1 on (0: no address), and the distance from its beginning.
+type ref struct{ piece, offset uint32 }
 
 // Arg is an argument of a call.
 type Arg struct {
 	value uintptr
 	slot  bool
+	ref   ref
 }
 
 // Int is a number as an argument.
@@ -74,21 +93,41 @@ func (p *Program) Text(s string) Arg { return p.Data(append([]byte(s), 0)) }
 
 // Data is the address of bytes as an argument.
 func (p *Program) Data(b []byte) Arg {
-	p.keep = append(p.keep, b)
-	return Arg{value: uintptr(unsafe.Pointer(unsafe.SliceData(b)))}
+	return p.piece(unsafe.Pointer(unsafe.SliceData(b)), uintptr(len(b)))
 }
 
-// Struct is the address of what v points to as an argument.
-func Struct[T any](p *Program, v *T) Arg {
-	p.keep = append(p.keep, v)
-	return Arg{value: uintptr(unsafe.Pointer(v))}
+// Struct is the address of what v points to as an argument. Where that has addresses itself, Points tells of them.
+func Struct[T any](p *Program, v *T) Arg { return p.piece(unsafe.Pointer(v), unsafe.Sizeof(*v)) }
+
+// Slice is the address of the first element of v as an argument.
+func Slice[T any](p *Program, v []T) Arg {
+	var one T
+	return p.piece(unsafe.Pointer(unsafe.SliceData(v)), uintptr(len(v))*unsafe.Sizeof(one))
+}
+
+func (p *Program) piece(at unsafe.Pointer, size uintptr) Arg {
+	p.keep = append(p.keep, piece{at: at, size: size})
+	return Arg{value: uintptr(at), ref: ref{piece: uint32(len(p.keep))}}
+}
+
+// Plus is the address n bytes after another.
+func (a Arg) Plus(n int) Arg {
+	a.value += uintptr(n)
+	a.ref.offset += uint32(n)
+	return a
+}
+
+// Points tells that what in is the address of has another address in it, at an offset.
+func (p *Program) Points(in Arg, offset uintptr, to Arg) {
+	k := &p.keep[in.ref.piece-1]
+	k.pointers = append(k.pointers, pointer{offset, to.ref})
 }
 
 // Do adds a system call.
 func (p *Program) Do(call uintptr, args ...Arg) {
 	s := step{call: call, out: -1}
 	for i, a := range args {
-		s.args[i], s.slots[i] = a.value, a.slot
+		s.args[i], s.slots[i], s.refs[i] = a.value, a.slot, a.ref
 	}
 	p.steps = append(p.steps, s)
 }
@@ -106,7 +145,7 @@ func (p *Program) Get(call uintptr, args ...Arg) Slot {
 func (p *Program) Len() int { return len(p.steps) }
 
 // Allow goes on with the next call when the last one fails with one of at most two errors; without any, with whatever error.
-func (p *Program) Allow(errs ...unix.Errno) {
+func (p *Program) Allow(errs ...syscall.Errno) {
 	s := &p.steps[len(p.steps)-1]
 	s.any = len(errs) == 0
 	for i, e := range errs {
@@ -122,7 +161,7 @@ func (p *Program) Optional(from int) {
 }
 
 // OptionalFor is Optional for one call and one error only.
-func (p *Program) OptionalFor(call int, err unix.Errno) {
+func (p *Program) OptionalFor(call int, err syscall.Errno) {
 	p.steps[call].allow[0], p.steps[call].onError = uintptr(err), len(p.steps)
 }
 
@@ -135,8 +174,7 @@ func (p *Program) Pass(fd int) {
 	m := &fdMessage{}
 	m.set(msgPassed)
 	m.control.fd = int32(fd)
-	p.keep = append(p.keep, m)
-	p.Do(unix.SYS_SENDMSG, In(p.socket), Struct(p, &m.header), Int(unix.MSG_NOSIGNAL))
+	p.Do(syscall.SYS_SENDMSG, In(p.socket), Struct(p, &m.header), Int(syscall.MSG_NOSIGNAL))
 }
 
 // Main begins the calls that the started process makes before it becomes the program. Without it the child starts none, and
@@ -145,26 +183,25 @@ func (p *Program) Main() { p.split = len(p.steps) }
 
 // Limit adds a resource limit (prlimit(2)) that is set when the process has been started.
 func (p *Program) Limit(resource int, value uint64) {
+	limit := Struct(p, &syscall.Rlimit{Cur: value, Max: value})
 	p.limits = append(p.limits, step{
-		call: unix.SYS_PRLIMIT64, args: [6]uintptr{1: uintptr(resource), 2: Struct(p, &unix.Rlimit{Cur: value, Max: value}).value}, out: -1,
+		call: syscall.SYS_PRLIMIT64, args: [6]uintptr{1: uintptr(resource), 2: limit.value}, refs: [6]ref{2: limit.ref}, out: -1,
 	})
 }
 
-// Exec is what the process becomes: the program of a file, by a descriptor of it (execveat(2)). An address in env that is known
-// only later is given by bytes that end in a zero byte.
-func (p *Program) Exec(file Arg, args []string, env [][]byte) {
-	text := func(s string) *byte {
-		b := append([]byte(s), 0)
-		return &b[0]
-	}
-	p.program = file
+// Exec is what the process becomes: the program of a file, by a descriptor of it (execveat(2)), with arguments and variables,
+// which are addresses of texts.
+func (p *Program) Exec(file Arg, args []string, env []Arg) {
+	p.program, p.args = file, len(args)
 	for _, s := range args {
-		p.argv = append(p.argv, text(s))
+		p.argv = append(p.argv, unsafe.SliceData(append([]byte(s), 0)))
 	}
-	for _, b := range env {
-		p.envv = append(p.envv, &b[0])
+	p.argv = append(p.argv, nil)
+	for _, v := range env {
+		p.env = append(p.env, v.ref)
+		p.envv = append(p.envv, (*byte)(unsafe.Add(p.keep[v.ref.piece-1].at, v.ref.offset)))
 	}
-	p.argv, p.envv = append(p.argv, nil), append(p.envv, nil)
+	p.envv = append(p.envv, nil)
 }
 
 // full tells whether the program needs more slots than there are.

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // vfork3 is vfork by clone3(2).
@@ -30,13 +28,13 @@ func (p *Program) Spawn(flags uintptr, cgroup int) (int, error) {
 		return 0, errors.New("not a program to be spawned")
 	}
 	p.ctl = -1
-	flags |= unix.CLONE_VM | unix.CLONE_VFORK
+	flags |= syscall.CLONE_VM | syscall.CLONE_VFORK
 	var args *cloneArgs
 	if cgroup >= 0 {
-		args = &cloneArgs{flags: uint64(flags) | unix.CLONE_INTO_CGROUP, exitSignal: uint64(unix.SIGCHLD), cgroup: uint64(cgroup)}
+		args = &cloneArgs{flags: uint64(flags) | cloneIntoCgroup, exitSignal: uint64(syscall.SIGCHLD), cgroup: uint64(cgroup)}
 	}
 	syscall.ForkLock.Lock()
-	pid, errno := p.spawn(flags|uintptr(unix.SIGCHLD), args)
+	pid, errno := p.spawn(flags|uintptr(syscall.SIGCHLD), args)
 	syscall.ForkLock.Unlock()
 	p.alive()
 	if errno != 0 {
@@ -44,7 +42,7 @@ func (p *Program) Spawn(flags uintptr, cgroup int) (int, error) {
 	}
 	if p.report[0] == msgFailed {
 		for {
-			if _, err := unix.Wait4(int(pid), nil, 0, nil); err != unix.EINTR {
+			if _, err := syscall.Wait4(int(pid), nil, 0, nil); err != syscall.EINTR {
 				break
 			}
 		}

@@ -2,9 +2,7 @@ package forked
 
 import (
 	"bytes"
-	"debug/elf"
 	"encoding/binary"
-	"runtime"
 	"unsafe"
 )
 
@@ -41,33 +39,31 @@ func (p *Program) Starter(paths []string) []byte {
 		size += len(s) + 1
 	}
 	out := make([]byte, size)
-	machine := elf.EM_X86_64
-	if runtime.GOARCH == "arm64" {
-		machine = elf.EM_AARCH64
-	}
-	head := elf.Header64{
-		Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: uint32(elf.EV_CURRENT), Entry: starterBase + starterCode,
-		Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 2,
-	}
-	copy(head.Ident[:], elf.ELFMAG)
-	head.Ident[elf.EI_CLASS], head.Ident[elf.EI_DATA], head.Ident[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)
-	at := 0
-	for _, part := range []any{
-		&head,
-		&elf.Prog64{
-			Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Vaddr: starterBase, Paddr: starterBase,
-			Filesz: uint64(size), Memsz: uint64(size), Align: 0x10000,
-		},
-		&elf.Prog64{Type: uint32(elf.PT_GNU_STACK), Flags: uint32(elf.PF_R | elf.PF_W), Align: 16},
-	} {
-		n, err := binary.Encode(out[at:], binary.LittleEndian, part)
-		if err != nil {
-			panic(err) // the parts have a fixed size
-		}
-		at += n
-	}
+	// ELF header and program headers (elf(5)): 64 bits, little-endian; a segment that is read and executed, and a stack that
+	// is not executed.
+	le := binary.LittleEndian
+	copy(out, "\x7fELF\x02\x01\x01")
+	le.PutUint16(out[16:], 2) // ET_EXEC
+	le.PutUint16(out[18:], elfMachine)
+	le.PutUint32(out[20:], 1) // EV_CURRENT
+	le.PutUint64(out[24:], starterBase+starterCode)
+	le.PutUint64(out[32:], 64) // of the program headers
+	le.PutUint16(out[52:], 64)
+	le.PutUint16(out[54:], 56)
+	le.PutUint16(out[56:], 2)
+	load, stack := out[64:], out[64+56:]
+	le.PutUint32(load, 1)       // PT_LOAD
+	le.PutUint32(load[4:], 4|1) // PF_R, PF_X
+	le.PutUint64(load[16:], starterBase)
+	le.PutUint64(load[24:], starterBase)
+	le.PutUint64(load[32:], uint64(size))
+	le.PutUint64(load[40:], uint64(size))
+	le.PutUint64(load[48:], 0x10000)
+	le.PutUint32(stack, 0x6474e551) // PT_GNU_STACK
+	le.PutUint32(stack[4:], 4|2)    // PF_R, PF_W
+	le.PutUint64(stack[48:], 16)
 	copy(out[starterCode:], code)
-	at = starterData + 8
+	at := starterData + 8
 	for _, s := range paths {
 		at += copy(out[at:], s) + 1
 	}

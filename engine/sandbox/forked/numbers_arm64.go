@@ -1,0 +1,6 @@
+package forked
+
+const (
+	sysExecveat = 281
+	elfMachine  = 183 // EM_AARCH64
+)
