@@ -497,3 +497,26 @@ func TestLaunchSaysWhatIsSeen(t *testing.T) {
 		d.sees("your whole home folder")
 	})
 }
+
+// Of a build that failed out of sight the remark names the log, a key goes there, and another opens all of it.
+func TestFailedBuildNamesItsLog(t *testing.T) {
+	const log = tuitest.Home + "/.local/state/carrel/builds/jupyter.log"
+	drive(t, 120, 36, func(_ *Options, e *tuitest.Engine) {
+		broken(e)
+		e.BuildErr = &engine.BuildError{Text: "run %post: line 14: apt-get ended with code 100", HintText: "Debian has no package python3-nmupy", Log: log}
+		e.Pause = time.Minute
+	}, func(d *driver) {
+		d.press("2", "down", "down", "down", "enter", "enter")
+		d.press("esc", "1")
+		time.Sleep(time.Hour)
+		d.idle()
+		d.sees("could not be built; E shows why. Its log: ~/.local/state/carrel/builds/jupyter.log")
+		d.press("E")
+		d.sees("Debian has no package python3-nmupy")
+		d.sees("The whole log: ~/.local/state/carrel/builds/jupyter.log   l opens it")
+		d.press("l")
+		if len(d.edits) != 1 {
+			t.Errorf("the log was not opened: %d", len(d.edits))
+		}
+	})
+}

@@ -73,6 +73,12 @@ func (m *model) actions() []screen.Action {
 	if len(m.stacks[m.top]) == 0 {
 		acts = append(acts, screen.Do(screen.On("q"), "leave Carrel", "Leave Carrel (apps keep running)", m.quit).Quietly())
 	}
+	for _, j := range m.jobs {
+		if id, name := j.Job(), "Show why "+j.Name()+" could not be built"; j.Failed() && !m.onStack(j) {
+			acts = append(acts, screen.Do(screen.On("E"), "what failed", name, func() tea.Cmd { return m.openJob(id) }).Quietly())
+			break
+		}
+	}
 	acts = append(acts,
 		screen.Do(screen.On("1"), "desk", "Go to the desk", func() tea.Cmd { return m.goTop(topDesk) }).Quietly(),
 		screen.Do(screen.On("2"), "catalog", "Go to the catalog", func() tea.Cmd { return m.goTop(topCatalog) }).Quietly(),

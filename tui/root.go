@@ -497,10 +497,17 @@ func (m *model) inside(w screen.RunInside) tea.Cmd {
 
 // edit hands the terminal to the person's editor.
 func (m *model) edit(w screen.EditFile) tea.Cmd {
-	if len(m.o.Editor) == 0 {
+	program := m.o.Editor
+	if w.Read && len(m.o.Pager) > 0 {
+		program = m.o.Pager
+	}
+	if len(program) == 0 && w.Read {
+		return m.copy(screen.Copy{Text: w.Path, What: "the path, as nothing was found here to show it with"})
+	}
+	if len(program) == 0 {
 		return m.say(widget.Warning, "No editor was found here. Set EDITOR to the one you use, and start Carrel again.")
 	}
-	return tea.ExecProcess(exec.Command(m.o.Editor[0], append(append([]string{}, m.o.Editor[1:]...), w.Path)...), w.Done)
+	return tea.ExecProcess(exec.Command(program[0], append(append([]string{}, program[1:]...), w.Path)...), w.Done)
 }
 
 // goodbye says what goes on when the program has ended.

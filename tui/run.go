@@ -51,6 +51,7 @@ type Options struct {
 	Self      string                  // path of this program, for terminals inside containers
 	Cwd       string                  // the folder it was started in
 	Editor    []string                // the person's editor and its arguments; nil: there is none
+	Pager     []string                // what the person reads files with; nil: the editor
 	Opener    func(url string) error  // opens a browser; nil: there is none here
 	Clipboard func(text string) error // what takes a copied text besides the terminal; nil: nothing. It is called off the loop
 	Inside    Multiplexer

@@ -157,7 +157,11 @@ func (m *model) jobDone(w screen.JobDone) tea.Cmd {
 	case looking:
 		return nil
 	case w.Err != nil:
-		return m.say(widget.Error, w.Title+" could not be built; ctrl+p shows why.")
+		text := w.Title + " could not be built; E shows why."
+		if log := job.Log(); log != "" {
+			text += " Its log: " + widget.Tilde(log, m.d.Home)
+		}
+		return m.say(widget.Error, text)
 	}
 	if !m.onStack(job) {
 		m.dropJob(job)

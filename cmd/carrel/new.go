@@ -288,6 +288,20 @@ func editor(getenv func(string) string) []string {
 	return nil
 }
 
+// pager is what files are read with, nil where there is nothing; what they hold does not steer the terminal.
+func pager(getenv func(string) string) []string {
+	for _, v := range []string{getenv("PAGER"), "less -R", "more"} {
+		parts := strings.Fields(v)
+		if len(parts) == 0 || parts[0] == "cat" { // it would be gone at once
+			continue
+		}
+		if path, err := exec.LookPath(parts[0]); err == nil {
+			return append([]string{path}, parts[1:]...)
+		}
+	}
+	return nil
+}
+
 // edit opens the person's editor.
 func (a *app) edit(ctx context.Context, file string) error {
 	program := editor(os.Getenv)

@@ -93,9 +93,10 @@ type (
 		Args []string
 		What string
 	}
-	// EditFile opens a file in the person's editor. Done makes the message that follows, off the loop.
+	// EditFile opens a file in the person's editor, or, to be read only, in their pager. Done makes the message that follows, off the loop.
 	EditFile struct {
 		Path string
+		Read bool
 		Done func(error) tea.Msg
 	}
 	// SaveText writes a text to a new file in the person's home folder.

@@ -49,8 +49,13 @@ type step struct {
 	text        string // what it does now, or what it has done
 	done, total int64
 	unit        string
+	rate        int64         // units in a second; 0: not known
+	left        time.Duration // how long it still takes, when it goes on like that; 0: not known
 	from, to    time.Time
 }
+
+// trusted is how long a step has to go on before it is said how long it still takes.
+const trusted = 3 * time.Second
 
 // stepStart is the step that starts the app after the build; it is ours, not the engine's.
 const stepStart progress.Step = "start"
@@ -68,13 +73,15 @@ type Screen struct {
 	steps []step
 	err   error
 	hint  string
-	cause engine.Cause // of a failure, when known
-	known bool
-	image engine.ImageInfo
-	from  time.Time
-	to    time.Time
-	now   time.Time
-	frame int
+	// logFile holds the whole log of a build that failed; empty when it is not known.
+	logFile string
+	cause   engine.Cause // of a failure, when known
+	known   bool
+	image   engine.ImageInfo
+	from    time.Time
+	to      time.Time
+	now     time.Time
+	frame   int
 
 	log    widget.LogPane
 	stop   context.CancelFunc // ends starting the app
@@ -132,7 +139,7 @@ func (s *Screen) Init() tea.Cmd { return s.begin() }
 
 func (s *Screen) begin() tea.Cmd {
 	s.run++
-	s.state, s.err, s.hint, s.steps, s.image = building, nil, "", nil, engine.ImageInfo{}
+	s.state, s.err, s.hint, s.logFile, s.steps, s.image = building, nil, "", "", nil, engine.ImageInfo{}
 	s.from, s.now, s.to = s.d.Now(), s.d.Now(), time.Time{}
 	s.log.Log.Clear()
 	eng, spec := s.d.Engine, s.spec
@@ -218,6 +225,14 @@ func (s *Screen) failed(err error) {
 	s.state, s.to, s.err = failed, s.now, err
 	if h := engine.Hint(err); h != "" {
 		s.hint = h
+	}
+	if be, ok := errors.AsType[*engine.BuildError](err); ok && be.Log != "" { // its place is a line of its own
+		s.logFile = be.Log
+		if be.HintText != "" {
+			s.hint = be.HintText
+		} else if s.hint == be.Hint() {
+			s.hint = ""
+		}
 	}
 	s.cause, s.known = engine.Explain(err)
 	s.fail(err.Error())
@@ -363,10 +378,13 @@ func (s *Screen) event(e engine.Event) {
 	case progress.Start:
 		st := s.at(e.Step, e.Stage)
 		st.state, st.stage, st.text, st.from = active, e.Stage, e.Text, e.Time
-		st.done, st.total = 0, 0
+		st.done, st.total, st.rate, st.left = 0, 0, 0, 0
 	case progress.Amount:
 		st := s.at(e.Step, e.Stage)
-		st.done, st.total, st.unit = e.Done, e.Total, e.Unit
+		st.done, st.total, st.unit, st.rate, st.left = e.Done, e.Total, e.Unit, e.Rate, 0
+		if left, ok := e.Left(); ok && e.Time.Sub(st.from) >= trusted {
+			st.left = left
+		}
 		if e.Text != "" {
 			st.text = e.Text
 		}
@@ -401,6 +419,28 @@ func (s *Screen) Cancel() {
 func (s *Screen) Close() {
 	s.Cancel()
 	s.stream.Wait()
+}
+
+// Log is the file with the whole log of a build that failed; empty when it is not known.
+func (s *Screen) Log() string { return s.logFile }
+
+// Failed tells whether the build has failed.
+func (s *Screen) Failed() bool { return s.state == failed }
+
+// openLog shows the whole log in the person's pager.
+func (s *Screen) openLog() screen.Action {
+	path, none := s.logFile, ""
+	if path == "" {
+		none = "there is no file of it; w saves one"
+	}
+	return screen.Do(screen.On("l"), "whole log", "Open the whole log of the build", func() tea.Cmd {
+		return screen.Ask(screen.EditFile{Path: path, Read: true, Done: func(err error) tea.Msg {
+			if err != nil {
+				return screen.Failed{What: "Opening the log", Err: err}
+			}
+			return nil
+		}})
+	}).Unless(none)
 }
 
 // Key moves in the log.
@@ -480,6 +520,7 @@ func (s *Screen) Actions() []screen.Action {
 					return screen.Flash{Text: "r builds it as it is now."}
 				}})
 			}).Unless(noFile),
+			s.openLog(),
 			save, find,
 		)
 		slices.SortStableFunc(acts, func(a, b screen.Action) int { return cmp.Compare(min(1, len(a.Off)), min(1, len(b.Off))) }) // what can be done first

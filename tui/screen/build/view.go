@@ -55,7 +55,7 @@ func (s *Screen) head(w, h int) []string {
 	if !small {
 		out = append(out, "")
 	}
-	out = append(out, widget.Spread(s.sentence(), t.Muted.Render(widget.Lasted(s.elapsed())), w))
+	out = append(out, widget.Spread(s.sentence(), t.Muted.Render(s.time()), w))
 	if !small {
 		out = append(out, "")
 	}
@@ -89,6 +89,36 @@ func (s *Screen) elapsed() time.Duration {
 		return s.to.Sub(s.from)
 	}
 	return max(0, s.now.Sub(s.from))
+}
+
+// time says how long it has taken, and how long it still takes where that can be told: in the last step that takes long.
+func (s *Screen) time() string {
+	text := widget.Lasted(s.elapsed())
+	if s.state != building {
+		return text
+	}
+	for i := len(s.steps) - 1; i >= 0; i-- {
+		switch st := &s.steps[i]; {
+		case st.state == active && st.left > 0:
+			return text + " " + theme.Sep + " " + left(st.left)
+		case st.step != stepStart && st.step != progress.StepTest:
+			return text
+		}
+	}
+	return text
+}
+
+// left writes how long something still takes, no more exactly than it is known.
+func left(d time.Duration) string {
+	switch {
+	case d < 5*time.Second:
+		return "a few seconds left"
+	case d < time.Minute:
+		return fmt.Sprintf("about %d s left", int((d+5*time.Second-1)/(5*time.Second))*5)
+	case d < 100*time.Minute:
+		return fmt.Sprintf("about %d min left", int((d+time.Minute/2)/time.Minute))
+	}
+	return fmt.Sprintf("about %d h left", int((d+time.Hour/2)/time.Hour))
 }
 
 func (s *Screen) sentence() string {
@@ -126,7 +156,10 @@ func (s *Screen) stepLine(st *step, w int) string {
 		sign, style = t.Accent.Render(t.Spinner(s.frame)), t.Strong
 		took = widget.Lasted(max(0, s.now.Sub(st.from)))
 		if a := amount(st); a != "" {
-			text = a + "  " + text
+			if st.left > 0 { // what comes and goes stands behind what stays
+				text = strings.TrimSpace(text + "  " + left(st.left))
+			}
+			text = strings.TrimRight(a+"  "+text, " ")
 			if st.total > 0 && w >= 90 {
 				text = widget.Bar(t, 12, st.done, st.total) + "  " + t.Muted.Render(text)
 			}
@@ -155,6 +188,12 @@ func amount(st *step) string {
 		}
 		return fmt.Sprint(n)
 	}
+	speed := ""
+	if st.rate > 0 && st.unit == "bytes" { // of files it says little: one is not like the other
+		speed = "  " + widget.Right(widget.Bytes(st.rate)+"/s", 9)
+	} else if st.unit == "bytes" && st.total > 0 {
+		speed = strings.Repeat(" ", 11) // its place
+	}
 	unit := ""
 	if st.unit != "bytes" && st.unit != "" {
 		unit = " " + st.unit
@@ -163,9 +202,13 @@ func amount(st *step) string {
 		}
 	}
 	if st.total > 0 {
-		return one(st.done) + " of " + one(st.total) + unit
+		w := widget.Width(one(st.total))
+		if st.unit == "bytes" {
+			w = 7 // of whatever size
+		}
+		return widget.Right(one(st.done), w) + " of " + one(st.total) + unit + speed
 	}
-	return one(st.done) + unit
+	return one(st.done) + unit + speed
 }
 
 // ending says how it ended, and what to do.
@@ -213,6 +256,9 @@ func (s *Screen) ending(w int, small bool) []string {
 				out = append(out, "")
 			}
 			add(t.Text.Render, widget.Sentence(hint), 3)
+		}
+		if s.logFile != "" {
+			out = append(out, widget.Cut(t.Muted.Render("The whole log: ")+widget.PathLink(t.Text, s.logFile, s.d.Home, max(8, w-30))+t.Muted.Render("   ")+t.Accent.Render("l")+t.Muted.Render(" opens it"), w))
 		}
 	case cancelled:
 		if s.image.Path != "" {
