@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"carrel/engine"
+	"carrel/internal/amount"
 )
 
 // cacheKinds explains what the cache holds.
@@ -59,12 +61,12 @@ func (a *app) cacheCommand() *cobra.Command {
 }
 
 func (a *app) cachePruneCommand() *cobra.Command {
-	var to float64
+	var size string
 	c := &cobra.Command{
 		Use: "prune [OPTION …] [KIND …]", Short: "Free the cache, or some kinds of what it holds", Args: between(0, -1, ""),
 		Long: "What a build, a pull or an app uses just now stays, and so does, with --to or while\nsomething is fetched, what was fetched in the last ten minutes.",
 	}
-	c.Flags().Float64Var(&to, "to", 0, "keep the `GIGABYTES` used last; unpacked copies (hot) are counted by hot_limit alone")
+	c.Flags().StringVar(&size, "to", "", "keep the `GIGABYTES` used last, such as 5 or 500M; unpacked copies (hot) are counted by hot_limit alone")
 	c.RunE = func(cmd *cobra.Command, kinds []string) error {
 		e, err := a.engine()
 		if err != nil {
@@ -79,12 +81,22 @@ func (a *app) cachePruneCommand() *cobra.Command {
 				return usage("the kinds are "+strings.Join(names, ", "), "kind %q is not known", k)
 			}
 		}
+		limited := cmd.Flags().Changed("to")
+		var to int64
+		if limited {
+			gigabytes, notNumber := strconv.ParseFloat(size, 64)
+			if to = int64(gigabytes * 1e9); notNumber != nil {
+				if to, err = amount.Bytes(size); err != nil {
+					return usage("write gigabytes, such as --to 5, or --to 500M", "--to %s: no amount of bytes", size)
+				}
+			}
+		}
 		var p engine.Pruned
 		switch {
-		case to < 0 || to > 0 && len(kinds) > 0:
-			return usage("write --to GIGABYTES, or name kinds", "--to %v", to)
-		case to > 0:
-			p, err = e.PruneTo(cmd.Context(), int64(to*1e9))
+		case limited && (to <= 0 || len(kinds) > 0):
+			return usage("write --to GIGABYTES, or name kinds", "--to %s", size)
+		case limited:
+			p, err = e.PruneTo(cmd.Context(), to)
 		default:
 			p, err = e.Prune(cmd.Context(), kinds...)
 		}

@@ -228,6 +228,26 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// TestWrongValue: what a flag cannot take is told in words, not in those of the packages that parse it.
+func TestWrongValue(t *testing.T) {
+	for line, want := range map[string]string{
+		"cache prune --to x":   "--to x: no amount of bytes",
+		"cache prune --to -1":  "--to -1",
+		"share --port 99999 x": "--port 99999: out of range",
+		"share --port abc x":   "--port abc: not a number",
+		"share --for soon x":   "--for soon: not a length of time",
+		"run --safe=perhaps x": "--safe perhaps: it is true or false",
+		"logs --tail x y":      "--tail x: not a number",
+		"ps --nope":            "unknown option: --nope",
+		"run --name":           "a value is missing after --name",
+	} {
+		status, out, errs := call(t, strings.Fields(line)...)
+		if status != 2 || out != "" || !strings.Contains(errs, want) || strings.Contains(errs, "strconv") {
+			t.Errorf("%s: status %d, %q, %q", line, status, out, errs)
+		}
+	}
+}
+
 // TestNearName: a name that is nearly one of the catalog's, or of an image, is answered with it.
 func TestNearName(t *testing.T) {
 	for typed, want := range map[string]string{"nginx-basci": "did you mean nginx-basic", "nginx-jupyter:octvae": "did you mean nginx-jupyter:octave", "wellcome": "did you mean welcome?", "qwertz": "carrel ls"} {

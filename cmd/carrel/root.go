@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The groups in which help lists the verbs.
@@ -81,6 +84,23 @@ func rootCommand(a *app, args ...string) *cobra.Command {
 
 // flagText is an error of the flag parser in the words of this program.
 func flagText(err error) string {
+	if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		f := wrong.GetFlag()
+		why := errors.Unwrap(wrong).Error()
+		if number, ok := errors.AsType[*strconv.NumError](err); ok {
+			why = "not a number it can be"
+			if errors.Is(number, strconv.ErrRange) {
+				why = "out of range"
+			}
+		}
+		switch f.Value.Type() {
+		case "bool":
+			why = "it is true or false"
+		case "duration":
+			why = "not a length of time, such as 90s"
+		}
+		return fmt.Sprintf("--%s %s: %s", f.Name, wrong.GetValue(), why)
+	}
 	text := err.Error()
 	text = strings.Replace(text, "unknown shorthand flag: ", "unknown option: ", 1)
 	text = strings.Replace(text, "unknown flag: ", "unknown option: ", 1)

@@ -54,12 +54,27 @@ func (r *runner) variables(home string) []string {
 	return vars
 }
 
+// keep is how many gigabytes of a user's downloads and base systems outlive the tests.
+const keep = "4"
+
+// tidy frees what earlier tests of the user left in the cache, all but what was used last: every run leaves some.
+func (r *runner) tidy(ctx context.Context, home string, credential *syscall.Credential) {
+	cmd := exec.CommandContext(ctx, r.binary, "cache", "prune", "--quiet", "--to", keep)
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + home, "XDG_CACHE_HOME=" + filepath.Join(home, ".cache", "carrel-test")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		fmt.Printf("   the cache of earlier tests could not be freed: %v\n", err)
+	}
+}
+
 // goTest tests all packages as the user who calls.
 func (r *runner) goTest(ctx context.Context, who string) error {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = r.work
 	}
+	r.tidy(ctx, home, nil)
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", "-timeout", cmp.Or(os.Getenv("CARREL_TEST_TIMEOUT"), "20m")}, r.patterns...)...)
 	cmd.Env = append(os.Environ(), r.variables(home)...)
 	// What go says of packages that do not build is JSON as well; the rest is for people.
@@ -171,6 +186,7 @@ func (r *runner) asUser(ctx context.Context, u testUser) error {
 		who = "user-with-ids"
 	}
 	fmt.Printf("== as %s (%s)\n", who, u.name)
+	r.tidy(ctx, account.HomeDir, &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)})
 	base := filepath.Join(r.work, u.name)
 	if err := copyTree(filepath.Join(base, "src")); err != nil {
 		return err
