@@ -404,6 +404,7 @@ func (e *Engine) Exec(ctx context.Context, name string, s RunSpec, std Stdio, tt
 	}
 	o.Shell, o.Prompt, o.NoPrivs, o.Umask, o.NoEnv = s.Details.Shell, s.Details.Prompt, spec.Details.NoPrivs, spec.Details.Umask, spec.Details.NoEnv
 	asPerson(&o, spec.Details.Started.Person, from.c.User.UID == 0 && !spec.Details.UserNS)
+	o.SealMounts = slices.ContainsFunc(spec.Binds, func(b Bind) bool { return b.ReadOnly })
 	if !s.Details.FromCaller {
 		o.Start = spec.Details.Started.Dir
 	}

@@ -115,6 +115,8 @@ type Options struct {
 	NoPrivs           bool
 	// Security is a filter, and who to be instead of the caller; Host then has the ids and names of that one.
 	Security Security
+	// SealMounts keeps mounts as they are also from a process with capabilities, as a read-only bind does.
+	SealMounts bool
 	// Cgroup is the group to start in, or nil; Limits and CPUs are what no group holds. See Limit.
 	Cgroup *os.File
 	Groups []string // of version 1, to enter

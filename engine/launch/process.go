@@ -2,6 +2,7 @@ package launch
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"carrel/engine/sandbox/plan"
@@ -28,6 +29,8 @@ func process(o Options, m mounts) plan.Process {
 			Prompt:      prompt(o),
 		},
 	}
+	// The computer's root can undo it all in other ways too.
+	p.SealMounts = (o.IDs.Namespace || o.InUserNS) && (p.KeepCaps || len(p.AddCaps) > 0) && (o.own() || o.SealMounts || slices.ContainsFunc(o.Binds, func(b Bind) bool { return b.ReadOnly }))
 	if o.Umask != nil {
 		p.Umask = *o.Umask
 	}

@@ -36,7 +36,7 @@ func canFork(c *Config) bool {
 		return false
 	case !p.PIDNS && q.NewSession:
 		return false
-	case q.KeepCaps, q.FakeRoot, q.NoSync, q.DenyList, q.Terminal, len(q.Filter) > 0, q.Groups != nil, len(q.AddCaps)+len(q.DropCaps)+len(q.CPUs) > 0:
+	case q.KeepCaps, q.FakeRoot, q.NoSync, q.DenyList, q.SealMounts, q.Terminal, len(q.Filter) > 0, q.Groups != nil, len(q.AddCaps)+len(q.DropCaps)+len(q.CPUs) > 0:
 		return false
 	}
 	return p.UID < 0 && p.GID < 0

@@ -177,3 +177,58 @@ func TestEscapesAmongHostProcesses(t *testing.T) {
 	defer func() { hostPIDs = false }()
 	TestEscapes(t)
 }
+
+// TestEscapesWithRights tries what the root of a container's user namespace, or one with capabilities, must not undo: what is
+// mounted read-only stays so, what a mount hides stays hidden, and init, which could do it, is out of reach.
+func TestEscapesWithRights(t *testing.T) {
+	outside := t.TempDir()
+	if err := os.Chmod(outside, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	image := attacker(t, "unshare", "umount", "mount")
+	writeFile(t, filepath.Join(image, "covered/secret"), "secret\n")
+	ask := func(t *testing.T, sealed, pids bool, script string) string {
+		t.Helper()
+		p := newPlan(t, "/bin/sh", "-c", "exec 2>/dev/null\n"+script)
+		p.UserNS, p.PIDNS, p.Process.KeepCaps, p.Process.SealMounts = true, pids, true, sealed
+		p.Layers = []plan.Layer{{Folder: image}}
+		p.Ops = append(p.Ops,
+			plan.Op{Kind: plan.OpBind, Source: outside, Dest: "/ro", ReadOnly: true},
+			plan.Op{Kind: plan.OpTmpfs, Dest: "/covered"}, plan.Op{Kind: plan.OpTmpfs, Dest: "/mnt"},
+		)
+		_, out, err := run(t, Config{Plan: p, IDs: SingleID(0, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if out := ask(t, false, true, "mount -o remount,bind,rw /ro && touch /ro/new && echo written; umount /covered && cat /covered/secret"); out != "written\nsecret\n" {
+		t.Errorf("without the seal: %q", out)
+	}
+	if err := os.Remove(filepath.Join(outside, "new")); err != nil {
+		t.Error(err)
+	}
+	for _, tc := range []struct {
+		name, script string
+		own          bool // needs process numbers of its own
+	}{
+		{"write to a read-only bind", "mount -o remount,bind,rw /ro; mount -o remount,rw /ro; touch /ro/new && echo written", false},
+		{"write to a bind of it", "mount --bind /ro /mnt; mount -o remount,bind,rw /mnt; touch /mnt/new; test -e /ro/new && echo written", false},
+		{"uncover", "umount /covered; umount -l /covered; mount --move /covered /mnt; cat /covered/secret", false},
+		{"uncover from a namespace below", "unshare -Urm sh -c 'umount /covered; mount -o remount,bind,rw /ro; cat /covered/secret; touch /ro/new && echo written'", false},
+		{"by init", "attacker trace 1 | grep -v 'cannot trace'", true},
+		{"gain it anew", "grep -q 'CapBnd:.*ffffffffff$' /proc/self/status && echo all", false},
+	} {
+		for _, pids := range []bool{true, false} {
+			if tc.own && !pids {
+				continue
+			}
+			if out := ask(t, true, pids, tc.script); out != "" {
+				t.Errorf("%s, own processes %v: it managed %q", tc.name, pids, out)
+			}
+		}
+	}
+	if out := ask(t, true, true, "mount -t tmpfs none /mnt && touch /mnt/x && echo mounted"); out != "mounted\n" {
+		t.Errorf("a mount of its own: %q", out)
+	}
+}

@@ -35,6 +35,7 @@ func TestForked(t *testing.T) {
 		{"places in folders of others", TestPlacesInFoldersOfOthers},
 		{"bind of the stage", TestBindOfTheStage},
 		{"escapes", TestEscapes},
+		{"orphans", TestOrphans},
 		{"descriptors of the caller", TestDescriptorsOfTheCaller},
 		{"swapped destination", TestSwappedDestination},
 		{"device of the image", TestDeviceOfTheImage},
@@ -203,7 +204,7 @@ func TestForkedKnowsThePlan(t *testing.T) {
 		reflect.TypeFor[plan.Layer]():   "Folder FUSE Device FSType Aside",
 		reflect.TypeFor[plan.Upper]():   "Kind Dir Size Seal",
 		reflect.TypeFor[plan.Op]():      "Kind Source Layer Dest ReadOnly Optional Quiet NoExec Dev Mode Size Content MergeField OnlyIfMissing NoMake OnLink NoRecurse",
-		reflect.TypeFor[plan.Process](): "Args Env Dir DirFallback Action Umask KeepCaps AddCaps DropCaps Limits CPUs FakeRoot NoSync DenyList OwnInput Filter Groups CloseFDs NewSession Terminal",
+		reflect.TypeFor[plan.Process](): "Args Env Dir DirFallback Action Umask KeepCaps AddCaps DropCaps Limits CPUs FakeRoot NoSync DenyList SealMounts OwnInput Filter Groups CloseFDs NewSession Terminal",
 		reflect.TypeFor[plan.Action]():  "Name App Args Host Force Shell AppendPath PrependPath Prompt",
 	}
 	for typ, names := range known {

@@ -3,6 +3,7 @@ package inside
 import (
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,9 +23,13 @@ func dropPrivileges(p *plan.Process, stays bool, note func(string)) error {
 	}
 	chooseCPUs(p, note)
 	var err error
+	drop := p.DropCaps
+	if p.SealMounts {
+		drop = append(slices.Clone(drop), unix.CAP_SYS_PTRACE)
+	}
 	switch {
-	case len(p.AddCaps) > 0 || len(p.DropCaps) > 0:
-		err = limitCaps(p.KeepCaps, p.AddCaps, p.DropCaps)
+	case len(p.AddCaps) > 0 || len(drop) > 0:
+		err = limitCaps(p.KeepCaps, p.AddCaps, drop)
 	case !p.KeepCaps:
 		err = dropCaps(stays)
 	}
@@ -38,6 +43,11 @@ func dropPrivileges(p *plan.Process, stays bool, note func(string)) error {
 	}
 	if p.NoSync {
 		if err := install(noSyncFilter()); err != nil {
+			return opError{op: "install seccomp filter", err: err}
+		}
+	}
+	if p.SealMounts {
+		if err := install(sealFilter()); err != nil {
 			return opError{op: "install seccomp filter", err: err}
 		}
 	}

@@ -32,7 +32,10 @@ type calls struct {
 	// synced wait for the disk.
 	synced []uint32
 	ioctl  uint32
-	x32    bool // numbers from 0x40000000 on are a third convention behind the same arch (x86-64)
+	// mount has its flags as argument 3; remounted are other calls that change mounts which there are.
+	mount     uint32
+	remounted []uint32
+	x32       bool // numbers from 0x40000000 on are a third convention behind the same arch (x86-64)
 }
 
 func stmt(code uint16, k uint32) unix.SockFilter { return unix.SockFilter{Code: code, K: k} }
@@ -45,6 +48,7 @@ const (
 	ld  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 	jeq = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
 	jge = unix.BPF_JMP | unix.BPF_JGE | unix.BPF_K
+	set = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
 	and = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
 	ret = unix.BPF_RET | unix.BPF_K
 
@@ -109,6 +113,23 @@ func InputFilter() []unix.SockFilter {
 			jump(jeq, unix.TIOCLINUX, 0, 1),
 			stmt(ret, retErrno|uint32(unix.EPERM)),
 		}
+	})
+}
+
+// mountCalls are those of Linux 5.2 and 5.12 that change mounts, or make detached ones that can be changed: open_tree, move_mount,
+// fsopen, fspick, mount_setattr; the same numbers for every convention. Programs go back to mount(2) where they are not there.
+var mountCalls = []uint32{unix.SYS_OPEN_TREE, unix.SYS_MOVE_MOUNT, unix.SYS_FSOPEN, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR}
+
+// sealFilter refuses to change mounts that there are; new ones may be made.
+func sealFilter() []unix.SockFilter {
+	return program(func(c calls) []unix.SockFilter {
+		out := append(answer(mountCalls, unix.ENOSYS), answer(c.remounted, unix.EPERM)...)
+		return append(out,
+			jump(jeq, c.mount, 0, 3),
+			stmt(ld, dataArg0+8*3),
+			jump(set, unix.MS_REMOUNT|unix.MS_MOVE, 0, 1),
+			stmt(ret, retErrno|uint32(unix.EPERM)),
+		)
 	})
 }
 

@@ -13,10 +13,12 @@ var conventions = []calls{
 			unix.SYS_SETUID, unix.SYS_SETGID, unix.SYS_SETREUID, unix.SYS_SETREGID, unix.SYS_SETRESUID, unix.SYS_SETRESGID,
 			unix.SYS_SETGROUPS, unix.SYS_SETFSUID, unix.SYS_SETFSGID, unix.SYS_CAPSET,
 		},
-		ioctl:   unix.SYS_IOCTL,
-		synced:  []uint32{unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC, unix.SYS_SYNCFS, unix.SYS_SYNC_FILE_RANGE, unix.SYS_MSYNC},
-		mknod:   unix.SYS_MKNOD,
-		mknodat: unix.SYS_MKNODAT,
+		ioctl:     unix.SYS_IOCTL,
+		mount:     unix.SYS_MOUNT,
+		remounted: []uint32{unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT},
+		synced:    []uint32{unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC, unix.SYS_SYNCFS, unix.SYS_SYNC_FILE_RANGE, unix.SYS_MSYNC},
+		mknod:     unix.SYS_MKNOD,
+		mknodat:   unix.SYS_MKNODAT,
 		denied: []uint32{
 			unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD, unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE,
 			unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_OPEN_BY_HANDLE_AT,
@@ -35,10 +37,12 @@ var conventions = []calls{
 			138, 139, 215, 216, // setfsuid setfsgid, and 32 bit
 			185, // capset
 		},
-		ioctl:   54,
-		synced:  []uint32{118, 148, 36, 344, 314, 144}, // fsync fdatasync sync syncfs sync_file_range msync
-		mknod:   14,
-		mknodat: 297,
+		ioctl:     54,
+		mount:     21,
+		remounted: []uint32{22, 52, 217},                 // umount umount2 pivot_root
+		synced:    []uint32{118, 148, 36, 344, 314, 144}, // fsync fdatasync sync syncfs sync_file_range msync
+		mknod:     14,
+		mknodat:   297,
 		denied: []uint32{
 			283, 128, 350, 129, // kexec_load init_module finit_module delete_module
 			357, 336, 374, 342, // bpf perf_event_open userfaultfd open_by_handle_at

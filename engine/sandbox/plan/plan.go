@@ -153,6 +153,10 @@ type Process struct {
 	NoSync bool `json:"no_sync,omitempty"`
 	// DenyList refuses the calls that reach the kernel rather than the container (module loading, keyrings, bpf …).
 	DenyList bool `json:"deny_list,omitempty"`
+	// SealMounts refuses to remount, move and unmount (mount(2), umount(2)), and the calls of Linux 5.2 that can: for a process with
+	// capabilities, which could otherwise write to what is mounted read-only, and look below a mount. It takes CAP_SYS_PTRACE,
+	// by which init could be made to do it.
+	SealMounts bool `json:"seal_mounts,omitempty"`
 	// OwnInput refuses to push characters into a terminal (TIOCSTI, TIOCLINUX of ioctl_tty(2)), where the caller's shell would
 	// read them as typed when the container has ended.
 	OwnInput bool `json:"own_input,omitempty"`
