@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -445,6 +447,66 @@ func TestParseStat(t *testing.T) {
 	want := process{pid: 42, parent: 7, state: 'R', start: 987654, cpu: 2 * time.Second, resident: 3 * int64(os.Getpagesize())}
 	if err != nil || p != want {
 		t.Errorf("got %+v, %v; want %+v", p, err, want)
+	}
+}
+
+// TestListAsksNobody: apps are listed from what they wrote down. Neither what looks after them nor what they serve is asked,
+// which may be slow.
+func TestListAsksNobody(t *testing.T) {
+	root := t.TempDir()
+	served, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer served.Close()
+	var asked atomic.Int32
+	var all sync.WaitGroup
+	count := func(l net.Listener) {
+		all.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				asked.Add(1)
+				c.Close()
+			}
+		})
+	}
+	count(served)
+	for i := range 50 {
+		dir := put(t, root, fmt.Sprint("app-", i), func(r *record) {
+			r.Addresses = []Address{{URL: "http://" + served.Addr().String() + "/", Ready: true}}
+		})
+		control, _, err := listen(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer control.Close()
+		count(control)
+	}
+	for range 3 {
+		if all, err := List(root); len(all) != 50 || err != nil || !all[0].State.Live() {
+			t.Fatal(len(all), err)
+		}
+	}
+	in, err := Get(root, "app-7") // one connection that is known to arrive, so that earlier ones would have
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dial := range []func() (net.Conn, error){
+		func() (net.Conn, error) { return net.Dial("tcp", served.Addr().String()) },
+		func() (net.Conn, error) { return connect(in.Dir, "") },
+	} {
+		c, err := dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = c.Read(make([]byte, 1)) // until it is closed
+		c.Close()
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("%d connections were made by listing", n-2)
 	}
 }
 

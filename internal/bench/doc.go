@@ -6,7 +6,7 @@
 // top. Nothing passes or fails here.
 //
 //	BENCH=quick            fewer runs, under four minutes once the tree is there
-//	BENCH=start,pack       these rows only: start answer read port screen desk memory pack unpack registry bootstrap
+//	BENCH=start,pack       these rows only: start answer read port screen desk apps memory pack unpack registry bootstrap
 //	CARREL_APPTAINER       the Apptainer to compare with
 //	CARREL_APPTAINER_ROOT  or a root folder that has one (/usr/bin/apptainer), in which it then runs; root is needed
 //	CARREL_BENCH_JUPYTER   an image or a root folder with jupyter-notebook, instead of the one built from the catalog

@@ -30,6 +30,7 @@ var families = []family{
 	{"port", portQuestions},
 	{"screen", screenQuestions},
 	{"desk", deskQuestions},
+	{"apps", appQuestions},
 	{"memory", memoryQuestions},
 	{"pack", packQuestions},
 	{"registry", registryQuestions},
