@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carrel/engine/card"
+	"carrel/engine/instance"
 	"carrel/engine/network"
 	"carrel/engine/network/netns"
 	"carrel/engine/sandbox"
@@ -94,7 +95,7 @@ func (e *Engine) probe(ctx context.Context, p *prepared, k *sandbox.Container, s
 		return
 	}
 	addr.Proto, addr.Ready = ans.Scheme, err == nil
-	addr.URL = network.Rewrite(network.Address{Scheme: ans.Scheme, Port: uint16(port.Container), Path: path}, pub.Addr)
+	addr.URL = network.Rewrite(network.Address{Scheme: ans.Scheme, Port: uint16(port.Container), Path: path}, instance.Seen(pub.Addr))
 	if ans.Scheme != "" && !network.IsWeb(ans.Scheme) {
 		addr.URL = strings.TrimSuffix(addr.URL, "/")
 	}

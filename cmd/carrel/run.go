@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -116,7 +117,11 @@ func (a *app) complete(l *launchFlags) (engine.RunSpec, error) {
 	}
 	for _, p := range spec.Ports {
 		if p.HostIP != "" && !loopback(p.HostIP) {
-			a.say("port %d is going to be open to every computer that reaches this one at %s", cmp.Or(p.Host, p.Container), p.HostIP)
+			at := "at " + p.HostIP
+			if ip, err := netip.ParseAddr(p.HostIP); err == nil && ip.IsUnspecified() {
+				at = "at any of its addresses"
+			}
+			a.say("port %d is going to be open to every computer that reaches this one %s", cmp.Or(p.Host, p.Container), at)
 		}
 	}
 	if spec.Guard, err = parseGuard(l.guard); err != nil {
@@ -373,6 +378,9 @@ func (a *app) announce(addr engine.Address, after time.Duration, err error) {
 	a.tellWay(addr)
 }
 
+// waitingAfter is when somebody who waits for an app is told what for.
+const waitingAfter = 1500 * time.Millisecond
+
 // detach starts an app in the background, and prints its name and, once it answers, its addresses.
 func (a *app) detach(ctx context.Context, spec engine.RunSpec, wait bool) error {
 	e, err := a.engine()
@@ -390,9 +398,19 @@ func (a *app) detach(ctx context.Context, spec engine.RunSpec, wait bool) error 
 		return err
 	}
 	if wait {
-		if in, err = a.settle(ctx, e, in); err != nil {
+		waiting := time.AfterFunc(waitingAfter, func() {
+			a.say("waiting for %s to answer, or to show that it serves nothing; Ctrl+C ends the waiting, not the app", in.Name)
+		})
+		settled, err := a.settle(ctx, e, in)
+		waiting.Stop()
+		if ctx.Err() != nil {
+			a.say("%s goes on; when it answers: carrel open %s", in.Name, in.Name)
+			return quietExit(128 + int(unix.SIGINT))
+		}
+		if err != nil {
 			return err
 		}
+		in = settled
 	}
 	for _, addr := range in.Addresses {
 		if err := a.print(clean(addr.URL) + "\n"); err != nil {
@@ -407,6 +425,9 @@ func (a *app) detach(ctx context.Context, spec engine.RunSpec, wait bool) error 
 		text := fmt.Sprintf("it ended after %s, with status %d", lasting(took(in, time.Now())), in.ExitCode)
 		if in.Problem != "" {
 			text += ": " + in.Problem
+		}
+		for _, line := range in.LastLines {
+			text += "\n  " + clean(line)
 		}
 		hint := "see what it wrote: carrel logs " + in.Name
 		if c, ok := in.Cause(nil); ok {
@@ -423,7 +444,14 @@ func (a *app) detach(ctx context.Context, spec engine.RunSpec, wait bool) error 
 		a.say("ready after %s", amount.Lasted(in.ReadyIn))
 	}
 	a.tellWay(in.Addresses...)
-	if len(in.Addresses) > 0 {
+	switch {
+	case in.State == engine.StateRunning && in.Problem != "":
+		a.say("%s runs, but %s; its log: carrel logs -f %s", in.Name, lines(in.Problem), in.Name)
+	case in.State == engine.StateRunning && len(in.Addresses) == 0 && wait:
+		a.say("%s runs, and serves nothing so far; its log: carrel logs -f %s; its end: carrel wait %s", in.Name, in.Name, in.Name)
+	case in.State == engine.StateUnhealthy:
+		a.say("%s runs, but %s; its log: carrel logs -f %s", in.Name, lines(in.Problem), in.Name)
+	case len(in.Addresses) > 0:
 		a.say("stop it: carrel stop %s; its log: carrel logs -f %s", in.Name, in.Name)
 	}
 	return nil

@@ -154,6 +154,9 @@ func (p *ports) remarks() []string {
 		case must != 0 && q.ready && must != q.spec.Container && p.instead(must, q, time.Now()):
 			say("the image says that it serves port %d, but it listens on %d", must, q.spec.Container)
 		}
+		if p.s.spec.Closed && !q.declared && q.listening && !p.standsIn(q) && q.spec.Container < p.first {
+			say("the app listens on port %d, which cannot be reached, since it has no network; to publish that port: -p %d", q.spec.Container, q.spec.Container)
+		}
 		if q.udp() && p.s.guard != nil {
 			say("port %d takes datagrams, which nothing can guard: everybody who uses this machine can send them", q.spec.Container)
 		}
@@ -168,7 +171,7 @@ func (p *ports) remarks() []string {
 			say("port %d speaks no plain HTTP, so that no link can guard it: only programs of this user may connect to it", q.spec.Container)
 		}
 		if q.published != nil && q.published.Mapping.Open() {
-			say("port %d is open to every computer that reaches this one at %s", q.addr.Port(), q.addr.Addr())
+			say("port %d is open to every computer that reaches this one%s", q.addr.Port(), network.At(q.addr.Addr()))
 		}
 	}
 	return texts

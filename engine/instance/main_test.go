@@ -70,6 +70,7 @@ type wireSpec struct {
 	Ready                            *Ready
 	Wait, Grace, Recheck             time.Duration
 	HostNetwork, KeepAlive, Guard    bool
+	Closed                           bool
 	StopSignal                       syscall.Signal
 	LogSize                          int64
 	Restart                          Restart
@@ -96,7 +97,7 @@ func supervise() int {
 	w := o.Spec
 	status, err := Run(context.Background(), Spec{
 		Name: w.Name, Dir: w.Dir, Title: w.Title, Image: w.Image, Command: w.Command, Raw: w.Raw, Ports: w.Ports, Ready: w.Ready,
-		Wait: w.Wait, Recheck: w.Recheck, Grace: w.Grace, HostNetwork: w.HostNetwork, KeepAlive: w.KeepAlive, Guard: w.Guard, StopSignal: w.StopSignal, LogSize: w.LogSize,
+		Wait: w.Wait, Recheck: w.Recheck, Grace: w.Grace, HostNetwork: w.HostNetwork, Closed: w.Closed, KeepAlive: w.KeepAlive, Guard: w.Guard, StopSignal: w.StopSignal, LogSize: w.LogSize,
 		Restart: w.Restart, TimeLimit: w.TimeLimit, Terminal: w.Terminal, Stdin: w.Stdin,
 		Took: took,
 		UserNet: func(ctx context.Context, link *os.File) (io.Closer, error) {
@@ -151,6 +152,11 @@ func app(args []string) int {
 		return fail(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "path %s host %s", r.URL.Path, r.Host)
 		})))
+	case "late": // ADDR: serves from SIGUSR1 on
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGUSR1)
+		<-signals
+		return fail(http.Serve(listen(), http.NotFoundHandler()))
 	case "errors": // ADDR
 		return fail(http.Serve(listen(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "broken", http.StatusInternalServerError)

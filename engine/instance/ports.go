@@ -20,6 +20,7 @@ import (
 	"carrel/engine/network"
 	"carrel/engine/network/guard"
 	"carrel/engine/network/netns"
+	"carrel/engine/share"
 	"carrel/internal/amount"
 )
 
@@ -46,12 +47,14 @@ type ports struct {
 	scanTill atomic.Int64 // UnixNano until when scan searches the log
 	scanned  atomic.Int64 // second<<20 | lines searched in it
 	probes   sync.WaitGroup
+	rest     rest // only used by watch
 
 	mu      sync.Mutex
 	all     []*port // the declared ones, then those found, in order of their finding
 	printed map[uint16]network.Address
 	// answered: it has been ready.
 	answered bool
+	resting  bool            // it has done nothing for a while, and nothing has ever listened
 	told     map[string]bool // remarks that are made once
 }
 
@@ -62,6 +65,7 @@ type port struct {
 	published *network.Published // nil in the host's network
 	gate      *guard.Port        // in front of it, with Spec.Guard
 	addr      netip.AddrPort     // where it is reached on the host
+	opened    netip.AddrPort     // see seen
 	listening bool
 	wide      bool      // in the host's network, on an address that other computers may reach
 	since     time.Time // it was first seen listening
@@ -244,6 +248,7 @@ func (p *ports) watch(ctx context.Context, init int) {
 			return
 		case <-timer.C:
 			p.look(ctx, init)
+			p.rests(init)
 			p.s.remarkMainEnded()
 		case <-p.nudge:
 			if !settled {
@@ -255,8 +260,11 @@ func (p *ports) watch(ctx context.Context, init int) {
 			debug.FreeOSMemory() // what the start needed is not needed again
 		}
 		pause = network.Pause(time.Since(p.began)) // soon after the start often, to find what listens as soon as it does
-		if settled {
+		switch {
+		case settled:
 			pause = idle
+		case p.resting: // nobody waits any more
+			pause = max(pause, time.Second)
 		}
 		timer.Reset(pause)
 	}
@@ -353,7 +361,7 @@ func (p *ports) listeners(init int) ([]netns.Listener, error) {
 
 // begin publishes a port, where it is not yet, and starts to ask it whether it answers.
 func (p *ports) begin(ctx context.Context, q *port) {
-	if !p.s.spec.HostNetwork && q.published == nil {
+	if !p.s.spec.HostNetwork && q.published == nil && (q.declared || !p.s.spec.Closed) {
 		found := 0
 		for _, other := range p.all {
 			if !other.declared && other.published != nil {
@@ -418,8 +426,9 @@ func (p *ports) show() (settled bool) {
 	})
 	if firstReady {
 		p.scanTill.Store(time.Now().Add(scanAfter).UnixNano())
-		i := slices.IndexFunc(addresses, func(a Address) bool { return a.Ready })
-		p.s.log.Remark(fmt.Sprintf("ready after %s: %s", amount.Lasted(took), guard.Clean(addresses[i].URL)))
+		if i := slices.IndexFunc(addresses, func(a Address) bool { return a.Ready }); i >= 0 {
+			p.s.log.Remark(fmt.Sprintf("ready after %s: %s", amount.Lasted(took), guard.Clean(addresses[i].URL)))
+		}
 	}
 	return v.settled
 }
@@ -450,6 +459,7 @@ func (p *ports) judge(now time.Time) (v verdict) {
 		listened = listened || !q.since.IsZero()
 		complete = complete && (q.ready || !q.declared || q.standIn != nil)
 		switch {
+		case spec.Closed && !q.declared && !p.standsIn(q): // nobody can open it
 		case q.ready && (must == 0 || must == q.spec.Container || over || p.instead(must, q, now)):
 			ready = q
 		case !q.listening || !q.declared && !q.listed:
@@ -462,11 +472,16 @@ func (p *ports) judge(now time.Time) (v verdict) {
 	if spec.Wait == 0 && spec.Ready == nil && len(spec.Ports) == 0 && !listened {
 		over = now.After(p.began.Add(quietWait))
 	}
-	defer func() { v.settled = over || ready != nil && complete }()
+	late := over // with nothing more to be expected
+	over = over || p.resting
+	if spec.Closed && len(spec.Ports) == 0 {
+		return verdict{state: StateRunning, settled: now.After(p.began.Add(quietWait))}
+	}
+	defer func() { v.settled = late || ready != nil && complete }()
 	switch {
 	case ready != nil:
 		return verdict{state: StateReady}
-	case !over && !p.answered:
+	case !over && !p.answered, p.resting && !late && trying != nil && failed == nil:
 		return verdict{state: StateStarting}
 	case failed != nil:
 		f := failed.failure
@@ -501,6 +516,7 @@ func (p *ports) addresses() []Address {
 			served = q.standIn
 		}
 		a, printed := p.printed[uint16(served.spec.Container)]
+		q.seen()
 		shownAs := *q
 		shownAs.proto = served.proto
 		address := Address{
@@ -528,11 +544,39 @@ func rank(a Address) int {
 	return 1
 }
 
+// seen is where a person opens the port.
+func (q *port) seen() netip.AddrPort {
+	if q.published == nil {
+		return q.addr
+	}
+	if !q.opened.IsValid() {
+		q.opened = Seen(q.addr)
+	}
+	return q.opened
+}
+
+// Seen is the address under which one is opened that may be all addresses of this machine: the one by which other machines
+// reach it, where there is one, since that is what such a port is published for.
+func Seen(a netip.AddrPort) netip.AddrPort {
+	if !a.Addr().IsUnspecified() {
+		return a
+	}
+	family := "udp4"
+	if a.Addr().Is6() { // which takes no others
+		family = "udp6"
+	}
+	ip, ok := share.LocalIn(family)
+	if !ok {
+		return a
+	}
+	return netip.AddrPortFrom(ip, a.Port())
+}
+
 // url is what a browser opens; a is what the app printed, or zero.
 func (q *port) url(a network.Address) string {
 	scheme := cmp.Or(q.proto, q.spec.Proto, a.Scheme, "http")
 	if !network.IsWeb(scheme) {
-		u := network.Rewrite(network.Address{Scheme: scheme}, q.addr)
+		u := network.Rewrite(network.Address{Scheme: scheme}, q.seen())
 		return strings.TrimSuffix(u, "/")
 	}
 	path := q.spec.Path
@@ -541,7 +585,7 @@ func (q *port) url(a network.Address) string {
 	} else {
 		path += query
 	}
-	return network.Rewrite(network.Address{Scheme: scheme, Path: path}, q.addr)
+	return network.Rewrite(network.Address{Scheme: scheme, Path: path}, q.seen())
 }
 
 // cutQuery parts a path from its query and fragment.

@@ -40,7 +40,10 @@ func (p *ports) probe(ctx context.Context, q *port, at netip.AddrPort) {
 			return d.DialContext(ctx, "tcp", addr)
 		}
 	}
-	t := network.Target{Dial: dial, Scheme: q.spec.Proto, Host: at.String()}
+	t := network.Target{Dial: dial, Scheme: q.spec.Proto}
+	if at.IsValid() {
+		t.Host = at.String()
+	}
 	t.Taken = func(c net.Conn) bool { return p.taken(q, c) }
 	t.Path, _ = cutQuery(q.spec.Path)
 	wait := cmp.Or(spec.Wait, DefaultWait)

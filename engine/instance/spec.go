@@ -16,6 +16,9 @@ const (
 	DefaultWait = 60 * time.Second
 	// quietWait is the same for a container of which nobody said that it serves anything.
 	quietWait = 10 * time.Second
+	// restWait is how long an app may do nothing at all, with nothing listening, until it is no longer expected to serve
+	// anything soon; restWaitServer is the same where somebody said that it does.
+	restWait, restWaitServer = 2 * time.Second, 5 * time.Second
 	// DefaultGrace is how long an app has to end after its stop signal.
 	DefaultGrace = 10 * time.Second
 )
@@ -71,6 +74,8 @@ type Spec struct {
 	// HostNetwork: the container shares the host's network. Ports are then looked for among its processes' sockets, and
 	// shown as they are; otherwise each is published.
 	HostNetwork bool
+	// Closed: the container has no network. Only Ports are published; what else listens in it stays inside.
+	Closed bool
 	// Guard puts a gate in front of published ports, which lets only this user in; see package guard. Exposed says that other
 	// people use this machine: what is open to them is then remarked.
 	Guard, Exposed bool

@@ -38,6 +38,15 @@ func (m Mapping) Host() netip.Addr {
 // Open tells whether other machines can reach the port: HostIP is not a loopback address.
 func (m Mapping) Open() bool { return !m.Host().IsLoopback() }
 
+// At is where other computers reach what listens on an address: " at 10.0.0.7", or, for all of a computer's, " at any of its
+// addresses".
+func At(ip netip.Addr) string {
+	if ip.IsUnspecified() {
+		return " at any of its addresses"
+	}
+	return " at " + ip.String()
+}
+
 // String is the text that ParseMapping reads as this mapping.
 func (m Mapping) String() string {
 	container := strconv.Itoa(int(m.ContainerPort))

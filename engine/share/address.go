@@ -12,17 +12,9 @@ var ErrNoNetwork = errors.New("this computer is in no network that others could 
 // Local is the address by which others in the network reach this computer: that of the interface that packets leave by.
 // No packet is sent for it.
 func Local() (netip.Addr, error) {
-	for _, to := range []string{"udp4 192.0.2.1:9", "udp6 [2001:db8::1]:9"} { // addresses of documentation, RFC 5737 and 3849
-		c, err := net.Dial(to[:4], to[5:])
-		if err != nil {
-			continue
-		}
-		a, ok := c.LocalAddr().(*net.UDPAddr)
-		c.Close()
-		if ok {
-			if ip, ok := netip.AddrFromSlice(a.IP); ok && !ip.Unmap().IsLoopback() && !ip.Unmap().IsUnspecified() {
-				return ip.Unmap(), nil
-			}
+	for _, family := range []string{"udp4", "udp6"} {
+		if ip, ok := LocalIn(family); ok {
+			return ip, nil
 		}
 	}
 	addrs, err := net.InterfaceAddrs()
@@ -35,4 +27,23 @@ func Local() (netip.Addr, error) {
 		}
 	}
 	return netip.Addr{}, ErrNoNetwork
+}
+
+// LocalIn is the address of the interface that packets of a family, "udp4" or "udp6", leave by. No packet is sent for it.
+func LocalIn(family string) (netip.Addr, bool) {
+	to := "192.0.2.1:9" // addresses of documentation, RFC 5737 and 3849
+	if family == "udp6" {
+		to = "[2001:db8::1]:9"
+	}
+	c, err := net.Dial(family, to)
+	if err != nil {
+		return netip.Addr{}, false
+	}
+	defer c.Close()
+	a, ok := c.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return netip.Addr{}, false
+	}
+	ip := a.AddrPort().Addr().Unmap()
+	return ip, ip.IsValid() && !ip.IsLoopback() && !ip.IsUnspecified()
 }
