@@ -144,7 +144,7 @@ func Supervise(ctx context.Context, in io.Reader) error {
 	again := false
 	spec := instance.Spec{
 		Name: o.Name, Dir: o.Dir, Title: p.card.Title, Image: o.Target.Path, Command: o.Command, Raw: raw, Wait: o.Spec.Wait,
-		StopSignal: signal, Restart: o.Spec.Restart, TimeLimit: o.Spec.TimeLimit, Limits: p.limits, Terminal: o.Spec.Terminal, Stdin: o.Spec.Stdin,
+		StopSignal: signal, Restart: o.Spec.Restart, TimeLimit: o.Spec.TimeLimit, Limits: p.limits, MemoryLimit: p.asked, Terminal: o.Spec.Terminal, Stdin: o.Spec.Stdin,
 		HostNetwork: p.network == launch.NetworkHost, Closed: p.network == launch.NetworkNone, Guard: o.Guarded, Exposed: o.Exposed, KeepAlive: p.config.Plan.KeepAlive, Took: took,
 		Start: func(ctx context.Context, stdin, stdout, stderr *os.File, note func(string)) (*sandbox.Container, func() error, error) {
 			if again { // what the last run used is used up: its group, its lock on changes, its copy of the image

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"carrel/engine/image"
 	"carrel/engine/launch"
 	"carrel/engine/sandbox"
@@ -128,6 +130,11 @@ func (e *Engine) detail(s RunSpec, p *prepared, o *launch.Options) error {
 	p.closers = append(p.closers, func() { limiter.Close() }) // a group that is not empty is removed by who ends last
 	o.Cgroup, o.Groups, o.Limits, o.CPUs = limiter.Cgroup, limiter.Join, limiter.Limits, limiter.CPUs
 	p.limits = limiter.Held
+	for _, l := range limiter.Limits {
+		if l.Resource == unix.RLIMIT_DATA {
+			p.asked = int64(l.Value)
+		}
+	}
 	for _, n := range slices.Concat(limiter.Held, limiter.Notes) {
 		p.note(n)
 	}

@@ -60,6 +60,7 @@ type prepared struct {
 	way     usernet.Config // out of a private network
 	keeper  *keeper        // with Writable
 	limits  []string       // what it may use at most; see Instance.Limits
+	asked   int64          // bytes of memory that each process may ask for; 0: any
 	notes   []string       // what a person should know once it is started
 	hot     bool           // it starts from an unpacked copy
 	signed  bool           // what it saves breaks a signature

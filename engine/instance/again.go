@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"carrel/engine/causes"
 )
 
 const (
@@ -19,6 +21,8 @@ const (
 	stableAfter = 10 * time.Second
 	// keptLines of the end of a log, each of keptLength bytes at most, are kept in the state.
 	keptLines, keptLength = 5, 300
+	// refusalLines is how many lines at the end of a log are searched for a word about memory.
+	refusalLines = 300
 )
 
 // errStopped is why a container did not start that was stopped before.
@@ -161,9 +165,27 @@ func (s *supervisor) explain(end *outcome, noMemory, advice string) {
 	default:
 		end.reason = ReasonExited
 	}
+	if (end.reason == ReasonExited || end.reason == ReasonSignal) && s.wasRefused(end.status) {
+		end.reason, end.problem = ReasonMemory, fmt.Sprintf("it asked for more than the %d MiB of memory it was given", s.spec.MemoryLimit>>20)
+		end.hint = "give it more memory (--memory) or less data"
+	}
 	if end.reason == ReasonMemory && end.status == 0 {
 		end.reason = ReasonExited // it went on without that part, and is content
 	}
+}
+
+// wasRefused tells whether an app that ended with a status said that it was refused memory, where there is less than all.
+func (s *supervisor) wasRefused(status int) bool {
+	if status == 0 || s.spec.MemoryLimit == 0 {
+		return false
+	}
+	// Some print all they know of themselves after that, in which other causes seem to be.
+	for _, line := range s.lastLines(refusalLines) {
+		if c, ok := causes.Find(causes.Failure{Lines: []string{line}, Status: status}); ok && c.ID == causes.Memory {
+			return true
+		}
+	}
+	return false
 }
 
 // finish records the end of all.
@@ -171,7 +193,7 @@ func (s *supervisor) finish(end outcome) {
 	if end.problem != "" {
 		s.log.Remark(end.problem)
 	}
-	last := s.lastLines()
+	last := s.lastLines(keptLines)
 	s.update(func(r *record) {
 		now := time.Now()
 		r.Started = startedAt(r.Started.Round(0), r.Start, now) // how long it ran is what lies between
@@ -186,11 +208,11 @@ func (s *supervisor) finish(end outcome) {
 	})
 }
 
-// lastLines are the last lines that the app wrote.
-func (s *supervisor) lastLines() []string {
+// lastLines are the last lines, up to n, that the app wrote.
+func (s *supervisor) lastLines(n int) []string {
 	var lines []string
 	// Our own remarks are among them: more are read than are kept. A log that cannot be read has no last lines.
-	_ = ReadLog(context.Background(), s.folder(), LogOptions{Tail: 4 * keptLines}, func(batch []LogLine) error {
+	_ = ReadLog(context.Background(), s.folder(), LogOptions{Tail: n + 4*keptLines}, func(batch []LogLine) error {
 		for _, l := range batch {
 			if l.Stream != ownStream {
 				lines = append(lines, l.Text[:min(len(l.Text), keptLength)])
@@ -198,5 +220,5 @@ func (s *supervisor) lastLines() []string {
 		}
 		return nil
 	})
-	return lines[max(0, len(lines)-keptLines):]
+	return lines[max(0, len(lines)-n):]
 }

@@ -72,7 +72,7 @@ type wireSpec struct {
 	HostNetwork, KeepAlive, Guard    bool
 	Closed                           bool
 	StopSignal                       syscall.Signal
-	LogSize                          int64
+	LogSize, MemoryLimit             int64
 	Restart                          Restart
 	TimeLimit                        time.Duration
 	Terminal, Stdin                  bool
@@ -97,7 +97,7 @@ func supervise() int {
 	w := o.Spec
 	status, err := Run(context.Background(), Spec{
 		Name: w.Name, Dir: w.Dir, Title: w.Title, Image: w.Image, Command: w.Command, Raw: w.Raw, Ports: w.Ports, Ready: w.Ready,
-		Wait: w.Wait, Recheck: w.Recheck, Grace: w.Grace, HostNetwork: w.HostNetwork, Closed: w.Closed, KeepAlive: w.KeepAlive, Guard: w.Guard, StopSignal: w.StopSignal, LogSize: w.LogSize,
+		Wait: w.Wait, Recheck: w.Recheck, Grace: w.Grace, HostNetwork: w.HostNetwork, Closed: w.Closed, KeepAlive: w.KeepAlive, Guard: w.Guard, StopSignal: w.StopSignal, LogSize: w.LogSize, MemoryLimit: w.MemoryLimit,
 		Restart: w.Restart, TimeLimit: w.TimeLimit, Terminal: w.Terminal, Stdin: w.Stdin,
 		Took: took,
 		UserNet: func(ctx context.Context, link *os.File) (io.Closer, error) {

@@ -3,6 +3,7 @@ package instance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -10,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"carrel/engine/sandbox/plan"
 	"carrel/engine/share"
 )
 
@@ -113,5 +117,33 @@ func TestSeen(t *testing.T) {
 	}
 	if got := w.page(in.Addresses[0].URL); !strings.HasPrefix(got, "path / ") {
 		t.Errorf("it answers %q", got)
+	}
+}
+
+// TestRefusedMemory: who is held to an amount of memory by a resource limit is not killed for asking for more, but refused,
+// and says so itself.
+func TestRefusedMemory(t *testing.T) {
+	w := newWorld(t)
+	const limit = 256 << 20
+	for _, tc := range []struct {
+		name, script string
+		limit        int64
+		reason       Reason
+	}{
+		{"refused", "%s app hog 900; exit 1", limit, ReasonMemory},
+		{"enough", "%s app hog 1; exit 1", limit, ReasonExited},
+		{"no limit that we know of", "%s app hog 900; exit 1", 0, ReasonExited},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w.t = t
+			o := w.order("hog", "/bin/sh", "-c", fmt.Sprintf(tc.script, w.app))
+			o.Plan.Process.Limits = []plan.Limit{{Resource: unix.RLIMIT_DATA, Value: limit, Name: "memory"}}
+			o.Spec.MemoryLimit = tc.limit
+			in := w.ended(w.start(o))
+			told := strings.Contains(in.Problem, "more than the 256 MiB")
+			if in.Reason != tc.reason || told != (tc.reason == ReasonMemory) || told != (in.Hint != "") {
+				t.Errorf("%s, %q, hint %q, last %q", in.Reason, in.Problem, in.Hint, in.LastLines)
+			}
+		})
 	}
 }

@@ -88,6 +88,9 @@ type Spec struct {
 	TimeLimit time.Duration
 	// Limits are sentences about what the container may use at most, to be shown.
 	Limits []string
+	// MemoryLimit is how many bytes each process may ask for, where a resource limit holds it to that (RLIMIT_DATA of
+	// getrlimit(2)): nobody kills one that asks for more, it is refused. 0: any.
+	MemoryLimit int64
 	// Terminal gives the app a terminal of its own, Stdin a standard input that stays open; see Attach. The plan's process
 	// has Terminal as well.
 	Terminal, Stdin bool
