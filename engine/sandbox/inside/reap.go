@@ -63,10 +63,9 @@ func reap(p *plan.Plan, ctl *control) (int, error) {
 		unix.Umask(p.Process.Umask)
 	}
 	if l != nil {
-		if k.main, err = start(l, &p.Process, nil, p.Process.Terminal); err != nil {
+		if k.main, err = start(l, &p.Process, nil, p.Process.Terminal, ctl.note); err != nil {
 			return 0, err
 		}
-		setLimits(k.main, p.Process.Limits, ctl.note)
 	} else if !p.KeepAlive {
 		return 0, nil
 	}
@@ -235,17 +234,16 @@ func (k *keeper) exec(m plan.Message, fds []int) (int, error) {
 	if m.Exec.Umask >= 0 {
 		defer unix.Umask(unix.Umask(m.Exec.Umask))
 	}
-	pid, err := start(l, m.Exec, fds[:3], m.TTY)
+	pid, err := start(l, m.Exec, fds[:3], m.TTY, k.ctl.note)
 	if err != nil {
 		return 0, err
 	}
-	setLimits(pid, m.Exec.Limits, k.ctl.note)
 	k.jobs[pid] = m.ID
 	return pid, nil
 }
 
 // start starts a process with the given descriptors (init's own when nil) and returns its number.
-func start(l *launch, p *plan.Process, fds []int, tty bool) (int, error) {
+func start(l *launch, p *plan.Process, fds []int, tty bool, note func(string)) (int, error) {
 	files := []uintptr{0, 1, 2}
 	for i := range fds {
 		files[i] = uintptr(fds[i])
@@ -254,10 +252,10 @@ func start(l *launch, p *plan.Process, fds []int, tty bool) (int, error) {
 	if l.env == nil {
 		attr.Env = []string{}
 	}
-	pid, err := syscall.ForkExec(l.path, l.args, attr)
+	pid, err := forkLimited(l.path, l.args, attr, p.Limits, note)
 	if errors.Is(err, unix.ENOEXEC) {
 		l = viaShell(l)
-		pid, err = syscall.ForkExec(l.path, l.args, attr)
+		pid, err = forkLimited(l.path, l.args, attr, p.Limits, note)
 	}
 	if err != nil {
 		return 0, explain(l, err)
