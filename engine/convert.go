@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"carrel/engine/build"
 	"carrel/engine/image"
 	"carrel/engine/oci"
 	"carrel/engine/progress"
@@ -197,8 +198,12 @@ func (c *conversion) squashfs(ctx context.Context, made string) error {
 		w.Abort()
 		return err
 	}
-	if _, err := w.Close(); err != nil {
+	stats, err := w.Close()
+	if err != nil {
 		return err
+	}
+	if text := build.LostXattrs(stats.SkippedXattrs, stats.SkippedXattr); text != "" {
+		c.sink.Notice(progress.StepPack, text)
 	}
 	return errors.Join(f.Sync(), f.Close())
 }

@@ -240,6 +240,7 @@ func (b *builder) ociBase(m *oci.Image) base {
 		if len(report.Devices) > 0 {
 			b.sink.Notice(progress.StepFetch, fmt.Sprintf("%d device files of the image were left out; containers get their own", len(report.Devices)))
 		}
+		b.lostXattrs(progress.StepFetch, int64(report.Xattrs), report.Xattr)
 		return m.Ref, errors.Join(err, cerr)
 	}
 	// One that was made of a SIF says more than its configuration has room for.
@@ -334,10 +335,11 @@ func (b *builder) imageBase(from, key string) (base, error) {
 			return "", err
 		}
 		err = img.WriteTo(ctx, u)
-		_, cerr := u.Close()
+		report, cerr := u.Close()
 		if err := errors.Join(err, cerr); err != nil {
 			return "", fmt.Errorf("unpack %s: %w", from, err)
 		}
+		b.lostXattrs(progress.StepFetch, int64(report.Xattrs), report.Xattr)
 		return filepath.Base(from), nil
 	}
 	if out.metadata, err = img.Metadata(); err != nil {

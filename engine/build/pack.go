@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"carrel/engine/image"
@@ -125,11 +126,34 @@ func (b *builder) writeFolder(ctx context.Context, src tree.Source) (int64, erro
 	}
 	count := &counter{Sink: u, b: b}
 	err = src.WriteTo(ctx, count)
-	_, cerr := u.Close()
+	report, cerr := u.Close()
 	if err := errors.Join(err, cerr); err != nil {
 		return 0, err
 	}
+	b.lostXattrs(progress.StepPack, int64(report.Xattrs), report.Xattr)
 	return count.bytes, scratch.Replace(part, b.spec.Target)
+}
+
+// lostXattrs says, once, that not all extended attributes were kept.
+func (b *builder) lostXattrs(step progress.Step, n int64, example string) {
+	if text := LostXattrs(n, example); text != "" {
+		b.sink.Notice(step, text)
+	}
+}
+
+// LostXattrs says for people that so many extended attributes were left out, one of which is the example; empty for none.
+func LostXattrs(n int64, example string) string {
+	what := "extended attributes cannot be kept and were left out"
+	if strings.HasPrefix(example, "system.posix_acl_") {
+		what = "access control lists (ACLs) and other extended attributes cannot be kept and were left out"
+	}
+	switch {
+	case n == 0:
+		return ""
+	case n == 1:
+		return "an extended attribute cannot be kept and was left out: " + example
+	}
+	return fmt.Sprintf("%d %s, such as %s", n, what, example)
 }
 
 // counter tells how far the packing is.

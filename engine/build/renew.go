@@ -51,6 +51,7 @@ func (b *builder) partition(ctx context.Context, s *stage, src tree.Source, w si
 		return 0, err
 	}
 	stats, err := sw.Close()
+	b.lostXattrs(progress.StepPack, stats.SkippedXattrs, stats.SkippedXattr)
 	return stats.PaddedSize, err
 }
 

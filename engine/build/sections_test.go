@@ -1,12 +1,15 @@
 package build_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"carrel/engine"
 	"carrel/engine/definition"
@@ -495,5 +498,39 @@ func TestModesAreKept(t *testing.T) {
 	}
 	if text := read(t, second, "data/read"); text != "y\nmore\n" {
 		t.Errorf("%q", text)
+	}
+}
+
+// TestLostACLs: an image cannot hold access control lists, which is said once, with how many and whose.
+func TestLostACLs(t *testing.T) {
+	k := newKit(t)
+	base := t.TempDir()
+	if err := os.CopyFS(base, os.DirFS(baseFolder(t))); err != nil {
+		t.Fatal(err)
+	}
+	// An ACL with an entry for user 12 (acl(5); include/uapi/linux/posix_acl_xattr.h): user_obj rwx, user 12 r-x, group_obj r-x, mask r-x, other r-x.
+	acl := []byte{2, 0, 0, 0}
+	for _, e := range [][3]uint32{{1, 7, ^uint32(0)}, {2, 5, 12}, {4, 5, ^uint32(0)}, {0x10, 5, ^uint32(0)}, {0x20, 5, ^uint32(0)}} {
+		acl = binary.LittleEndian.AppendUint16(acl, uint16(e[0]))
+		acl = binary.LittleEndian.AppendUint16(acl, uint16(e[1]))
+		acl = binary.LittleEndian.AppendUint32(acl, e[2])
+	}
+	for _, name := range []string{"data", "data/a", "data/b"} {
+		p := filepath.Join(base, name)
+		if err := os.Mkdir(p, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Setxattr(p, "system.posix_acl_access", acl, 0); err == unix.ENOTSUP {
+			t.Skip("missing: ACLs on the file system of temporary files")
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, ev, err := k.try("Bootstrap: localimage\nFrom: "+base+"\n", engine.BuildSpec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ev.notices(); !strings.Contains(got, "3 access control lists") || strings.Count(got, "system.posix_acl_access of data") != 1 {
+		t.Errorf("notices: %s", got)
 	}
 }

@@ -43,6 +43,8 @@ type Stats struct {
 	Fragments  int64 // blocks that hold small files
 	// SkippedXattrs counts extended attributes of namespaces which the format cannot hold (all but user, trusted, security).
 	SkippedXattrs int64
+	// SkippedXattr is one of them as an example, such as "system.posix_acl_access of opt/data"; empty when there is none.
+	SkippedXattr string
 }
 
 // Writer makes an image from entries. It is a tree.Sink; data blocks are stored in the order of Add, all tables at Close.
@@ -252,11 +254,13 @@ func (w *Writer) newInode(e *tree.Entry) (*inode, error) {
 		return nil, err
 	}
 	if len(e.Xattrs) > 0 {
-		var skipped int
+		var skipped []string
 		if in.xattr, skipped, err = w.xattrs.index(e.Xattrs); err != nil {
 			return nil, err
 		}
-		w.stats.SkippedXattrs += int64(skipped)
+		if w.stats.SkippedXattrs += int64(len(skipped)); len(skipped) > 0 && w.stats.SkippedXattr == "" {
+			w.stats.SkippedXattr = skipped[0] + " of " + e.Path
+		}
 	}
 	w.newest = max(w.newest, in.mtime)
 	return in, nil

@@ -33,19 +33,20 @@ type xattr struct {
 	value  string
 }
 
-// index returns the index of a set, noXattr for one that is empty after those that cannot be stored are skipped.
-func (t *xattrTable) index(attrs map[string][]byte) (index uint32, skipped int, err error) {
+// index returns the index of a set, noXattr for one that is empty after those that cannot be stored are skipped, whose names it
+// returns.
+func (t *xattrTable) index(attrs map[string][]byte) (index uint32, skipped []string, err error) {
 	var set []xattr
 	var key []byte
 	for _, full := range slices.Sorted(maps.Keys(attrs)) {
 		prefix := slices.IndexFunc(xattrPrefixes[:], func(p string) bool { return strings.HasPrefix(full, p) })
 		if prefix < 0 {
-			skipped++
+			skipped = append(skipped, full)
 			continue
 		}
 		name, value := full[len(xattrPrefixes[prefix]):], attrs[full]
 		if name == "" || len(full) > maxNameLen || len(value) > maxXattrValue {
-			return 0, 0, fmt.Errorf("extended attribute %q of %d bytes is out of the kernel's limits", full, len(value))
+			return 0, nil, fmt.Errorf("extended attribute %q of %d bytes is out of the kernel's limits", full, len(value))
 		}
 		set = append(set, xattr{uint16(prefix), name, string(value)})
 		key = binary.LittleEndian.AppendUint32(append(append(key, full...), 0), uint32(len(value)))

@@ -359,7 +359,7 @@ func TestUnpackWithoutPrivilege(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Devices) != 2 || report.Devices[0].Path != "null" || report.Devices[1].Path != "null2" || report.Xattrs != 1 {
+	if len(report.Devices) != 2 || report.Devices[0].Path != "null" || report.Devices[1].Path != "null2" || report.Xattrs != 1 || report.Xattr == "" {
 		t.Errorf("report %+v", report)
 	}
 }

@@ -32,6 +32,8 @@ type UnpackReport struct {
 	Devices []Entry
 	// Xattrs counts extended attributes that could not be set, for want of permission or because the file system has none.
 	Xattrs int
+	// Xattr is one of them as an example, such as "security.ima of usr/bin/sh"; empty when there is none.
+	Xattr string
 }
 
 // Unpacker is a Sink that writes a tree into a folder. Everything is opened below the open folder, where an absolute symbolic
@@ -296,7 +298,7 @@ func (u *Unpacker) finishDir(p string, a dirAttrs) error {
 			return err
 		}
 	}
-	if err := u.setXattrs(fdPath(fd), a.xattrs, true); err != nil {
+	if err := u.setXattrs(p, fdPath(fd), a.xattrs, true); err != nil {
 		return err
 	}
 	if err := unix.Fchmod(fd, a.mode); err != nil {
@@ -332,7 +334,7 @@ func (u *Unpacker) file(e *Entry, parent int, name string, body io.Reader) error
 			return err
 		}
 	}
-	if err := u.setXattrs(fdPath(fd), e.Xattrs, true); err != nil {
+	if err := u.setXattrs(e.Path, fdPath(fd), e.Xattrs, true); err != nil {
 		return err
 	}
 	if err := unix.Fchmod(fd, u.perm(e)); err != nil { // after chown, which takes setuid away
@@ -443,7 +445,7 @@ func (u *Unpacker) attributes(e *Entry, parent int, name string) error {
 			return err
 		}
 	}
-	if err := u.setXattrs(fdPath(parent)+"/"+name, e.Xattrs, false); err != nil {
+	if err := u.setXattrs(e.Path, fdPath(parent)+"/"+name, e.Xattrs, false); err != nil {
 		return err
 	}
 	if e.Type() != TypeSymlink {
@@ -461,7 +463,8 @@ func (u *Unpacker) attributes(e *Entry, parent int, name string) error {
 	return unix.UtimesNanoAt(parent, name, times(e.ModTime), unix.AT_SYMLINK_NOFOLLOW)
 }
 
-func (u *Unpacker) setXattrs(name string, attrs map[string][]byte, follow bool) error {
+// setXattrs sets the attributes of the entry at a path, which is opened by another name.
+func (u *Unpacker) setXattrs(at, name string, attrs map[string][]byte, follow bool) error {
 	if u.opt.SkipXattrs {
 		return nil
 	}
@@ -473,7 +476,9 @@ func (u *Unpacker) setXattrs(name string, attrs map[string][]byte, follow bool) 
 		switch err := set(name, attr, attrs[attr], 0); err {
 		case nil:
 		case unix.EPERM, unix.EACCES, unix.ENOTSUP, unix.EINVAL, unix.ENOSPC, unix.E2BIG, unix.ERANGE:
-			u.report.Xattrs++
+			if u.report.Xattrs++; u.report.Xattr == "" {
+				u.report.Xattr = attr + " of " + at
+			}
 		default:
 			return fmt.Errorf("set extended attribute %s: %w", attr, err)
 		}
