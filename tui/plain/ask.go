@@ -17,14 +17,28 @@ import (
 var (
 	errBack  = errors.New("back")
 	errLeave = errors.New("leave")
+	errEnded = fmt.Errorf("the input ended: %w", errLeave) // without an answer
 )
+
+// UnansweredError is a question that nobody answered: the input ended before.
+type UnansweredError struct{ Question string }
+
+func (e *UnansweredError) Error() string {
+	return "the input ended before this was answered: " + e.Question
+}
+
+// Hint says what to do.
+func (e *UnansweredError) Hint() string {
+	return "Give one line for each question, and “leave” as the last; an empty line takes what stands in brackets."
+}
 
 // talk asks and tells.
 type talk struct {
 	ctx   context.Context
 	lines chan string // closed when there is no more input
 	out   io.Writer
-	lost  error // of writing
+	asked string // last, without the answers to choose from
+	lost  error  // of writing
 }
 
 // listen hands on the lines of a reader. The goroutine ends with the reader: of a terminal that is when the program does.
@@ -82,13 +96,19 @@ func word(s string, ok bool) (string, error) {
 		return "", errLeave
 	}
 	if !ok {
-		return "", errLeave
+		return "", errEnded
 	}
 	return s, nil
 }
 
+// which is what is asked for one of several answers.
+const which = "Which number?"
+
 // text asks for words. def is taken for an empty answer; check says what is wrong with one, empty when nothing is.
 func (t *talk) text(question, def string, check func(string) string) (string, error) {
+	if question != which {
+		t.asked = question
+	}
 	for {
 		if def != "" {
 			t.say("%s [%s]", question, def)
@@ -138,6 +158,7 @@ type option struct {
 // choose asks for one of several, by its number or the beginning of its name; def is taken for an empty answer, -1: none is.
 func (t *talk) choose(question string, options []option, def int) (int, error) {
 	t.say("%s", question)
+	t.asked = question
 	for i, o := range options {
 		if o.note != "" {
 			t.say("%d. %s: %s", i+1, o.name, o.note)
@@ -145,12 +166,12 @@ func (t *talk) choose(question string, options []option, def int) (int, error) {
 			t.say("%d. %s", i+1, o.name)
 		}
 	}
-	ask, word := "Which number?", ""
+	word := ""
 	if def >= 0 {
 		word = strconv.Itoa(def + 1)
 	}
 	found := -1
-	_, err := t.text(ask, word, func(s string) string {
+	_, err := t.text(which, word, func(s string) string {
 		if n, err := strconv.Atoi(s); err == nil && n >= 1 && n <= len(options) {
 			found = n - 1
 			return ""

@@ -43,7 +43,7 @@ type program struct {
 }
 
 // Run asks and answers until the person leaves, the input ends, or ctx does. Apps go on running. It fails when nothing can be
-// written.
+// written, and with an UnansweredError when the input ends within something that was begun.
 func Run(ctx context.Context, o Options) error {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -77,11 +77,17 @@ func Run(ctx context.Context, o Options) error {
 	if p.lost != nil {
 		return p.lost
 	}
+	if errors.Is(err, errEnded) && p.asked != beginning {
+		return &UnansweredError{p.asked}
+	}
 	if errors.Is(err, errLeave) || errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
 }
+
+// beginning is what is asked first; the input may end there.
+const beginning = "What would you like to do?"
 
 // desk is what is running, what is there, and what can be started.
 func (p *program) desk() (string, []option) {
@@ -114,7 +120,7 @@ func (p *program) desk() (string, []option) {
 	if len(apps) > 0 {
 		options = append(options, option{"Running apps", "addresses, logs, stop; " + widget.Count(len(apps), "app is", "apps are") + " listed", p.running})
 	}
-	return "What would you like to do?", append(options,
+	return beginning, append(options,
 		option{"Where apps come from", "the sources of the catalog: add one, bring one up to date, remove one", p.sources},
 		option{"Check this computer", "what can run here, and what to ask an administrator for", p.doctor},
 		option{"Introduction", "what Carrel is", p.introduction},

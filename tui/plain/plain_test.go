@@ -94,6 +94,7 @@ func TestJourneys(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			out, e := ask(t, tt.change, tt.answers...)
 			says(t, out, tt.want...)
+			tuitest.Golden(t, strings.ReplaceAll(strings.ReplaceAll(tt.name, ",", ""), " ", "-"), out)
 			for _, c := range tt.calls {
 				if !e.Called(c) {
 					t.Errorf("%q was not asked for; asked for was %q", c, e.Calls)
@@ -146,6 +147,43 @@ func TestCancelBuild(t *testing.T) {
 	send("leave")
 	<-done
 }
+
+// The input may end where something could be begun; within it, it is an error that names the question, and nothing is left.
+func TestInputEnds(t *testing.T) {
+	tests := []struct{ input, question string }{
+		{"", ""},
+		{"check\n", ""},
+		{"1\njup", "Which one?"},
+		{"1\n", "What are you looking for?"},
+		{"1\nrstudio\n1\n", "Which folder do you want to work in?"},
+		{"1\nrstudio\n1\n~/carrel-rstudio\n", "Port on this computer?"},
+		{"2\n", "path"},
+		{"running\njupyter\nstop\n", "Stop it?"},
+		{"my images\n1\n", "What"},
+	}
+	for _, tt := range tests {
+		e, c := tuitest.World(func() time.Time { return tuitest.Noon })
+		var out bytes.Buffer
+		err := Run(t.Context(), Options{Engine: e, Catalog: c, Memory: &tuitest.Memory{}, Home: tuitest.Home, Cwd: tuitest.Home, In: strings.NewReader(tt.input), Out: &out})
+		var open *UnansweredError
+		switch {
+		case tt.question == "" && err != nil:
+			t.Errorf("%q: %v", tt.input, err)
+		case tt.question != "" && (!errors.As(err, &open) || !strings.Contains(open.Question, tt.question) || open.Hint() == ""):
+			t.Errorf("%q: got %v, want the question %q", tt.input, err, tt.question)
+		}
+		for _, call := range e.Calls {
+			if strings.HasPrefix(call, "start") || strings.HasPrefix(call, "build") || strings.HasPrefix(call, "stop") {
+				t.Errorf("%q: %s was done without an answer", tt.input, call)
+			}
+		}
+		if !strings.Contains(out.String(), "jupyter keeps running.") {
+			t.Errorf("%q: it is not said what goes on:\n%s", tt.input, out.String())
+		}
+	}
+}
+
+func TestMain(m *testing.M) { os.Exit(tuitest.Main(m)) }
 
 type lineWriter func(string)
 
