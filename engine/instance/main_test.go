@@ -234,6 +234,13 @@ func app(args []string) int {
 			memory[i] = 1
 		}
 		return 0
+	case "map": // megabytes of memory, asked for at once
+		var n int
+		fmt.Sscan(arg(1), &n)
+		if _, err := unix.Mmap(-1, 0, n<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS); err != nil {
+			return fail(err)
+		}
+		return 0
 	case "flood": // megabytes
 		var n int
 		fmt.Sscan(arg(1), &n)

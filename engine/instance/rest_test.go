@@ -130,9 +130,9 @@ func TestRefusedMemory(t *testing.T) {
 		limit        int64
 		reason       Reason
 	}{
-		{"refused", "%s app hog 900; exit 1", limit, ReasonMemory},
-		{"enough", "%s app hog 1; exit 1", limit, ReasonExited},
-		{"no limit that we know of", "%s app hog 900; exit 1", 0, ReasonExited},
+		{"refused", "%s app map 900 || exit 1", limit, ReasonMemory},
+		{"enough", "%s app map 1; exit 1", limit, ReasonExited},
+		{"no limit that we know of", "%s app map 900 || exit 1", 0, ReasonExited},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w.t = t
