@@ -151,12 +151,9 @@ current folder, as with Singularity. With -p it has a network of its own, of whi
 only the published ports appear, on this computer alone. -p takes PORT, HERE:PORT,
 0:PORT for any, 8000-8003, ADDRESS:HERE:PORT, PORT/udp and, of no HTTP, PORT/tcp.
 
-An image made from Docker's starts in the folder and as the user that it names: you
-are that user inside, and yourself outside. --as-self starts it in this folder, as you.
-
-Where other people use this computer too, published ports open only by a link that
-the program prints (--guard, --guard=off); carrel open NAME gives a new one. With -d
-the network is then the app's own without -p too, unless you say --net host.`,
+An image made from Docker's starts in the folder and as the user that it names, who
+is you outside (--as-self: here and as you). Where others use this computer too,
+ports open only by a link that is printed (--guard). carrel help ports says more.`,
 		Example: "  carrel run welcome\n  carrel run -p 9999 nginx-basic.img\n  carrel run -B .:/data nginx-basic.img\n  carrel run -d -p 8080:80 --name web site.sif",
 		Args:    between(1, -1, "IMAGE"),
 	}
