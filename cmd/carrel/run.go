@@ -154,7 +154,7 @@ only the published ports appear, on this computer alone. -p takes PORT, HERE:POR
 An image made from Docker's starts in the folder and as the user that it names, who
 is you outside (--as-self: here and as you). Where others use this computer too,
 ports open only by a link that is printed (--guard). carrel help ports says more.`,
-		Example: "  carrel run welcome\n  carrel run -p 9999 nginx-basic.img\n  carrel run -B .:/data nginx-basic.img\n  carrel run -d -p 8080:80 --name web site.sif",
+		Example: "  carrel run welcome\n  carrel run -p 9999 -B .:/data nginx-basic.img\n  carrel run -d -p 8080:80 --name web site.sif",
 		Args:    between(1, -1, "IMAGE"),
 	}
 	f := c.Flags()
