@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,38 +80,115 @@ func (e *Engine) Cache(ctx context.Context) ([]CacheUse, error) {
 	return append(uses, hot), nil
 }
 
+// PruneSpec says what to free.
+type PruneSpec struct {
+	Kinds []string // empty: all
+	// Unused spares what was used within this time; 0: nothing.
+	Unused time.Duration
+	// Limit is how many bytes may stay, of all kinds together; what was used least recently goes first. 0: nothing stays. It
+	// excludes the others.
+	Limit int64
+	// DryRun frees nothing and tells what would be freed, what is in use included.
+	DryRun bool
+}
+
 // Prune frees all that the cache holds of some kinds (of all, when none are named) and that nothing uses just now.
 func (e *Engine) Prune(ctx context.Context, kinds ...string) (Pruned, error) {
-	var p Pruned
-	others := slices.DeleteFunc(slices.Clone(kinds), func(k string) bool { return k == CacheHot })
-	if len(kinds) == 0 || len(others) < len(kinds) {
-		before := hotCopies(e.hotDir())
-		if err := coolDown(e.hotDir(), 0); err != nil {
-			return p, fmt.Errorf("prune cache: %w", err)
-		}
-		left := map[string]bool{}
-		for _, c := range hotCopies(e.hotDir()) {
-			left[c.dir] = true
-		}
-		for _, c := range before {
-			if left[c.dir] {
-				p.InUse++
-				continue
-			}
-			p.Items++
-			p.Size += c.bytes
-		}
-		if len(kinds) > 0 && len(others) == 0 {
-			return p, nil
-		}
-	}
-	q, err := e.prune(ctx, build.PruneSpec{Cache: e.c.CacheDir, Kinds: others})
-	return Pruned{Items: p.Items + q.Items, Size: p.Size + q.Size, InUse: p.InUse + q.InUse}, err
+	return e.PruneBy(ctx, PruneSpec{Kinds: kinds})
 }
 
 // PruneTo frees what was used least recently, until the cache holds no more than limit bytes.
 func (e *Engine) PruneTo(ctx context.Context, limit int64) (Pruned, error) {
-	return e.prune(ctx, build.PruneSpec{Cache: e.c.CacheDir, Limit: max(limit, 1)})
+	return e.PruneBy(ctx, PruneSpec{Limit: max(limit, 1)})
+}
+
+// PruneBy frees what the cache holds and nothing uses just now.
+func (e *Engine) PruneBy(ctx context.Context, s PruneSpec) (Pruned, error) {
+	var before time.Time
+	if s.Unused > 0 {
+		before = e.c.Now().Add(-s.Unused)
+	}
+	goes, err := e.prunable(ctx, s, before)
+	if err != nil || s.DryRun {
+		return goes.all, err
+	}
+	var p Pruned
+	for _, c := range goes.hot {
+		freed, err := throwAway(c)
+		switch {
+		case err != nil:
+			return p, fmt.Errorf("prune cache: %w", err)
+		case freed:
+			p.Items++
+			p.Size += c.bytes
+		default:
+			p.InUse++
+		}
+	}
+	if s.Limit == 0 { // also what was left half made
+		if err := coolDown(e.hotDir(), math.MaxInt64); err != nil {
+			return p, fmt.Errorf("prune cache: %w", err)
+		}
+	}
+	order := build.PruneSpec{Cache: e.c.CacheDir, Before: before}
+	order.Kinds = slices.DeleteFunc(slices.Clone(s.Kinds), func(k string) bool { return k == CacheHot })
+	if len(s.Kinds) > 0 && len(order.Kinds) == 0 {
+		return p, nil
+	}
+	if s.Limit > 0 {
+		order.Limit = s.Limit
+		for _, c := range hotCopies(e.hotDir()) { // which stay
+			order.Limit -= c.bytes
+		}
+		order.Limit = max(order.Limit, 1)
+	}
+	q, err := e.prune(ctx, order)
+	return Pruned{Items: p.Items + q.Items, Size: p.Size + q.Size, InUse: p.InUse + q.InUse}, err
+}
+
+// prunable is what PruneBy would free if nothing were in use: the copies, and the sum of all.
+func (e *Engine) prunable(ctx context.Context, s PruneSpec, before time.Time) (goes struct {
+	hot []hotCopy
+	all Pruned
+}, err error) {
+	items, err := build.Items(e.c.CacheDir)
+	if err != nil {
+		return goes, fmt.Errorf("read cache: %w", err)
+	}
+	type thing struct {
+		kind string
+		size int64
+		used time.Time
+		hot  *hotCopy
+	}
+	var all []thing
+	var total int64
+	for _, it := range items {
+		all = append(all, thing{kind: it.Kind, size: it.Size, used: it.Used})
+		total += it.Size
+	}
+	for _, c := range hotCopies(e.hotDir()) {
+		all = append(all, thing{kind: CacheHot, size: c.bytes, used: c.used, hot: &c})
+		total += c.bytes
+	}
+	slices.SortStableFunc(all, func(a, b thing) int { return a.used.Compare(b.used) })
+	for _, t := range all {
+		switch {
+		case ctx.Err() != nil:
+			return goes, ctx.Err()
+		case s.Limit > 0 && total <= s.Limit:
+			return goes, nil
+		case len(s.Kinds) > 0 && !slices.Contains(s.Kinds, t.kind), !before.IsZero() && !t.used.Before(before):
+			continue
+		}
+		total -= t.size
+		goes.all.Items++
+		goes.all.Size += t.size
+		if t.hot != nil {
+			goes.hot = append(goes.hot, *t.hot)
+		}
+	}
+	return goes, nil
 }
 
 // pruneAnswer is what the worker writes.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -62,11 +63,15 @@ func (a *app) cacheCommand() *cobra.Command {
 
 func (a *app) cachePruneCommand() *cobra.Command {
 	var size string
+	var days int
+	var dry bool
 	c := &cobra.Command{
 		Use: "prune [OPTION …] [KIND …]", Short: "Free the cache, or some kinds of what it holds", Args: between(0, -1, ""),
 		Long: "What a build, a pull or an app uses just now stays, and so does, with --to or while\nsomething is fetched, what was fetched in the last ten minutes.",
 	}
-	c.Flags().StringVar(&size, "to", "", "keep the `GIGABYTES` used last, such as 5 or 500M; unpacked copies (hot) are counted by hot_limit alone")
+	c.Flags().StringVar(&size, "to", "", "keep the `GIGABYTES` used last, of all kinds together, such as 5 or 500M")
+	c.Flags().IntVar(&days, "days", 0, "free only what was not used for so many `DAYS`")
+	c.Flags().BoolVarP(&dry, "dry-run", "n", false, "free nothing, only tell how much it would be")
 	c.RunE = func(cmd *cobra.Command, kinds []string) error {
 		e, err := a.engine()
 		if err != nil {
@@ -82,26 +87,28 @@ func (a *app) cachePruneCommand() *cobra.Command {
 			}
 		}
 		limited := cmd.Flags().Changed("to")
-		var to int64
+		spec := engine.PruneSpec{Kinds: kinds, Unused: time.Duration(days) * 24 * time.Hour, DryRun: dry}
 		if limited {
 			gigabytes, notNumber := strconv.ParseFloat(size, 64)
-			if to = int64(gigabytes * 1e9); notNumber != nil {
-				if to, err = amount.Bytes(size); err != nil {
+			if spec.Limit = int64(gigabytes * 1e9); notNumber != nil {
+				if spec.Limit, err = amount.Bytes(size); err != nil {
 					return usage("write gigabytes, such as --to 5, or --to 500M", "--to %s: no amount of bytes", size)
 				}
 			}
 		}
-		var p engine.Pruned
 		switch {
-		case limited && (to <= 0 || len(kinds) > 0):
-			return usage("write --to GIGABYTES, or name kinds", "--to %s", size)
-		case limited:
-			p, err = e.PruneTo(cmd.Context(), to)
-		default:
-			p, err = e.Prune(cmd.Context(), kinds...)
+		case limited && (spec.Limit <= 0 || len(kinds) > 0 || days != 0):
+			return usage("write --to GIGABYTES, or name kinds or --days", "--to %s", size)
+		case days < 0:
+			return usage("write --days NUMBER", "--days %d is no number of days", days)
 		}
+		p, err := e.PruneBy(cmd.Context(), spec)
 		if err != nil {
 			return err
+		}
+		if dry {
+			a.say("%s in %d things would be freed, as far as nothing uses them", bytes(p.Size), p.Items)
+			return nil
 		}
 		a.say("freed %s", bytes(p.Size))
 		if p.InUse > 0 {

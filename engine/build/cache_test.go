@@ -273,6 +273,52 @@ func TestPrune(t *testing.T) {
 	k.workEmpty()
 }
 
+// TestPruneByAge frees what was not used for some days, and tells before how much that is.
+func TestPruneByAge(t *testing.T) {
+	k := newKit(t)
+	k.build(header+"%post\n    true\n", engine.BuildSpec{})
+	dirs, err := filepath.Glob(filepath.Join(k.config.CacheDir, "layers", "*", "info.json"))
+	if err != nil || len(dirs) != 1 {
+		t.Fatalf("layers: %q, %v", dirs, err)
+	}
+	old := time.Now().AddDate(0, 0, -8)
+	if err := os.Chtimes(dirs[0], old, old); err != nil {
+		t.Fatal(err)
+	}
+	hot := filepath.Join(k.config.CacheDir, "hot", "copy") // of an image that was started yesterday
+	if err := os.MkdirAll(hot, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(hot, "used"), []byte("5000000000 /images/tool.sif\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	yesterday := time.Now().AddDate(0, 0, -1)
+	if err := os.Chtimes(filepath.Join(hot, "used"), yesterday, yesterday); err != nil {
+		t.Fatal(err)
+	}
+	const day = 24 * time.Hour
+	for _, tt := range []struct {
+		spec engine.PruneSpec
+		want int
+	}{
+		{engine.PruneSpec{Unused: 9 * day}, 0},
+		{engine.PruneSpec{Unused: 7 * day, Kinds: []string{engine.CacheBases}}, 0},
+		{engine.PruneSpec{Unused: 7 * day, DryRun: true}, 1},
+		{engine.PruneSpec{Unused: 7 * day}, 1},
+		{engine.PruneSpec{Unused: 7 * day}, 0},
+		{engine.PruneSpec{Limit: 4e9, DryRun: true}, 1}, // the copy was used before the base
+		{engine.PruneSpec{Limit: 4e9}, 1},
+		{engine.PruneSpec{Limit: 4e9}, 0},
+	} {
+		if p, err := k.PruneBy(t.Context(), tt.spec); err != nil || p.Items != tt.want {
+			t.Errorf("%+v: %+v, %v, want %d", tt.spec, p, err, tt.want)
+		}
+	}
+	if _, err := os.Stat(hot); err == nil {
+		t.Error("the copy counts, but is not freed")
+	}
+}
+
 // TestPruneWhileFetching: what a pull has fetched, and is just fetching, is not removed under its hands.
 func TestPruneWhileFetching(t *testing.T) {
 	k := newKit(t)

@@ -111,6 +111,8 @@ type PruneSpec struct {
 	Kinds []string `json:"kinds,omitempty"` // empty: all
 	// Limit is how many bytes may stay, of all kinds together; what was used least recently goes first. 0: nothing stays.
 	Limit int64 `json:"limit,omitempty"`
+	// Before spares what was used since then; zero: nothing.
+	Before time.Time `json:"before,omitzero"`
 }
 
 // Pruned is what was removed.
@@ -155,6 +157,9 @@ func Prune(ctx context.Context, s PruneSpec) (Pruned, error) {
 			return done, err
 		}
 		if len(s.Kinds) > 0 && !slices.Contains(s.Kinds, it.Kind) {
+			continue
+		}
+		if !s.Before.IsZero() && !it.Used.Before(s.Before) {
 			continue
 		}
 		if (s.Limit > 0 || fetching[it.Kind]) && !it.entry && time.Since(it.Used) < fresh {

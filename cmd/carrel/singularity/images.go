@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"carrel/engine"
 )
@@ -273,11 +274,11 @@ func (p *program) cacheListVerb() verb {
 
 func (p *program) cacheCleanVerb() verb {
 	var types []string
-	dry, force := false, false
+	dry, force, days := false, false, 0
 	return verb{
 		name: "clean", args: "[OPTION …]", short: "Empty the cache", interspersed: true,
 		options: []option{
-			{long: "days", short: "D", value: &noText, absent: "what was not used for long is freed first: `carrel` keeps the cache within a size"},
+			{long: "days", short: "D", value: &days, help: "only what was not used for so many days"},
 			{long: "dry-run", short: "n", value: &dry, help: "only tell what would be freed"},
 			{long: "force", short: "f", value: &force, help: "without effect", differs: "it never asks: what is freed can be made again, and what a build uses stays"},
 			{long: "type", short: "T", value: &types, help: "kinds to free"},
@@ -286,6 +287,9 @@ func (p *program) cacheCleanVerb() verb {
 			kinds, err := cacheKinds(types)
 			if err != nil {
 				return err
+			}
+			if days < 0 {
+				return usage("write --days NUMBER", "--days %d is no number of days", days)
 			}
 			e, err := p.c.Engine()
 			if err != nil {
@@ -296,9 +300,17 @@ func (p *program) cacheCleanVerb() verb {
 				if err != nil {
 					return err
 				}
+				since := time.Now().AddDate(0, 0, -days)
 				for _, u := range uses {
-					if slices.Contains(kinds, u.Kind) && len(u.Items) > 0 {
-						p.info("Would free %s: %d items, %s", u.Kind, len(u.Items), size(u.Size))
+					n, sum := 0, int64(0)
+					for _, it := range u.Items {
+						if days == 0 || it.Used.Before(since) {
+							n++
+							sum += it.Size
+						}
+					}
+					if slices.Contains(kinds, u.Kind) && n > 0 {
+						p.info("Would free %s: %d items, %s", u.Kind, n, size(sum))
 					}
 				}
 				return nil
@@ -306,7 +318,7 @@ func (p *program) cacheCleanVerb() verb {
 			if len(kinds) == 0 {
 				return nil // kinds of which nothing is ever kept
 			}
-			freed, err := e.Prune(ctx, kinds...)
+			freed, err := e.PruneBy(ctx, engine.PruneSpec{Kinds: kinds, Unused: time.Duration(days) * 24 * time.Hour})
 			if err != nil {
 				return err
 			}
