@@ -19,6 +19,7 @@ import (
 	"carrel/engine/instance/terminal"
 	"carrel/engine/launch"
 	"carrel/engine/sandbox"
+	"carrel/internal/near"
 	"carrel/internal/ownfile"
 )
 
@@ -235,13 +236,31 @@ func (e *Engine) Instance(_ context.Context, name string) (Instance, error) {
 func (e *Engine) find(name string) (instance.Instance, error) {
 	in, err := instance.Get(e.instanceDir(), name)
 	if errors.Is(err, instance.ErrNotFound) {
-		return in, &InstanceNameError{Name: name}
+		return in, &InstanceNameError{Name: name, Close: e.closeTo(name)}
 	}
 	return in, err
 }
 
+// closeTo are up to three names of apps that are nearly one that was not found; those of the history where it is one of them.
+func (e *Engine) closeTo(name string) []string {
+	list, _ := instance.List(e.instanceDir()) // what cannot be read is not offered
+	if strings.Contains(name, "@") {
+		old, _ := instance.History(e.instanceDir())
+		list = append(list, old...)
+	}
+	var all []string
+	for _, in := range list {
+		all = append(all, in.Name)
+	}
+	out := near.Names(name, all)
+	return out[:min(3, len(out))]
+}
+
 // InstanceNameError is the name of an app that does not run and did not.
-type InstanceNameError struct{ Name string }
+type InstanceNameError struct {
+	Name  string
+	Close []string // names that may have been meant
+}
 
 func (e *InstanceNameError) Error() string { return e.Name + ": no app of that name runs" }
 
@@ -249,6 +268,9 @@ func (e *InstanceNameError) Unwrap() error { return ErrNotFound }
 
 // Hint says where names are listed.
 func (e *InstanceNameError) Hint() string {
+	if len(e.Close) > 0 {
+		return "did you mean " + strings.Join(e.Close, " or ") + "? `carrel ps -a` lists all"
+	}
 	return "`carrel ps -a` lists the apps that run, and those that ended"
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -260,6 +261,23 @@ func (a *app) stopCommand() *cobra.Command {
 	return c
 }
 
+// appsToo adds apps to what is offered in place of a name that stands for nothing.
+func (a *app) appsToo(ctx context.Context, e *engine.Engine, name string, err error) {
+	unknown, ok := errors.AsType[*engine.NameError](err)
+	if !ok {
+		return
+	}
+	_, err = e.Instance(ctx, name)
+	if app, ok := errors.AsType[*engine.InstanceNameError](err); ok {
+		for _, other := range unknown.Close {
+			if !slices.Contains(app.Close, other) {
+				app.Close = append(app.Close, other)
+			}
+		}
+		unknown.Close = app.Close[:min(3, len(app.Close))]
+	}
+}
+
 // alsoJSON prints what was done, with --json, also where some of it failed.
 func (a *app) alsoJSON(done any, err error) error {
 	if !a.json {
@@ -388,7 +406,8 @@ func (a *app) rmCommand() *cobra.Command {
 			}
 		}
 		gone := []removed{}
-		err = a.each(cmd.Context(), names, func(ctx context.Context, name string) error {
+		err = a.each(cmd.Context(), names, func(ctx context.Context, name string) (err error) {
+			defer func() { a.appsToo(ctx, e, name, err) }()
 			in, err := e.Instance(ctx, name)
 			what := removed{Name: name, Kind: "app"}
 			defer func() {

@@ -92,6 +92,9 @@ func (a *app) inside(cmd *cobra.Command, l *launchFlags, name string) error {
 		spec.Image = name
 		began := time.Now()
 		err := a.foreground(ctx, spec)
+		if e, err2 := a.engine(); err2 == nil {
+			a.appsToo(ctx, e, name, err)
+		}
 		if status, quiet := errors.AsType[statusError](err); a.json && (err == nil || quiet) {
 			a.jsonAside(endedFacts{Image: name, Command: spec.Args, Status: int(status), Seconds: time.Since(began).Seconds()})
 		}
