@@ -5,10 +5,14 @@ package faultdisk
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -89,13 +93,31 @@ func (d *Disk) On(t testing.TB, dirs ...string) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			if err := unix.Unmount(dir, 0); err != nil {
-				t.Errorf("unmount the disk: %v", err)
+			err := unix.Unmount(dir, 0)
+			for i := 0; err == unix.EBUSY && i < 50; i++ { // some files are closed by the garbage collector (os.Root)
+				runtime.GC()
+				time.Sleep(20 * time.Millisecond)
+				err = unix.Unmount(dir, 0)
+			}
+			if err != nil {
+				t.Errorf("unmount the disk: %v; open: %q", err, open(dir))
 				_ = unix.Unmount(dir, unix.MNT_DETACH) // told
 			}
 			<-served
 		})
 	}
+}
+
+// open are the files below a folder that this process has open.
+func open(dir string) []string {
+	var out []string
+	all, _ := filepath.Glob("/proc/self/fd/*")
+	for _, fd := range all {
+		if to, err := os.Readlink(fd); err == nil && strings.HasPrefix(to, dir+"/") {
+			out = append(out, to)
+		}
+	}
+	return out
 }
 
 // Fail makes the nth operation of a kind fail from now on, and those after it if again; the empty operation makes all well. What was
