@@ -127,9 +127,9 @@ func TestScreensKilled(t *testing.T) {
 	h.NothingLeft()
 }
 
-// TestNoColorEmpty: NO_COLOR counts only when something is in it (no-color.org), and the footer is there either way.
+// TestNoColorEmpty: NO_COLOR counts only when something is in it, whatever that is (no-color.org), and the footer is there either way.
 func TestNoColorEmpty(t *testing.T) {
-	for value, colours := range map[string]bool{"": true, "1": false} {
+	for value, colours := range map[string]bool{"": true, "yes": false} {
 		h := NewHome(t)
 		h.Known()
 		x := h.OpenTerminal(100, 30)
