@@ -48,6 +48,9 @@ type RunCallbacks struct {
 	Again *Again
 	// Building takes the events of a build that has to come first.
 	Building Sink
+	// OtherPorts: an app that would share this computer's network, while a port it listens on is taken, gets a network of its
+	// own and other ports here; Note says so.
+	OtherPorts bool
 }
 
 // prepared is a container that is ready to be started.
@@ -307,7 +310,17 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	if err != nil {
 		return 0, err
 	}
-	defer p.close()
+	if cb.OtherPorts {
+		if moved, held := e.otherPorts(s, p); len(held) > 0 {
+			p.close()
+			if p, err = e.prepare(ctx, t, moved, false); err != nil {
+				return 0, err
+			}
+			s = moved
+			p.notes = append(p.notes, held...)
+		}
+	}
+	defer func() { p.close() }()
 	c := p.config
 	c.Stdin, c.Stdout, c.Stderr, c.Note = std.In, std.Out, std.Err, cb.Note
 	c.Alone = len(s.Ports) == 0

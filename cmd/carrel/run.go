@@ -311,8 +311,9 @@ func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
 				return send(sig) == nil
 			})
 		},
-		Again:   s.thisCall(),
-		Address: func(addr engine.Address, err error) { a.announce(addr, time.Since(began), err) },
+		Again:      s.thisCall(),
+		OtherPorts: spec.Action == engine.ActionRun,
+		Address:    func(addr engine.Address, err error) { a.announce(addr, time.Since(began), err) },
 	})
 	if err != nil {
 		return err
