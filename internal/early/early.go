@@ -3,8 +3,8 @@
 // ends a job, a script that has a program reread its settings. Without it a signal of the first milliseconds, while other
 // packages are initialized and the image is opened, would end this process before anything is there that could take it.
 //
-// It depends on next to nothing, so that it is initialized before nearly everything else (The Go Programming Language
-// Specification, "Program initialization": in the order of import paths, whatever is ready).
+// It depends on next to nothing, so that Hold can be called before nearly everything else is initialized (The Go Programming
+// Language Specification, "Program initialization": in the order of import paths, whatever is ready); package quick does.
 package early
 
 import (
@@ -30,7 +30,8 @@ const buffered = 64
 
 var held chan os.Signal
 
-func init() {
+// Hold begins to take the signals, in a process that starts a container in the foreground.
+func Hold() {
 	if starts(os.Args) {
 		held = make(chan os.Signal, buffered)
 		take(first)

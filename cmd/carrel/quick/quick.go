@@ -26,16 +26,22 @@ const patience = 100 * time.Millisecond
 const glance = 10 * time.Millisecond
 
 func init() {
+	now := time.Now()
 	fixed := early.Fixed(os.Args)
 	if fixed == 0 || os.Geteuid() == 0 {
+		early.Hold()
 		return
 	}
-	if Call = again.NewCall(os.Args, os.Environ(), fixed); Call == nil {
-		return
-	}
-	now := time.Now()
-	r, err := Call.Start(now)
-	if err != nil {
+	// To ask for signals takes the Go runtime a while and a thread: it is done beside, and before there is a container whose
+	// signals they are.
+	held := make(chan struct{})
+	go func() {
+		early.Hold()
+		close(held)
+	}()
+	r := start(now, fixed, func() { <-held })
+	<-held
+	if r == nil {
 		return
 	}
 	r.Memory = oom.Watch(r.PID)
@@ -54,6 +60,18 @@ func init() {
 		break
 	}
 	Call.Running = r
+}
+
+// start does the launch again, if it is one of those, and calls before when it is about to; nil: main does it.
+func start(now time.Time, fixed int, before func()) *again.Running {
+	if Call = again.NewCall(os.Args, os.Environ(), fixed); Call == nil {
+		return nil
+	}
+	r, err := Call.Start(now, before)
+	if err != nil {
+		return nil
+	}
+	return r
 }
 
 // wordy is the least status that may have a reason of which a person is told (a program that is not there, a signal).

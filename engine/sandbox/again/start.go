@@ -31,8 +31,9 @@ type Running struct {
 var errNone = errors.New("no memo that fits")
 
 // Start starts the container of the call's memo. An error means that there is no memo, that it does not fit any more, or that
-// the program failed; nothing is left then. The caller waits for the container.
-func (c *Call) Start(now time.Time) (*Running, error) {
+// the program failed; nothing is left then. before is called when there is nothing left to do but that. The caller waits for
+// the container.
+func (c *Call) Start(now time.Time, before func()) (*Running, error) {
 	m, ok := c.load(now)
 	if !ok {
 		return nil, errNone
@@ -44,7 +45,7 @@ func (c *Call) Start(now time.Time) (*Running, error) {
 			return nil, err
 		}
 	}
-	r, err := c.start(m)
+	r, err := c.start(m, before)
 	if err != nil {
 		if hold >= 0 {
 			syscall.Close(hold)
@@ -55,7 +56,7 @@ func (c *Call) Start(now time.Time) (*Running, error) {
 	return r, nil
 }
 
-func (c *Call) start(m *Memo) (*Running, error) {
+func (c *Call) start(m *Memo, before func()) (*Running, error) {
 	if !m.Look.same() || m.Terminal != HasTerminal() {
 		return nil, errNone
 	}
@@ -67,6 +68,7 @@ func (c *Call) start(m *Memo) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
+	before()
 	// The thread is the process's first, which lasts as long as the process: it may be what the child gets a signal for.
 	pid, err := prog.Start(m.Flags, fds[1])
 	syscall.Close(fds[1])
