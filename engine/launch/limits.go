@@ -172,10 +172,11 @@ func Limit(l Limits, name string) (*Limiter, error) {
 }
 
 func (t *tree) limit(l Limits, name, procSelfCgroup string) (*Limiter, error) {
-	if l.CPUSet != "" {
-		if _, err := parseCPUs(l.CPUSet); err != nil {
-			return nil, err
-		}
+	if _, err := parseList("processors", l.CPUSet); err != nil {
+		return nil, err
+	}
+	if _, err := parseList("memory nodes", l.MemSet); err != nil {
+		return nil, err
 	}
 	out := &Limiter{}
 	if len(l.settings()) == 0 {
@@ -252,7 +253,7 @@ func (l Limits) processors() ([]int, error) {
 		return nil, fmt.Errorf("read processors: %w", err)
 	}
 	var out []int
-	wanted, _ := parseCPUs(l.CPUSet) // Limit has checked it
+	wanted, _ := parseList("processors", l.CPUSet) // Limit has checked it
 	for c := range len(set) * 64 {
 		if set.IsSet(c) && (l.CPUSet == "" || slices.Contains(wanted, c)) {
 			out = append(out, c)
@@ -270,8 +271,8 @@ func (l Limits) processors() ([]int, error) {
 // maxCPU bounds the numbers in a list of processors.
 const maxCPU = 1 << 13
 
-// parseCPUs reads a list such as "0-3,8" (cpuset(7), "List format").
-func parseCPUs(list string) ([]int, error) {
+// parseList reads a list of things by number, such as "0-3,8" (cpuset(7), "List format").
+func parseList(things, list string) ([]int, error) {
 	var out []int
 	for _, part := range strings.Split(list, ",") {
 		if part == "" {
@@ -284,7 +285,7 @@ func parseCPUs(list string) ([]int, error) {
 		a, err1 := strconv.Atoi(strings.TrimSpace(low))
 		b, err2 := strconv.Atoi(strings.TrimSpace(high))
 		if err1 != nil || err2 != nil || a < 0 || b < a || b >= maxCPU {
-			return nil, fmt.Errorf("processors %q: %q is neither a number nor a range such as 0-3", list, part)
+			return nil, fmt.Errorf("%s %q: %q is neither a number nor a range such as 0-3", things, list, part)
 		}
 		for c := a; c <= b; c++ {
 			out = append(out, c)

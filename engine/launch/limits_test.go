@@ -38,7 +38,7 @@ func TestParseCPUs(t *testing.T) {
 		in   string
 		want []int
 	}{{"0", []int{0}}, {"0-2,5", []int{0, 1, 2, 5}}, {"", nil}, {"3-1", nil}, {"x", nil}, {"0-99999999", nil}, {"-1", nil}} {
-		got, err := parseCPUs(tc.in)
+		got, err := parseList("processors", tc.in)
 		if !reflect.DeepEqual(got, tc.want) || (tc.want == nil && tc.in != "") != (err != nil) {
 			t.Errorf("%q: %v, %v", tc.in, got, err)
 		}
