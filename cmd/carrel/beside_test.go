@@ -23,13 +23,34 @@ var ours = []string{
 	"OLDPWD=", "CARREL_HOME=", "_=",
 }
 
+// nobody is the number of the user and of the group that own nothing.
+const nobody = 65534
+
 // TestBesideApptainer asks containers of Apptainer and ours the same questions.
-func TestBesideApptainer(t *testing.T) {
+func TestBesideApptainer(t *testing.T) { besideApptainer(t, "") }
+
+// TestBesideApptainerAsNobody does so as an ordinary user, whom Apptainer's containers are made for. The program that
+// CARREL_APPTAINER names has to follow APPTAINER_AS.
+func TestBesideApptainerAsNobody(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("missing: root")
+	}
+	besideApptainer(t, "nobody")
+}
+
+// besideApptainer asks as the caller, or as another user.
+func besideApptainer(t *testing.T, as string) {
 	apptainer := os.Getenv("CARREL_APPTAINER")
 	if apptainer == "" {
 		t.Skip("missing: apptainer")
 	}
 	p := newProgram(t)
+	if as != "" {
+		p.env = append(p.env, "APPTAINER_AS="+as)
+		if err := os.Chown(p.dir, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
 	p.env = append(p.env, "COLOUR=green", "APPTAINERENV_FORCED=yes", "TERM=vt100", "LC_ALL=C")
 	root := testroot.Make(t, "cut", "date", "touch")
 	for name, text := range map[string]string{
@@ -61,6 +82,10 @@ func TestBesideApptainer(t *testing.T) {
 		if name != "" {
 			c = exec.CommandContext(ctx, name, args...)
 			c.Env, c.Dir = p.env, p.dir
+		}
+		if as != "" && name == "" {
+			c.Path = "/proc/self/exe" // to which the folders on the way are closed
+			c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		}
 		c.Stdin = strings.NewReader(stdin)
 		out, _ := c.Output() // what the status says
@@ -127,6 +152,9 @@ func TestBesideApptainer(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			theirStatus, theirs := ask(ctx, apptainer, args, "typed\n")
+			if as != "" { // whose home does not exist
+				theirs = strings.NewReplacer("nobody:/nonexistent:/usr/sbin/nologin", ":/home/nobody:/bin/sh", "/nonexistent", "/home/nobody").Replace(theirs)
+			}
 			status, out := ask(ctx, "", args, "typed\n")
 			if status != theirStatus || out != theirs {
 				t.Errorf("%v:\nours   %d %s\ntheirs %d %s", args, status, out, theirStatus, theirs)

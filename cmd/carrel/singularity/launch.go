@@ -97,7 +97,7 @@ func (l *launch) options(instance bool) []option {
 		{long: "ignore-userns", value: &l.ignored, env: []string{"IGNORE_USERNS"}, help: "without effect", differs: noChoice, hidden: true},
 		{long: "intel-hpu", value: &noSwitch, env: []string{"INTEL_HPU"}, absent: "bind the devices: -B /dev/accel, and /dev/infiniband where several computers work together"},
 		{long: "ipc", short: "i", value: &l.ipc, env: []string{"IPC", "UNSHARE_IPC"}, help: "own IPC namespace"},
-		{long: "keep-privs", value: &l.keepPrivs, env: []string{"KEEP_PRIVS"}, help: "root keeps its privileges, which is so anyway"},
+		{long: "keep-privs", value: &l.keepPrivs, env: []string{"KEEP_PRIVS"}, help: "root keeps its privileges, which is so anyway; refused for others"},
 		{long: "memory", value: &l.memory, env: []string{"MEMORY"}, help: "limit of memory, such as 2G", differs: limitsDiffer},
 		{long: "memory-reservation", value: &l.memoryReservation, env: []string{"MEMORY_RESERVATION"}, help: "memory that is spared from reclaim", differs: limitsDiffer},
 		{long: "memory-swap", value: &l.memorySwap, env: []string{"MEMORY_SWAP"}, help: "limit of memory and swap together; -1: any", differs: limitsDiffer},
@@ -177,6 +177,9 @@ func (l *launch) spec(ctx context.Context, c *Config, warn func(string, ...any))
 			NoMount: l.noMount, Shell: l.shell, Nvidia: l.nv && !l.noNV, AMD: l.rocm && !l.noROCm, NoEnv: l.noEnv, AddCaps: l.addCaps, DropCaps: l.dropCaps, NoPrivs: l.noPrivs && !l.keepPrivs,
 			Security: l.security, AsSelf: !l.oci,
 		},
+	}
+	if l.keepPrivs && !l.fakeroot && c.User.UID != 0 {
+		return s, &hintError{errors.New("Could not configure --keep-privs: --keep-privs requires root privileges"), "add --fakeroot to be root inside"}
 	}
 	if l.noUmask {
 		mask := 0o022

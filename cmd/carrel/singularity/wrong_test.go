@@ -79,6 +79,11 @@ func TestWrongValues(t *testing.T) {
 			}
 		})
 	}
+	if os.Getuid() != 0 {
+		if status, out, errs := call(t, nil, "exec", "--keep-privs", root, "echo", "started"); status != exitFatal || out != "" || !strings.Contains(errs, "--keep-privs requires root privileges") {
+			t.Errorf("--keep-privs: %d, %q, %q", status, out, errs)
+		}
+	}
 	known := l.options(false)
 	for name := range wrong {
 		if !slices.ContainsFunc(known, func(o option) bool { return o.long == name }) {
