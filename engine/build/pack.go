@@ -41,7 +41,7 @@ func (b *builder) pack(ctx context.Context, s *stage) (int64, error) {
 func (b *builder) write(ctx context.Context, s *stage) (int64, error) {
 	src := b.packed(s)
 	if b.spec.Sandbox || b.spec.Update {
-		return b.writeFolder(ctx, src)
+		return b.writeFolder(ctx, s, src)
 	}
 	compression := squashfs.Zstd
 	if b.spec.Compression != "" {
@@ -102,7 +102,7 @@ func (b *builder) overFolder(ctx context.Context, c sif.Contents) error {
 }
 
 // writeFolder makes the target a folder: beside its place first, then in one step.
-func (b *builder) writeFolder(ctx context.Context, src tree.Source) (int64, error) {
+func (b *builder) writeFolder(ctx context.Context, s *stage, src tree.Source) (int64, error) {
 	if !b.spec.Update { // then what was there is in the new tree
 		if err := image.CheckReplace(b.spec.Target); err != nil {
 			return 0, err
@@ -124,7 +124,7 @@ func (b *builder) writeFolder(ctx context.Context, src tree.Source) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	count := &counter{Sink: u, b: b}
+	count := &counter{Sink: u, b: b, total: s.size()}
 	err = src.WriteTo(ctx, count)
 	report, cerr := u.Close()
 	if err := errors.Join(err, cerr); err != nil {
@@ -162,8 +162,30 @@ type counter struct {
 	b     *builder
 	files int64
 	bytes int64
+	disk  int64 // bytes, in whole blocks, as they are counted on disk
+	total int64 // about how many of these there will be; 0: not known
 	told  time.Time
 }
+
+// size is about how many bytes the files of a stage have on disk; 0 where that is not known before they have been read, as when a base
+// goes straight into the image. Of what lies in the cache it is noted there.
+func (s *stage) size() int64 {
+	if s.streamed != nil || !s.overlay {
+		return 0
+	}
+	total := diskUsage(s.upper())
+	for _, dir := range s.lowers {
+		var info entryInfo
+		if readInfo(filepath.Dir(dir), &info) != nil {
+			return 0
+		}
+		total += info.Size
+	}
+	return total
+}
+
+// block is the size of blocks on most file systems, in bytes.
+const block = 4096
 
 // tellEvery is the least time between two reports of progress.
 const tellEvery = 100 * time.Millisecond
@@ -171,9 +193,16 @@ const tellEvery = 100 * time.Millisecond
 func (c *counter) Add(e tree.Entry, body io.Reader) error {
 	c.files++
 	c.bytes += e.Size
+	if e.IsDir() || e.Size > 0 {
+		c.disk += max(e.Size+block-1, block) / block * block
+	}
 	if now := time.Now(); now.Sub(c.told) > tellEvery {
 		c.told = now
-		c.b.sink.Amount(progress.StepPack, c.bytes, 0, "bytes", fmt.Sprintf("%d files", c.files))
+		done, total := c.disk, c.total
+		if done > total { // there are more than was thought: how many, nobody knows
+			done, total = c.bytes, 0
+		}
+		c.b.sink.Amount(progress.StepPack, done, total, "bytes", fmt.Sprintf("%d files", c.files))
 	}
 	return c.Sink.Add(e, body)
 }

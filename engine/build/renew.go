@@ -46,7 +46,7 @@ func (b *builder) partition(ctx context.Context, s *stage, src tree.Source, w si
 	if err != nil {
 		return 0, err
 	}
-	if err := src.WriteTo(ctx, &counter{Sink: sw, b: b}); err != nil {
+	if err := src.WriteTo(ctx, &counter{Sink: sw, b: b, total: s.size()}); err != nil {
 		sw.Abort()
 		return 0, err
 	}

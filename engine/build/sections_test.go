@@ -19,6 +19,30 @@ import (
 
 const header = "Bootstrap: localimage\nFrom: BASE\n"
 
+// TestPackingTellsHowFar: a program can draw a bar for packing, and tell how long it still takes.
+func TestPackingTellsHowFar(t *testing.T) {
+	k := newKit(t)
+	for _, spec := range []engine.BuildSpec{{}, {Sandbox: true, Target: "folder"}} {
+		_, ev := k.build(header+"%post\n    dd if=/dev/zero of=/big bs=1M count=8\n", spec)
+		var first *engine.Event
+		for i := range ev.all {
+			e := &ev.all[i]
+			if e.Kind != progress.Amount || e.Step != progress.StepPack {
+				continue
+			}
+			if first == nil {
+				first = e
+			}
+			if e.Done > e.Total || e.Unit != "bytes" {
+				t.Errorf("%d of %d %s", e.Done, e.Total, e.Unit)
+			}
+		}
+		if first == nil || first.Total < 8<<20 || first.Total > 200<<20 {
+			t.Errorf("the first amount is %+v", first)
+		}
+	}
+}
+
 func TestSections(t *testing.T) {
 	k := newKit(t)
 	k.write("app/hello.txt", "hello")
