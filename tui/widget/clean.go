@@ -84,13 +84,13 @@ func clean(s string, keepColor bool) string {
 	return b.String()
 }
 
-// dropFormat removes what changes the direction of the text around it (Unicode's bidirectional controls) and what is no
-// character.
+// dropFormat removes what changes the direction of the text around it (Unicode's bidirectional controls), what joins with what
+// comes after it, which here may be a border, and what is no character.
 func dropFormat(r rune) rune {
 	switch {
 	case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f, r == 0xfeff:
 		return -1
-	case unicode.Is(unicode.Cc, r):
+	case unicode.Is(unicode.Cc, r), unicode.Is(unicode.Prepended_Concatenation_Mark, r):
 		return -1
 	}
 	return r

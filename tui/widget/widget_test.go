@@ -99,6 +99,7 @@ func TestClean(t *testing.T) {
 		{"12345678\tb", "12345678        b", "12345678        b"},
 		{"a\x00b\x08c\x7fd", "abcd", "abcd"},
 		{"\u202eevil", "evil", "evil"},
+		{"year \u0601", "year ", "year "},
 		{"bad \xff utf8", "bad \ufffd utf8", "bad \ufffd utf8"},
 		{"宽 e\u0301", "宽 e\u0301", "宽 e\u0301"},
 		{"\x9b31mC1", "31mC1", "31mC1"},
