@@ -121,7 +121,7 @@ func (a *app) portCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "port [OPTION …] NAME [PORT]", Short: "Print where the ports of an app are reached", GroupID: groupApps,
 		Long:    "With PORT, a port inside the app, only where that one is: HOST:PORT.",
-		Example: "  carrel port jupyter\n  carrel port jupyter 8888",
+		Example: "  carrel port nginx-jupyter\n  carrel port nginx-jupyter 8888",
 		Args:    between(1, 2, "NAME PORT"),
 	}
 	c.Flags().BoolVar(&a.json, "json", false, "print as JSON")

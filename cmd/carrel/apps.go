@@ -165,7 +165,7 @@ func (a *app) logsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "logs [OPTION …] NAME", Short: "Show what an app wrote", GroupID: groupApps,
 		Long:    "Also of one that has ended, as long as it is listed by carrel ps -a. Remarks of\nCarrel's own begin with carrel:, or are of the stream \"carrel\".",
-		Example: "  carrel logs -f jupyter\n  carrel logs -n 20 -t jupyter\n  carrel logs --since 14:30 jupyter",
+		Example: "  carrel logs -f nginx-jupyter\n  carrel logs -n 20 -t nginx-jupyter\n  carrel logs --since 14:30 nginx-jupyter",
 		Args:    exactly(1, "NAME"),
 	}
 	f := c.Flags()

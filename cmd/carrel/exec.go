@@ -25,7 +25,7 @@ func (a *app) execCommand() *cobra.Command {
 its environment and its folder; --new starts a container of its own all the same.
 --json prints how the command ended when it has, on standard error, since its own
 output is on the other.`,
-		Example: "  carrel exec nginx-basic.img ls /data\n  carrel exec jupyter pip list",
+		Example: "  carrel exec nginx-basic.img ls /data\n  carrel exec nginx-jupyter pip list",
 		Args:    between(2, -1, "IMAGE COMMAND"),
 	}
 	l.register(c.Flags())
@@ -44,7 +44,7 @@ func (a *app) shellCommand() *cobra.Command {
 		Use:     "shell [OPTION …] IMAGE|NAME",
 		Short:   "Open a shell inside an image, or inside an app that is running",
 		GroupID: groupUse,
-		Example: "  carrel shell nginx-basic.img\n  carrel shell jupyter",
+		Example: "  carrel shell nginx-basic.img\n  carrel shell nginx-jupyter",
 		Args:    between(1, -1, "IMAGE"),
 	}
 	l.register(c.Flags())
