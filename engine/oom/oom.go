@@ -3,7 +3,6 @@ package oom
 
 import (
 	"bytes"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -48,7 +47,7 @@ const groupRoot = "/sys/fs/cgroup"
 
 // countFiles finds them from a list of groups (cgroups(7): hierarchy:controllers:path).
 func countFiles(list, root string) []string {
-	groups, err := os.ReadFile(list)
+	groups, err := readFile(list)
 	if err != nil {
 		return nil
 	}
@@ -75,9 +74,31 @@ func (g oomGroups) count() (c oomCount) {
 	return c
 }
 
+// readFile is os.ReadFile for files of the kernel: none of what that does for others, which takes three times as long.
+func readFile(name string) ([]byte, error) {
+	fd, err := syscall.Open(name, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer syscall.Close(fd)
+	data := make([]byte, 0, 16<<10)
+	for {
+		n, err := syscall.Read(fd, data[len(data):cap(data)])
+		switch {
+		case err == syscall.EINTR:
+		case err != nil:
+			return nil, err
+		case n == 0:
+			return data, nil
+		default:
+			data = slices.Grow(data[:len(data)+n], 1)
+		}
+	}
+}
+
 // counter reads the number behind a word at the beginning of a line.
 func counter(file, word string) int64 {
-	data, err := os.ReadFile(file)
+	data, err := readFile(file)
 	if err != nil {
 		return 0
 	}
