@@ -63,3 +63,21 @@ func AttributesOf(info fs.FileInfo) Attributes {
 	}
 	return Attributes{Links: 1}
 }
+
+// FolderKey is which folder of an image's file system a description is of, a key for maps; nil where it is not known, as of folders
+// on disk. A sound file system has no folder at two places, but one that was made to do harm may have it at any number.
+func FolderKey(info fs.FileInfo) any {
+	if e, ok := info.(*entryInfo); ok {
+		if e.id.layer == nil || e.id.key == nil {
+			return nil
+		}
+		return e.id
+	}
+	switch in := info.Sys().(type) {
+	case *squashfs.Inode:
+		return in.Ref
+	case *ext.Inode:
+		return in.Number
+	}
+	return nil
+}

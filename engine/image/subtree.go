@@ -74,7 +74,7 @@ func (s *subtree) WriteTo(ctx context.Context, sink tree.Sink) error {
 	if err != nil {
 		return err
 	}
-	w := &subtreeWalk{ctx, s.fsys, sink, map[any]string{}}
+	w := &subtreeWalk{ctx, s.fsys, sink, map[any]string{}, map[any]bool{}}
 	return w.add(s.name, ".", info, 0)
 }
 
@@ -83,6 +83,8 @@ type subtreeWalk struct {
 	fsys  fs.FS
 	sink  tree.Sink
 	first map[any]string
+	// folders are those that were met: a sound image has none at two places.
+	folders map[any]bool
 }
 
 func (w *subtreeWalk) add(name, at string, info fs.FileInfo, depth int) error {
@@ -102,6 +104,12 @@ func (w *subtreeWalk) add(name, at string, info fs.FileInfo, depth int) error {
 	e := tree.Entry{Path: at, Mode: rawMode(info.Mode()), UID: a.UID, GID: a.GID, Major: a.Major, Minor: a.Minor, ModTime: info.ModTime()}
 	switch {
 	case info.IsDir():
+		if key := FolderKey(info); key != nil {
+			if w.folders[key] {
+				return &fs.PathError{Op: "read", Path: name, Err: errTwice}
+			}
+			w.folders[key] = true
+		}
 		if err := w.sink.Add(e, nil); err != nil {
 			return err
 		}

@@ -289,6 +289,9 @@ type unionKey struct {
 // maxDepth bounds a hostile image whose directories contain themselves; paths are at most 4096 bytes (PATH_MAX).
 const maxDepth = 2048
 
+// errTwice is found in images that were made to do harm: folders that have others twice make a small file an endless tree.
+var errTwice = errors.New("the image is damaged: a folder is at two places")
+
 func (w *unionWalk) walk(p string, n *node, depth int) error {
 	if w.ctx.Err() != nil {
 		return context.Cause(w.ctx)
@@ -298,6 +301,12 @@ func (w *unionWalk) walk(p string, n *node, depth int) error {
 	}
 	if err := w.add(p, n); err != nil || !n.isDir() {
 		return err
+	}
+	if key := (unionKey{n.layer, n.key}); n.key != nil {
+		if _, ok := w.first[key]; ok {
+			return &fs.PathError{Op: "read", Path: p, Err: errTwice}
+		}
+		w.first[key] = p
 	}
 	names, err := w.u.names(n)
 	if err != nil {

@@ -46,7 +46,7 @@ type Difference struct {
 // Diff compares the contents of two images. Contents of files are read where their sizes are equal, or their digests are
 // taken from an image.Index that has them. What may not be read is told, and no error.
 func Diff(ctx context.Context, before, after fs.FS) (Difference, error) {
-	d := &differ{ctx: ctx, before: before, after: after, out: Difference{Files: []Change{}, Packages: []PackageChange{}}}
+	d := &differ{ctx: ctx, before: before, after: after, out: Difference{Files: []Change{}, Packages: []PackageChange{}}, oldFolders: visited{}, newFolders: visited{}}
 	if err := d.dirs(".", 0); err != nil {
 		return Difference{}, err
 	}
@@ -78,6 +78,8 @@ type differ struct {
 	before, after fs.FS
 	out           Difference
 	doubtful      []doubt
+
+	oldFolders, newFolders visited
 }
 
 // doubt is a regular file that has the same size in both images.
@@ -139,7 +141,10 @@ func (d *differ) only(fsys fs.FS, dir string, e fs.DirEntry, kind string) error 
 	if err != nil {
 		return d.out.Unread.pass(name, err)
 	}
-	m := &measure{ctx: d.ctx, fsys: fsys, seen: map[any]bool{}}
+	m := &measure{ctx: d.ctx, fsys: fsys, seen: map[any]bool{}, folders: d.newFolders}
+	if kind == "removed" {
+		m.folders = d.oldFolders
+	}
 	u, err := m.add(name, info, 0)
 	if err != nil {
 		return err
@@ -208,6 +213,12 @@ func (d *differ) both(name string, a, b fs.DirEntry, depth int) error {
 		d.out.Files = append(d.out.Files, c)
 	}
 	if before.IsDir() && after.IsDir() {
+		if err := d.oldFolders.enter(name, before); err != nil {
+			return err
+		}
+		if err := d.newFolders.enter(name, after); err != nil {
+			return err
+		}
 		return d.dirs(name, depth+1)
 	}
 	return nil

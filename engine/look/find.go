@@ -21,6 +21,7 @@ func Find(ctx context.Context, fsys fs.FS, below, words string, limit int) (foun
 		}
 		return true
 	}
+	folders := visited{}
 	err = fs.WalkDir(fsys, Clean(below), func(name string, e fs.DirEntry, err error) error {
 		switch {
 		case ctx.Err() != nil:
@@ -29,6 +30,15 @@ func Find(ctx context.Context, fsys fs.FS, below, words string, limit int) (foun
 			return fs.SkipDir
 		case err != nil:
 			return err
+		}
+		if e.IsDir() && name != "." {
+			if info, err := e.Info(); err == nil {
+				if err := folders.enter(name, info); err != nil {
+					return err
+				}
+			}
+		}
+		switch {
 		case name == "." || !fits(path.Base(name)):
 			return nil
 		case limit > 0 && len(found) == limit:

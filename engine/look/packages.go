@@ -85,7 +85,7 @@ func IsRecord(e *tree.Entry) bool {
 // Packages finds what is installed. Records that cannot be understood are left out; a database that cannot be read is
 // told in the notes. Folders and records that may not be read are told, and no error.
 func Packages(ctx context.Context, fsys fs.FS) (Installed, error) {
-	s := &search{ctx: ctx, fsys: fsys, out: Installed{Packages: []Package{}}, seen: map[Package]bool{}}
+	s := &search{ctx: ctx, fsys: fsys, out: Installed{Packages: []Package{}}, seen: map[Package]bool{}, folders: visited{}}
 	for _, d := range databases {
 		s.database(d.path, d.read)
 	}
@@ -105,6 +105,8 @@ type search struct {
 	fsys fs.FS
 	out  Installed
 	seen map[Package]bool
+
+	folders visited
 }
 
 func (s *search) add(p Package) {
@@ -201,6 +203,16 @@ func (s *search) folder(name string, depth int) error {
 			continue
 		}
 		if e.IsDir() && p != "proc" && p != "sys" && p != "dev" {
+			info, err := e.Info()
+			if err == nil {
+				err = s.folders.enter(p, info)
+			}
+			if err = s.out.Unread.pass(p, err); err != nil {
+				return err
+			}
+			if info == nil {
+				continue
+			}
 			if err := s.folder(p, depth+1); err != nil {
 				return err
 			}

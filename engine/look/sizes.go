@@ -38,7 +38,7 @@ var errDepth = errors.New("folders are nested too deeply")
 // read are told, and no error.
 func Measure(ctx context.Context, fsys fs.FS, name string, stored func(fs.FileInfo) (int64, bool)) (Sizes, error) {
 	name = Clean(name)
-	m := &measure{ctx: ctx, fsys: fsys, stored: stored, seen: map[any]bool{}}
+	m := &measure{ctx: ctx, fsys: fsys, stored: stored, seen: map[any]bool{}, folders: visited{}}
 	out := Sizes{Path: "/" + name, Entries: []Usage{}}
 	if name == "." {
 		out.Path = "/"
@@ -89,6 +89,8 @@ type measure struct {
 	stored func(fs.FileInfo) (int64, bool)
 	seen   map[any]bool
 	unread Unread
+
+	folders visited
 }
 
 func (m *measure) add(name string, info fs.FileInfo, depth int) (Usage, error) {
@@ -113,6 +115,9 @@ func (m *measure) add(name string, info fs.FileInfo, depth int) (Usage, error) {
 	}
 	if m.ctx.Err() != nil {
 		return u, context.Cause(m.ctx)
+	}
+	if err := m.folders.enter(name, info); err != nil {
+		return u, err
 	}
 	entries, err := fs.ReadDir(m.fsys, name)
 	if err != nil {
