@@ -1,6 +1,7 @@
 package build_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,6 +20,52 @@ import (
 )
 
 const header = "Bootstrap: localimage\nFrom: BASE\n"
+
+// TestUnusualOutput: what a section does to its input and output neither stalls the build nor is lost.
+func TestUnusualOutput(t *testing.T) {
+	k := newKit(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // of which it needs seconds
+	defer cancel()
+	ev := &events{}
+	var long, bytes int
+	log := filepath.Join(k.dir, "build.log")
+	_, err := k.Build(ctx, engine.BuildSpec{LogFile: log, Target: "image.sif", Definition: k.write("Singularity", strings.ReplaceAll(header, "BASE", baseFolder(t))+`
+%post
+    sleep 1000000 &
+    (sleep 1000000; echo late) < /dev/null > /dev/null 2>&1 &
+    read answer || echo "nobody to ask: $answer"
+    cat > /input; test ! -s /input
+    head -c 4000000 /dev/zero | tr '\\0' x; echo
+    set +x; i=0; while [ $i -lt 30000 ]; do echo "line $i"; i=$((i+1)); done
+    head -c 100000 /dev/urandom
+    printf 'without an end'
+`)}, func(e engine.Event) {
+		if e.Kind == progress.Line && e.Step == progress.StepInstall {
+			long = max(long, len(e.Text))
+			bytes += len(e.Text)
+		}
+		ev.sink(e)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := ev.log(progress.StepInstall)
+	for _, want := range []string{"nobody to ask: \n", "line 0\n", "line 29999\n", "without an end\n"} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if long > 1<<20 || bytes < 4_000_000 {
+		t.Errorf("the longest line has %d bytes, all have %d", long, bytes)
+	}
+	written, err := os.ReadFile(log)
+	if err != nil || strings.Count(string(written), "line ") < 30_000 || !strings.Contains(string(written), "without an end") {
+		t.Errorf("the log is not complete: %v", err)
+	}
+	if left := processesOf(t, "sleep\x001000000"); len(left) > 0 {
+		t.Errorf("left running: %q", left)
+	}
+}
 
 // TestPackingTellsHowFar: a program can draw a bar for packing, and tell how long it still takes.
 func TestPackingTellsHowFar(t *testing.T) {
