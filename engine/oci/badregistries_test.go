@@ -34,6 +34,16 @@ func TestBadRegistries(t *testing.T) {
 			w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 			fmt.Fprint(w, "<html>")
 		}, ErrServer, "not that of a registry"},
+		{"schema 1", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws")
+			fmt.Fprint(w, `{"schemaVersion":1,"name":"a/b","tag":"1","architecture":"amd64","fsLayers":[],"history":[]}`)
+		}, ErrSchema1, "2016"},
+		{"other platforms", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+			one := `{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":10,"digest":"sha256:` + strings.Repeat("0", 64) + `","platform":{"os":"%s","architecture":"%s"}}`
+			fmt.Fprintf(w, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[`+one+`,`+one+`,`+one+`]}`,
+				"linux", "s390x", "windows", "amd64", "unknown", "unknown")
+		}, ErrNoPlatform, "; there is linux/s390x, windows/amd64"},
 		{"endless manifest", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 			for range 20 {

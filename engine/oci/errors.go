@@ -28,6 +28,8 @@ var (
 	// ErrServer: the registry answers, but not as one should.
 	ErrServer     = errors.New("the registry does not work as it should")
 	ErrNoPlatform = errors.New("image not available for this platform")
+	// ErrSchema1: the image is in the form of before 2016, Docker's manifest of version 2, schema 1.
+	ErrSchema1 = errors.New("an image in a form of before 2016 (Docker's schema 1), which is not read any more")
 	// ErrCorrupt: an image contradicts itself: wrong digests or sizes, entries that are not allowed.
 	ErrCorrupt = errors.New("damaged or hostile image")
 	// ErrLimit: an image has more entries or bytes than Options.Limits allow.
@@ -81,7 +83,9 @@ func (e *Error) Hint() string {
 	case errors.Is(e.Err, ErrServer):
 		return "try again later; if it stays like this, tell those who run the registry"
 	case errors.Is(e.Err, ErrNoPlatform):
-		return "choose another platform or another tag"
+		return "choose another platform (--platform OS/PROCESSOR) or another tag"
+	case errors.Is(e.Err, ErrSchema1):
+		return "take a newer tag; or, where an old Docker has it: docker save -o image.tar NAME, and build from docker-archive:image.tar"
 	case errors.Is(e.Err, ErrIsSIF):
 		return "write oras:// instead of docker://"
 	case errors.Is(e.Err, ErrNotSIF):

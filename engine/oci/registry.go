@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // openRegistry reads manifest and configuration from the first place that has the image. Where none can be reached, an
@@ -93,11 +95,33 @@ func (c *connection) image(ref name.Reference) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m := descriptor.MediaType; m == types.DockerManifestSchema1 || m == types.DockerManifestSchema1Signed {
+		return nil, ErrSchema1
+	}
 	image, err := descriptor.Image()
 	if err != nil && strings.Contains(err.Error(), "no child with platform") {
-		return nil, fmt.Errorf("%w: %s", ErrNoPlatform, c.platform.String())
+		return nil, noPlatform(c.platform, descriptor)
 	}
 	return image, err
+}
+
+// noPlatform is the error for an image of several platforms, of which none is the one that is wanted.
+func noPlatform(wanted v1.Platform, d *remote.Descriptor) error {
+	var there []string
+	if index, err := d.ImageIndex(); err == nil {
+		if manifest, err := index.IndexManifest(); err == nil {
+			for _, m := range manifest.Manifests {
+				// Attestations have the platform unknown/unknown (BuildKit, "Attestation storage").
+				if m.Platform != nil && m.Platform.OS != "" && m.Platform.OS != "unknown" && !slices.Contains(there, m.Platform.String()) {
+					there = append(there, m.Platform.String())
+				}
+			}
+		}
+	}
+	if len(there) == 0 {
+		return fmt.Errorf("%w: %s", ErrNoPlatform, wanted.String())
+	}
+	return fmt.Errorf("%w: %s; there is %s", ErrNoPlatform, wanted.String(), strings.Join(there, ", "))
 }
 
 // parseName reads NAME[:TAG][@DIGEST]; with both the digest decides, as with docker.
