@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"carrel/engine/card"
@@ -53,13 +54,13 @@ func (e *OtherPortError) Error() string {
 func (e *OtherPortError) Hint() string { return fmt.Sprintf("use -p %d", e.Listens[0]) }
 
 // probe tells the caller when a published port answers.
-func (e *Engine) probe(ctx context.Context, p *prepared, k *sandbox.Container, s RunSpec, port Port, pub front, cb RunCallbacks) {
+func (e *Engine) probe(ctx context.Context, p *prepared, k *sandbox.Container, s RunSpec, port Port, open *atomic.Bool, pub front, cb RunCallbacks) {
 	if cb.Address == nil {
 		return
 	}
 	cp := p.cardPort(port.Container)
 	addr := Address{Host: int(pub.Addr.Port()), Container: port.Container, Text: cp.Text}
-	target := network.Target{Dial: dialer(k, port), Timeout: s.Wait, Scheme: p.proto(port), Path: cp.Path}
+	target := network.Target{Dial: dialer(k, port, open), Timeout: s.Wait, Scheme: p.proto(port), Path: cp.Path}
 	target.Taken = func(c net.Conn) bool {
 		from, ok1 := c.LocalAddr().(*net.TCPAddr)
 		to, ok2 := c.RemoteAddr().(*net.TCPAddr)

@@ -11,8 +11,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +24,7 @@ import (
 	"carrel/engine/launch"
 	"carrel/engine/network"
 	"carrel/engine/network/guard"
+	"carrel/engine/network/netns"
 	"carrel/engine/network/usernet"
 	"carrel/engine/oom"
 	"carrel/engine/sandbox"
@@ -280,14 +283,21 @@ func mapping(p Port) (network.Mapping, error) {
 	return m, nil
 }
 
-// dialer connects to a port of a container.
-func dialer(k *sandbox.Container, port Port) network.DialFunc {
+// dialer connects to a port of a container. As long as nothing has answered there the container is only asked for a
+// connection when something listens: it is tried often, while an app is starting that needs the processor itself. open
+// remembers that.
+func dialer(k *sandbox.Container, port Port, open *atomic.Bool) network.DialFunc {
 	dial := k.Dial
 	if port.UDP {
 		dial = k.DialUDP
 	}
+	init := strconv.Itoa(k.PID())
 	return func(ctx context.Context) (net.Conn, error) {
+		if !port.UDP && !open.Load() && !netns.Listens(init, port.Container) {
+			return nil, fmt.Errorf("connect to port %d: %w", port.Container, unix.ECONNREFUSED)
+		}
 		c, err := dial(ctx, port.Container)
+		open.Store(err == nil)
 		if errors.Is(err, sandbox.ErrEnded) {
 			return nil, fmt.Errorf("%w: %w", net.ErrClosed, err)
 		}
@@ -346,11 +356,12 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 			keys = e.newGuard()
 		}
 	}
-	for _, port := range s.Ports {
+	open := make([]atomic.Bool, len(s.Ports))
+	for i, port := range s.Ports {
 		pub, err := e.publish(ctx, port, p.proto(port), keys, func(ctx context.Context) (net.Conn, error) {
 			select {
 			case <-started:
-				return dialer(k, port)(ctx)
+				return dialer(k, port, &open[i])(ctx)
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
@@ -405,7 +416,7 @@ func (e *Engine) Run(ctx context.Context, s RunSpec, std Stdio, cb RunCallbacks)
 	var probing sync.WaitGroup
 	for i, pub := range a.published {
 		if !s.Ports[i].UDP { // of datagrams nobody says when they begin to be answered
-			probing.Go(func() { e.probe(ctx, p, k, s, s.Ports[i], pub, cb) })
+			probing.Go(func() { e.probe(ctx, p, k, s, s.Ports[i], &open[i], pub, cb) })
 		}
 	}
 	status, err := k.Wait()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -294,6 +295,7 @@ func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
 	began := time.Now()
 	restore := func() {}
 	defer func() { restore() }()
+	var killed atomic.Bool // by the person, who pressed Ctrl+C again and again
 	status, err := e.Run(ctx, spec, engine.Stdio{In: a.in, Out: a.out, Err: a.err}, engine.RunCallbacks{
 		Note: func(text string) { a.say("%s", lines(text)) },
 		Started: func(send func(unix.Signal) error) {
@@ -303,6 +305,7 @@ func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
 			first := func(sig syscall.Signal) { _ = send(sig) } // one that has ended is waited for below
 			restore = a.interrupt.hand(first, func(sig syscall.Signal) bool {
 				if sig == syscall.SIGINT && hard.enough(time.Now()) {
+					killed.Store(true)
 					return false // the person means it: end everything
 				}
 				if tty && (sig == syscall.SIGINT || sig == syscall.SIGQUIT || sig == syscall.SIGWINCH || sig == syscall.SIGCONT) {
@@ -318,7 +321,7 @@ func (a *app) foreground(ctx context.Context, spec engine.RunSpec) error {
 	if err != nil {
 		return err
 	}
-	if status >= 126 && status != 130 && status != 143 && spec.Action == engine.ActionRun && isTerminal(a.err) && !a.quiet {
+	if status >= 126 && status != 130 && status != 143 && !killed.Load() && spec.Action == engine.ActionRun && isTerminal(a.err) && !a.quiet {
 		// What it wrote went to the terminal and not through us: the status alone tells.
 		in := engine.Instance{State: engine.StateExited, ExitCode: status, Spec: spec, Binds: spec.Binds}
 		if c, ok := in.Cause(nil); ok {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 
 	"carrel/engine/instance/logfile"
 	"carrel/engine/network/guard"
+	"carrel/engine/network/netns"
 	"carrel/engine/sandbox"
 )
 
@@ -39,6 +41,7 @@ type supervisor struct {
 	writeErr error
 
 	container atomic.Pointer[sandbox.Container]
+	open      sync.Map // ports of it that have answered
 	stops     chan stopOrder
 	kills     chan struct{}
 	final     chan struct{}
@@ -214,7 +217,16 @@ func (s *supervisor) dial(ctx context.Context, port int) (net.Conn, error) {
 	if k == nil {
 		return nil, errors.New("the container is being started")
 	}
+	// As long as nothing has answered, which is tried often, the container is only asked when something listens.
+	if _, open := s.open.Load(port); !open && !netns.Listens(strconv.Itoa(k.PID()), port) {
+		return nil, fmt.Errorf("connect to port %d: %w", port, syscall.ECONNREFUSED)
+	}
 	conn, err := k.Dial(ctx, port)
+	if err == nil {
+		s.open.Store(port, nil)
+	} else {
+		s.open.Delete(port)
+	}
 	if errors.Is(err, sandbox.ErrEnded) {
 		err = fmt.Errorf("%w: %w", err, net.ErrClosed)
 	}

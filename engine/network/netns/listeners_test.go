@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"os/exec"
+	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -94,5 +97,34 @@ func TestAccepted(t *testing.T) {
 	defer s.Close()
 	if !Accepted("self", from, to) {
 		t.Error("it has been taken")
+	}
+}
+
+// TestUnused: a namespace in which there is no socket is known at a glance, and one in which something listens is not taken
+// for it.
+func TestUnused(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if unused("self") || !Listens("self", l.Addr().(*net.TCPAddr).Port) {
+		t.Error("a listening socket of this process is not seen")
+	}
+	cmd := exec.Command("sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	process := strconv.Itoa(cmd.Process.Pid)
+	if all, err := Listeners(process); !unused(process) || len(all) != 0 || err != nil || Listens(process, 80) {
+		t.Errorf("in a new namespace: %v, %v", all, err)
+	}
+	if unused("no-such-process") || !Listens("no-such-process", 80) {
+		t.Error("what cannot be seen is taken for unused")
 	}
 }
