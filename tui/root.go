@@ -285,6 +285,9 @@ func (m *model) update(msg tea.Msg) tea.Cmd {
 	if cmd, ok := m.wished(msg); ok {
 		return cmd
 	}
+	if cmd, ok := m.owned(msg); ok {
+		return cmd
+	}
 	if cmd := screen.Follow(msg); cmd != nil {
 		return cmd
 	}

@@ -47,19 +47,20 @@ type Options struct {
 	Start     Start
 	StartName string // with StartRunning: the app
 
-	Home      string                  // the person's home folder
-	Self      string                  // path of this program, for terminals inside containers
-	Cwd       string                  // the folder it was started in
-	Editor    []string                // the person's editor and its arguments; nil: there is none
-	Pager     []string                // what the person reads files with; nil: the editor
-	Opener    func(url string) error  // opens a browser; nil: there is none here
-	Clipboard func(text string) error // what takes a copied text besides the terminal; nil: nothing. It is called off the loop
-	Inside    Multiplexer
-	SaveFile  func(name, text string) (string, error)  // writes a text to a new file for the person and returns its path; nil: cannot
-	Welcomed  func()                                   // called when the screens for newcomers were seen or skipped; may be nil
-	Writable  bool                                     // the engine can keep what changes inside a container
-	Remote    *screen.Remote                           // the person came over SSH
-	Report    func(text string) (path string, _ error) // keeps what is known of a panic; nil: it is only named
+	Home        string                  // the person's home folder
+	Self        string                  // path of this program, for terminals inside containers
+	Cwd         string                  // the folder it was started in
+	Editor      []string                // the person's editor and its arguments; nil: there is none
+	Pager       []string                // what the person reads files with; nil: the editor
+	Opener      func(url string) error  // opens a browser; nil: there is none here
+	Clipboard   func(text string) error // what takes a copied text besides the terminal; nil: nothing. It is called off the loop
+	Definitions Definitions             // nil: apps cannot be copied
+	Inside      Multiplexer
+	SaveFile    func(name, text string) (string, error)  // writes a text to a new file for the person and returns its path; nil: cannot
+	Welcomed    func()                                   // called when the screens for newcomers were seen or skipped; may be nil
+	Writable    bool                                     // the engine can keep what changes inside a container
+	Remote      *screen.Remote                           // the person came over SSH
+	Report      func(text string) (path string, _ error) // keeps what is known of a panic; nil: it is only named
 
 	Now func() time.Time // nil: time.Now
 

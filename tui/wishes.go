@@ -57,6 +57,8 @@ func (m *model) wished(msg tea.Msg) (tea.Cmd, bool) {
 		return m.push(welcome.New(m.d)), true
 	case screen.OpenWizard:
 		return m.push(wizard.New(m.d, m.d.Cwd)), true
+	case screen.MakeOwn:
+		return m.makeOwn(w), true
 	case screen.EditFile:
 		return m.edit(w), true
 	case screen.OpenJob:

@@ -122,3 +122,27 @@ func TestCatalogAdded(t *testing.T) {
 		t.Errorf("rm --json: %d, %v, %q %s", status, err, out, errs)
 	}
 }
+
+// The screens copy an app of the catalog and check what became of it.
+func TestDefinitionsOfTheScreens(t *testing.T) {
+	t.Setenv("CARREL_HOME", t.TempDir())
+	d := definitions{newApp()}
+	folder := filepath.Join(t.TempDir(), "mine")
+	file, err := d.Copy(t.Context(), "nginx-basic", folder)
+	if err != nil || file != filepath.Join(folder, "Singularity") {
+		t.Fatalf("%q, %v", file, err)
+	}
+	if _, builds, err := d.Check(t.Context(), file); err != nil || !builds {
+		t.Errorf("the copy as it is: builds %v, %v", builds, err)
+	}
+	if _, err := d.Copy(t.Context(), "nginx-basic", folder); err == nil {
+		t.Error("a folder with files in it was copied over")
+	}
+	if err := os.WriteFile(file, []byte("Bootstrap: docker\n\n%pots\n\tx\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	remarks, builds, err := d.Check(t.Context(), file)
+	if err != nil || builds || len(remarks) == 0 || !strings.Contains(strings.Join(remarks, "\n"), "Line 3: ") {
+		t.Errorf("spoilt: %q, builds %v, %v", remarks, builds, err)
+	}
+}

@@ -43,7 +43,8 @@ func (a *app) openScreens(ctx context.Context) error {
 		Theme:   theme.Options{NoColor: !a.page.color, Basic: a.page.basic, ASCII: a.page.ascii, Links: links(os.Getenv)},
 		Start:   start,
 		Home:    s.dirs.Home, Self: s.self, Cwd: s.user.Cwd, Editor: editor(os.Getenv), Pager: pager(os.Getenv),
-		Clipboard: clipboard(os.Getenv), Inside: inside(os.Getenv),
+		Definitions: definitions{a},
+		Clipboard:   clipboard(os.Getenv), Inside: inside(os.Getenv),
 		Opener:   browse(os.Getenv, s.dirs.State),
 		SaveFile: func(name, text string) (string, error) { return saveFile(s.user.Cwd, name, text) },
 		// A mark that cannot be written shows the screens for newcomers once more, which does no harm.

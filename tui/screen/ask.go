@@ -37,6 +37,8 @@ type (
 	OpenWelcome struct{}
 	// OpenWizard makes an app of a folder of the person's.
 	OpenWizard struct{}
+	// MakeOwn copies an app of the catalog to a folder of the person's, to change it there.
+	MakeOwn struct{ Name, Title string }
 	// OpenJob shows a build that goes on in the background.
 	OpenJob struct{ Job task.ID }
 

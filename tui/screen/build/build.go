@@ -505,7 +505,7 @@ func (s *Screen) Actions() []screen.Action {
 		}
 		file, noFile := s.spec.Definition, ""
 		if !filepath.IsAbs(file) {
-			noFile = "it comes from the catalog; make your own with carrel catalog copy"
+			noFile = "it comes from the catalog; e there makes it yours"
 		}
 		acts = append(acts,
 			screen.Do(screen.On("r", "enter"), word, name, again),

@@ -359,6 +359,9 @@ func (s *Screen) Actions() []screen.Action {
 		}).Unless(none),
 		screen.Tell("←→", "kinds"),
 		screen.Do(screen.On("S"), "sources", "Show where the apps come from, add and update sources", func() tea.Cmd { return screen.Ask(screen.OpenSources{}) }),
+		screen.Do(screen.On("e"), "make it mine", "Copy "+name+" to a folder of mine and edit its definition", func() tea.Cmd {
+			return screen.Ask(screen.MakeOwn{Name: e.Name, Title: name})
+		}).Unless(none).Quietly(),
 		screen.Do(screen.On("V"), "version", "Choose a version of "+name, func() tea.Cmd { return s.version(e) }).Unless(noVersions).Quietly(),
 		screen.Do(screen.On("b"), "build only", "Build "+name+" without starting it", func() tea.Cmd {
 			return s.agreed(*e, func() tea.Cmd {
