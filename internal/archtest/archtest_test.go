@@ -78,6 +78,8 @@ var rules = []rule{
 
 	{from: "tui/theme", to: "*", reason: "colours and borders depend on nothing"},
 	{from: "tui/widget", to: "tui/theme", allow: true, reason: "widgets are drawn in a theme"},
+	{from: "tui/widget", to: "internal/amount", allow: true, reason: "a length of time reads the same on screens, in logs and on the command line"},
+	{from: "tui/widget", to: "internal/pattern", allow: true, reason: "expressions that are compiled when they are needed"},
 	{from: "tui/widget", to: "*", reason: "widgets are dumb: size in, string out"},
 	{from: "tui/*", to: "engine", allow: true, reason: "the facade is what screens see of the engine"},
 	{from: "tui/*", to: "engine/card", allow: true, reason: "types that forms show"},
