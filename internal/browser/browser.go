@@ -170,13 +170,6 @@ func (b *Browser) Open(ctx context.Context, url string) error {
 	return b.call(ctx, http.MethodPost, "/url", map[string]any{"url": url}, nil)
 }
 
-// URL is the address of the page.
-func (b *Browser) URL(ctx context.Context) (string, error) {
-	var url string
-	err := b.call(ctx, http.MethodGet, "/url", nil, &url)
-	return url, err
-}
-
 // Run runs the body of a JavaScript function in the page. What it returns, or what the promise it returns is kept with, goes
 // to into, as JSON; nil where it does not matter. The function finds args in arguments.
 func (b *Browser) Run(ctx context.Context, script string, into any, args ...any) error {

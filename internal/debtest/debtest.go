@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -335,23 +334,6 @@ func (m *Mirror) Folder() string {
 		}
 	}
 	return "file://" + folder
-}
-
-// Find returns the name of the one file that matches a pattern of package path.
-func (m *Mirror) Find(pattern string) string {
-	m.t.Helper()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var found []string
-	for name := range m.files {
-		if ok, _ := path.Match(pattern, name); ok {
-			found = append(found, name)
-		}
-	}
-	if len(found) != 1 {
-		m.t.Fatalf("%d files match %s: %v", len(found), pattern, found)
-	}
-	return found[0]
 }
 
 // Refuse answers the next requests for a file with these status codes.

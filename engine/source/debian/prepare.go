@@ -210,15 +210,6 @@ func (p *Prepared) Date() time.Time {
 	return newest
 }
 
-// Sources are the archives that are read, the suite itself first.
-func (p *Prepared) Sources() []Source {
-	var all []Source
-	for _, s := range p.sources {
-		all = append(all, s.Source)
-	}
-	return all
-}
-
 // Archive is an archive as it was when a root was made.
 type Archive struct {
 	URI    string    `json:"uri"`

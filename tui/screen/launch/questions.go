@@ -63,9 +63,6 @@ func (q *Questions) Seldom(f *widget.Field) bool {
 // Wrong says what is wrong with an answer; empty when nothing is.
 func (q *Questions) Wrong(f *widget.Field) string { return q.s.wrong(f) }
 
-// Path makes a path that was typed absolute.
-func (q *Questions) Path(text string) string { return q.s.path(text) }
-
 // Hides names what the image holds at the place of a folder, which the folder takes the place of; empty for nothing. It reads
 // the image.
 func (q *Questions) Hides(f *widget.Field) string {
