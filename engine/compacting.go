@@ -60,6 +60,7 @@ func (e *Engine) Compact(ctx context.Context, name string) (Compacted, error) {
 	dropped, err := u.Image().Rewrite(ctx, path, sif.Rewrite{
 		Metadata: meta, Time: e.c.Now(),
 		System: func(w sif.Target, offset int64) (int64, error) {
+			defer packing()()
 			sw, err := squashfs.NewWriter(w, squashfs.Options{Offset: offset})
 			if err != nil {
 				return 0, err

@@ -190,6 +190,7 @@ func (c *conversion) squashfs(ctx context.Context, made string) error {
 	if c.spec.Reproducible {
 		o.ClampTime, o.ModTime = c.now, c.now
 	}
+	defer packing()()
 	w, err := squashfs.NewWriter(f, o)
 	if err != nil {
 		return err

@@ -108,6 +108,7 @@ func (e *Engine) useLayerCopy(p *prepared, dir string) (*os.File, error) {
 }
 
 func writeLayerCopy(ctx context.Context, f *os.File, source tree.Source) (int64, error) {
+	defer packing()()
 	w, err := squashfs.NewWriter(f, squashfs.Options{Compression: squashfs.Zstd, Level: layerCopyLevel})
 	if err != nil {
 		return 0, err

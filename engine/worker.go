@@ -7,6 +7,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"carrel/engine/squashfs"
 )
 
 // What a worker can be asked to do.
@@ -18,10 +20,6 @@ const (
 	workHeat   = "heat"
 )
 
-// workerMemory is how many bytes a worker uses before it prefers collecting garbage to speed: below what the largest images
-// need otherwise, so that a build stays under 300 MB.
-const workerMemory = 220 << 20
-
 // WorkerMain is what a worker process (sandbox.EnterWorker) does: what its arguments say. It returns the exit status.
 func WorkerMain(args []string, in io.Reader, out, trouble io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -29,7 +27,7 @@ func WorkerMain(args []string, in io.Reader, out, trouble io.Writer) int {
 	if len(args) > 0 {
 		switch args[0] {
 		case workBuild:
-			debug.SetMemoryLimit(workerMemory)
+			debug.SetMemoryLimit(squashfs.MemoryGoal)
 			return buildWorker(ctx, in, out)
 		case workPrune:
 			return pruneWorker(ctx, in, out)

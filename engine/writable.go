@@ -300,6 +300,7 @@ func appendChanges(ctx context.Context, u *sif.Update, c *changes.Changes, now t
 	_, err := u.Append(ctx, sif.Overlay{
 		Time: now, BreakSignature: true,
 		Write: func(w sif.Target, offset int64) (int64, error) {
+			defer packing()()
 			sw, err := squashfs.NewWriter(w, squashfs.Options{Offset: offset})
 			if err != nil {
 				return 0, err

@@ -48,8 +48,8 @@ func (s *slab[T]) new() *T {
 // dirData holds a directory's children in the order of their coming, until the tables are written.
 type dirData struct {
 	children []*node
-	unsorted bool             // they did not come in the order of their names
-	byName   map[string]*node // nil while they are sorted or few
+	unsorted bool    // they did not come in the order of their names
+	byName   *places // nil while they are sorted or few
 
 	subdirs uint32
 	listing uint64 // place in the directory table
@@ -63,7 +63,7 @@ type dirIndex struct {
 	name   string
 }
 
-// manyChildren is the size from which an unsorted directory is searched by a map.
+// manyChildren is the size from which an unsorted directory is searched by a table.
 const manyChildren = 16
 
 // smallFile is a file that is in a fragment block as a whole, or empty. There may be millions, so it is a type of its own.
@@ -77,7 +77,11 @@ func (n *node) dir() *dirData { return n.inode.body.(*dirData) }
 
 func (d *dirData) get(name string) *node {
 	if d.byName != nil {
-		return d.byName[name]
+		i, ok := d.byName.find(hashName(name), func(i int) bool { return d.children[i].name == name })
+		if !ok {
+			return nil
+		}
+		return d.children[i]
 	}
 	if !d.unsorted {
 		if n := len(d.children); n == 0 || d.children[n-1].name < name {
@@ -102,12 +106,13 @@ func (d *dirData) put(n *node) {
 		d.unsorted = true
 	}
 	d.children = append(d.children, n)
+	hash := func(i int) uint64 { return hashName(d.children[i].name) }
 	if d.byName != nil {
-		d.byName[n.name] = n
+		d.byName.put(len(d.children)-1, hash)
 	} else if d.unsorted && len(d.children) > manyChildren {
-		d.byName = make(map[string]*node, 2*len(d.children))
-		for _, c := range d.children {
-			d.byName[c.name] = c
+		d.byName = new(places)
+		for i := range d.children {
+			d.byName.put(i, hash)
 		}
 	}
 }

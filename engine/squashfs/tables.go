@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"runtime"
 
 	"carrel/engine/tree"
 )
@@ -42,6 +43,9 @@ type tables struct {
 	buf    []byte
 }
 
+// manyFiles is how many small files are worth a collection of garbage before the tables are written.
+const manyFiles = 1 << 17
+
 func (w *Writer) finish() error {
 	le := binary.LittleEndian
 	if w.root.inode.implicit {
@@ -50,7 +54,11 @@ func (w *Writer) finish() error {
 		}
 		w.root.inode.mtime = w.newest
 	}
-	w.small, w.pipe.seen, w.pipe.free = nil, nil, nil // the tables need room
+	many := w.small.n > manyFiles
+	w.small, w.pipe.seen, w.pipe.free = contentTable{}, nil, nil // the tables need room
+	if many {
+		runtime.GC() // or the tables come on top of what nobody needs any more
+	}
 	comp, err := newCompressor(w.opt.Compression, w.opt.Level, metaBlockSize)
 	if err != nil {
 		return err
@@ -79,13 +87,11 @@ func (w *Writer) finish() error {
 		return err
 	}
 
-	var pieces []byte
 	end := w.pipe.pos
-	place := func(b []byte) (at int64) {
+	place := func(b []byte) (at int64, err error) {
 		at = end
-		pieces = append(pieces, b...)
 		end += int64(len(b))
-		return at
+		return at, w.writeAt(b, at)
 	}
 	sb := Superblock{
 		Inodes: t.number, BlockSize: uint32(w.opt.BlockSize), Fragments: uint32(len(w.pipe.fragments)), Compression: w.opt.Compression,
@@ -100,8 +106,16 @@ func (w *Writer) finish() error {
 			return err
 		}
 	}
-	sb.inodeTable = uint64(place(t.inodes.out))
-	sb.dirTable = uint64(place(t.dirs.out))
+	for _, table := range []struct {
+		from *metaWriter
+		at   *uint64
+	}{{t.inodes, &sb.inodeTable}, {t.dirs, &sb.dirTable}} {
+		at, err := place(table.from.out)
+		if err != nil {
+			return err
+		}
+		*table.at, table.from.out = uint64(at), nil
+	}
 
 	lookup := func(content []byte) (uint64, error) {
 		m := newMeta(true)
@@ -112,8 +126,8 @@ func (w *Writer) finish() error {
 		if err != nil {
 			return 0, err
 		}
-		place(all)
-		return uint64(list), nil
+		_, err = place(all)
+		return uint64(list), err
 	}
 	var frags, ids []byte
 	for _, f := range w.pipe.fragments {
@@ -138,7 +152,9 @@ func (w *Writer) finish() error {
 		if err != nil {
 			return err
 		}
-		place(all)
+		if _, err := place(all); err != nil {
+			return err
+		}
 		sb.xattrTable = uint64(head)
 	} else {
 		sb.Flags |= flagNoXattrs
@@ -153,8 +169,7 @@ func (w *Writer) finish() error {
 		sb.Flags |= flagCompressorOptions
 	}
 	padded := (end + padTo - 1) / padTo * padTo
-	pieces = append(pieces, make([]byte, padded-end)...)
-	if err := w.writeAt(pieces, w.pipe.pos); err != nil {
+	if err := w.writeAt(make([]byte, padded-end), end); err != nil {
 		return err
 	}
 	if err := w.cut(padded); err != nil {
@@ -310,6 +325,7 @@ func (t *tables) writeListing(d *dirData) error {
 		return fmt.Errorf("directory of %d bytes is too large", size)
 	}
 	d.size = uint32(size) + dirSizeExtra
+	d.children = nil // all about them is in the tables
 	return nil
 }
 
@@ -419,6 +435,9 @@ func (t *tables) writeInode(in *inode, parent uint32) error {
 		return fmt.Errorf("inode table is larger than 4 GiB")
 	}
 	le.PutUint64(t.refs[8*(in.number-1):], uint64(in.ref))
+	if kind != typeDir && kind != typeDir+extended {
+		in.body = nil
+	}
 	t.buf = b
 	return t.inodes.write(b)
 }

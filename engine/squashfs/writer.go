@@ -64,7 +64,7 @@ type Writer struct {
 
 	frag      *job // the fragment block being filled
 	fragments uint32
-	small     map[contentKey]fragmentPlace
+	small     contentTable
 	scratch   []byte
 	newest    uint32
 	stats     Stats
@@ -124,7 +124,7 @@ func NewWriter(w io.WriterAt, opt Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	wr := &Writer{w: w, opt: opt, pipe: pipe, small: make(map[contentKey]fragmentPlace)}
+	wr := &Writer{w: w, opt: opt, pipe: pipe}
 	wr.root = newImplicitDir("", 0)
 	wr.root.inode.implicit = true
 	wr.lastDir, wr.lastPath = wr.root, "."
@@ -409,7 +409,7 @@ func (w *Writer) addSmall(fileSize uint32, body io.Reader) (*smallFile, error) {
 		return nil, err
 	}
 	key := keys.of(buf)
-	place, ok := w.small[key]
+	place, ok := w.small.get(key)
 	if ok {
 		w.stats.Duplicates++
 	} else {
@@ -421,7 +421,7 @@ func (w *Writer) addSmall(fileSize uint32, body io.Reader) (*smallFile, error) {
 		}
 		place = fragmentPlace{w.fragments, uint32(w.frag.n)}
 		w.frag.n += size
-		w.small[key] = place
+		w.small.put(key, place)
 	}
 	return w.newSmall(smallFile{fileSize, place.fragment, place.offset}), nil
 }
@@ -429,7 +429,7 @@ func (w *Writer) addSmall(fileSize uint32, body io.Reader) (*smallFile, error) {
 // endPart makes the stored bytes of what was added so far independent of what comes.
 func (w *Writer) endPart() {
 	w.flushFragment()
-	w.small = make(map[contentKey]fragmentPlace)
+	w.small = contentTable{}
 	j := w.pipe.take()
 	j.part = true
 	w.pipe.submit(j)
