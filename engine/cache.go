@@ -36,6 +36,8 @@ type CacheUse struct {
 	Kind  string      `json:"kind"`
 	Size  int64       `json:"size"` // bytes on disk
 	Items []CacheItem `json:"items"`
+	// Limit is how many bytes of this kind are kept by themselves, of unpacked copies alone (0 elsewhere); negative: none are made.
+	Limit int64 `json:"limit,omitempty"`
 }
 
 // CacheItem is one thing in the cache.
@@ -72,7 +74,7 @@ func (e *Engine) Cache(ctx context.Context) ([]CacheUse, error) {
 		u.Size += it.Size
 		u.Items = append(u.Items, CacheItem{Name: it.Name, Size: it.Size, Used: it.Used})
 	}
-	hot := CacheUse{Kind: CacheHot, Items: []CacheItem{}}
+	hot := CacheUse{Kind: CacheHot, Items: []CacheItem{}, Limit: e.hotLimit()}
 	for _, c := range hotCopies(e.hotDir()) {
 		hot.Size += c.bytes
 		hot.Items = append(hot.Items, CacheItem{Name: c.image, Size: c.bytes, Used: c.used})

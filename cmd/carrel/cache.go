@@ -55,10 +55,30 @@ func (a *app) cacheCommand() *cobra.Command {
 			sum += u.Size
 		}
 		rows = append(rows, []string{"together", "", bytes(sum), ""})
-		return a.print(a.page.text(a.page.columns(rows, map[int]bool{1: true, 2: true})))
+		return a.print(a.page.text(a.page.columns(rows, map[int]bool{1: true, 2: true}) + a.hotCopies(uses)))
 	}
 	c.AddCommand(a.cachePruneCommand())
 	return c
+}
+
+// hotCopies tells of which images there are unpacked copies, those used last first, and how much of them is kept.
+func (a *app) hotCopies(uses []engine.CacheUse) string {
+	i := slices.IndexFunc(uses, func(u engine.CacheUse) bool { return u.Kind == engine.CacheHot })
+	if i < 0 {
+		return ""
+	}
+	hot := uses[i]
+	if hot.Limit < 0 {
+		return "\nNo unpacked copies are made (hot_limit).\n"
+	}
+	if len(hot.Items) == 0 {
+		return ""
+	}
+	rows := [][]string{}
+	for _, it := range slices.Backward(hot.Items) {
+		rows = append(rows, []string{bytes(it.Size), it.Used.Format("2006-01-02 15:04"), clean(tilde(it.Name, a.home()))})
+	}
+	return "\n" + a.page.paint(strong, "Unpacked copies") + ", " + bytes(hot.Size) + " of at most " + bytes(hot.Limit) + " (hot_limit)\n" + a.page.columns(rows, map[int]bool{0: true})
 }
 
 func (a *app) cachePruneCommand() *cobra.Command {

@@ -179,3 +179,24 @@ func TestVerify(t *testing.T) {
 		t.Errorf("status %d: %q", status, errs)
 	}
 }
+
+// TestCacheTellsHotCopies: of which images there are unpacked copies, and how much of them is kept at most.
+func TestCacheTellsHotCopies(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("CARREL_HOME", home)
+	if status, out, errs := call(t, "cache"); status != 0 || strings.Contains(out, "Unpacked copies") {
+		t.Errorf("status %d: %s%s", status, out, errs)
+	}
+	for name, note := range map[string]string{"one": "3000000 /data/jupyter.sif\n", "two": "2000000 /data/r.sif\n"} {
+		dir := filepath.Join(home, "cache/hot", name)
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "root"), 0o755), os.WriteFile(filepath.Join(dir, "used"), []byte(note), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status, out, errs := call(t, "cache")
+	for _, want := range []string{"Unpacked copies, 5 MB of at most 8.6 GB (hot_limit)", "/data/jupyter.sif", "/data/r.sif", "3 MB"} {
+		if status != 0 || !strings.Contains(out, want) {
+			t.Errorf("status %d: no %q in %s%s", status, want, out, errs)
+		}
+	}
+}
