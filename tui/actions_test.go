@@ -367,3 +367,12 @@ func TestCopyInsideTmux(t *testing.T) {
 		}
 	})
 }
+
+// The catalog tells how long the first page of an app took, when it was run here.
+func TestTimeToFirstPage(t *testing.T) {
+	drive(t, 120, 36, nil, func(d *driver) {
+		d.press("2", "/", ":jupyter", "tab")
+		d.sees("243 MB; its")
+		d.sees("first page came after 1.4 s")
+	})
+}

@@ -24,6 +24,7 @@ type Screen struct {
 	entries []task.Entry
 	hay     []hay // what the filter looks through, one for each entry
 	built   map[string]engine.ImageInfo
+	ready   map[string]time.Duration // by image path: how long it took to its first page
 	known   bool
 	err     error
 	rows    []row
@@ -60,7 +61,7 @@ type (
 
 // New makes the screen.
 func New(d screen.Deps) *Screen {
-	return &Screen{d: d, id: task.NewID(), filter: widget.NewText(""), now: d.Now(), stale: true}
+	return &Screen{d: d, id: task.NewID(), filter: widget.NewText(""), now: d.Now(), stale: true, ready: map[string]time.Duration{}}
 }
 
 // Title is the screen's name in the line at the top.
@@ -96,6 +97,12 @@ func (s *Screen) Update(msg tea.Msg) tea.Cmd {
 		}
 	case screen.Hidden:
 		s.visible = false
+	case screen.Instances:
+		for _, a := range msg.List {
+			if a.ReadyIn > 0 {
+				s.ready[a.Image] = a.ReadyIn
+			}
+		}
 	case screen.ImagesChanged:
 		return s.readImages()
 	case screen.CatalogChanged:

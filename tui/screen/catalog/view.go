@@ -190,7 +190,11 @@ func about(e *task.Entry) string {
 
 func (s *Screen) here(e *task.Entry) string {
 	if m, ok := s.built[e.Name]; ok {
-		return "built here " + widget.Ago(m.ModTime, s.now) + ", " + widget.Bytes(m.Size)
+		text := "built here " + widget.Ago(m.ModTime, s.now) + ", " + widget.Bytes(m.Size)
+		if took := s.ready[m.Path]; took > 0 {
+			text += "; its first page came after " + widget.Lasted(took)
+		}
+		return text
 	}
 	return "built on this computer when you start it"
 }
