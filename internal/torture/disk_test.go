@@ -36,7 +36,7 @@ var faults = []struct {
 }
 
 // fewFaults is how many faults of a disk a usual test makes, other ones each time.
-const fewFaults = 24
+const fewFaults = 16
 
 // TestDisk has a disk fail in the middle of everything that writes something, at the home folder, at the folder of images and
 // at the one for temporary files: one operation, or all from then on. The call gives a sentence or succeeds after all.
@@ -94,7 +94,9 @@ func TestDisk(t *testing.T) {
 			told++
 		} else if res.status == 255 {
 			told++
-			if f.tidy && !strings.Contains(strings.ToLower(res.text), f.errno.Error()) { // glibc begins it with a capital
+			text := strings.ToLower(res.text)
+			// An overlay whose work folder cannot be made is read-only: the kernel says no more than that.
+			if f.tidy && !strings.Contains(text, f.errno.Error()) && !strings.Contains(text, unix.EROFS.Error()) { // glibc begins it with a capital
 				bad = append(bad, "it does not say what is wrong")
 			}
 		} else if res.status < 0 || res.status > 127 {
