@@ -235,7 +235,7 @@ func (b *builder) ociBase(m *oci.Image) base {
 		if err != nil {
 			return "", err
 		}
-		err = m.WriteTo(ctx, u)
+		err = m.WriteTo(ctx, &roomy{Sink: u, folder: dir})
 		report, cerr := u.Close()
 		if len(report.Devices) > 0 {
 			b.sink.Notice(progress.StepFetch, fmt.Sprintf("%d device files of the image were left out; containers get their own", len(report.Devices)))
@@ -334,7 +334,7 @@ func (b *builder) imageBase(from, key string) (base, error) {
 		if err != nil {
 			return "", err
 		}
-		err = img.WriteTo(ctx, u)
+		err = img.WriteTo(ctx, &roomy{Sink: u, folder: dir})
 		report, cerr := u.Close()
 		if err := errors.Join(err, cerr); err != nil {
 			return "", fmt.Errorf("unpack %s: %w", from, err)
