@@ -26,7 +26,8 @@ func TestEnvFileIsHarmless(t *testing.T) {
 			t.Fatal(err)
 		}
 		vars, err := readEnvFile(t.Context(), name, nil)
-		if want != nil && err == nil || want == errLarge && !strings.Contains(err.Error(), "larg") {
+		// Where the computer is busy, the time is over before the values are too large.
+		if want != nil && err == nil || want == errLarge && !strings.Contains(err.Error(), "larg") && !strings.Contains(err.Error(), "come to an end") {
 			t.Errorf("%.40q: %v, %v", text, vars, err)
 		}
 		if strings.HasPrefix(text, "while") && err == nil {
