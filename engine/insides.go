@@ -65,7 +65,7 @@ func (e *Engine) Files(ctx context.Context, name, at string) ([]ImageFile, error
 // ReadFile reads a file of an image; one of more than limit bytes (0: any) is a *FileTooLargeError.
 func (e *Engine) ReadFile(ctx context.Context, name, at string, limit int64) ([]byte, error) {
 	want := look.Clean(at)
-	img, fsys, err := e.contents(ctx, "read", name, image.IndexOptions{Keep: func(f *tree.Entry) bool { return f.Path == want }})
+	img, fsys, err := e.contents(ctx, "read", name, image.IndexOptions{Only: want, Keep: func(f *tree.Entry) bool { return f.Path == want }})
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (e *Engine) Find(ctx context.Context, name, at, words string, limit int) (f
 // CatFile writes a file of an image, of any length.
 func (e *Engine) CatFile(ctx context.Context, name, at string, w io.Writer) error {
 	want := look.Clean(at)
-	img, fsys, err := e.contents(ctx, "read", name, image.IndexOptions{Keep: func(f *tree.Entry) bool { return f.Path == want }})
+	img, fsys, err := e.contents(ctx, "read", name, image.IndexOptions{Only: want, Keep: func(f *tree.Entry) bool { return f.Path == want }})
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,9 @@ type IndexOptions struct {
 	// Keep tells which regular files' bytes are kept in memory; nil for none. Files beyond 256 MiB, and those beyond 512 MiB
 	// in all, are not kept whatever it says.
 	Keep func(e *tree.Entry) bool
+	// Only is a path: the source is not read further than it takes to know what is there, and is no index of the rest. Empty: all
+	// is read.
+	Only string
 	// Digest makes the SHA-256 of every regular file.
 	Digest bool
 }
@@ -67,10 +70,26 @@ var (
 func NewIndex(ctx context.Context, source tree.Source, opt IndexOptions) (*Index, error) {
 	x := &Index{ctx: ctx, source: source, opt: opt, nodes: map[string]*indexNode{}, hash: sha256.New()}
 	x.nodes["."] = newDir(".")
-	if err := source.WriteTo(ctx, (*indexSink)(x)); err != nil {
+	if err := x.pass((*indexSink)(x), func() bool {
+		p, err := x.resolve("find", opt.Only, true)
+		return err == nil && !p.entry.IsDir()
+	}); err != nil {
 		return nil, err
 	}
 	return x, nil
+}
+
+// untiler is a source that can end early, as an OCI image is.
+type untiler interface {
+	WriteUntil(ctx context.Context, sink tree.Sink, done func() bool) error
+}
+
+// pass reads the source: for one path only as far as needed.
+func (x *Index) pass(sink tree.Sink, done func() bool) error {
+	if u, ok := x.source.(untiler); ok && x.opt.Only != "" {
+		return u.WriteUntil(x.ctx, sink, done)
+	}
+	return x.source.WriteTo(x.ctx, sink)
 }
 
 func newDir(p string) *indexNode {
@@ -323,7 +342,7 @@ func (x *Index) fetch(n *indexNode) (*os.File, error) {
 	}
 	os.Remove(tmp.Name())
 	s := &fetchSink{want: n.entry.Path, to: tmp}
-	if err = x.source.WriteTo(x.ctx, s); errors.Is(err, errFetched) {
+	if err = x.pass(s, func() bool { return false }); errors.Is(err, errFetched) {
 		_, err = tmp.Seek(0, io.SeekStart)
 	} else if err == nil {
 		err = fs.ErrNotExist

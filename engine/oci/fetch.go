@@ -43,13 +43,57 @@ type downloads struct {
 	done   []chan struct{} // closed when layer i is there and verified, or failed
 	grow   []*growing      // layer i on its way; nil for local images
 	errs   []error
+	begin  func(i int) // begins the download of layer i, unless it was; nil: all begin by themselves
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
 
 // startDownloads begins with the topmost layer, which is needed first. The caller calls stop.
 func (m *Image) startDownloads(ctx context.Context) *downloads {
-	d := &downloads{done: make([]chan struct{}, len(m.Layers)), errs: make([]error, len(m.Layers))}
+	d, first := m.newDownloads()
+	if d.grow == nil {
+		return d
+	}
+	ctx, d.cancel = context.WithCancel(ctx)
+	order := make(chan int, len(m.Layers))
+	for i := len(m.Layers) - 1; i >= 0; i-- {
+		if first[m.Layers[i].Digest] == i {
+			order <- i
+		}
+	}
+	close(order)
+	for range min(m.opts.concurrency(), len(first)) {
+		d.wg.Go(func() {
+			for i := range order {
+				m.download(ctx, d, i)
+			}
+		})
+	}
+	m.repeated(ctx, d, first)
+	return d
+}
+
+// downloadsOneByOne begins none before somebody asks for it. The caller calls stop.
+func (m *Image) downloadsOneByOne(ctx context.Context) *downloads {
+	d, first := m.newDownloads()
+	if d.grow == nil {
+		return d
+	}
+	ctx, d.cancel = context.WithCancel(ctx)
+	begun := map[int]bool{}
+	d.begin = func(i int) {
+		if i = first[m.Layers[i].Digest]; !begun[i] {
+			begun[i] = true
+			d.wg.Go(func() { m.download(ctx, d, i) })
+		}
+	}
+	m.repeated(ctx, d, first)
+	return d
+}
+
+// newDownloads also tells the first layer to be read of each digest. A local image needs none.
+func (m *Image) newDownloads() (d *downloads, first map[string]int) {
+	d = &downloads{done: make([]chan struct{}, len(m.Layers)), errs: make([]error, len(m.Layers))}
 	for i := range d.done {
 		d.done[i] = make(chan struct{})
 	}
@@ -58,40 +102,43 @@ func (m *Image) startDownloads(ctx context.Context) *downloads {
 		for i := range d.done {
 			close(d.done[i])
 		}
-		return d
+		return d, nil
 	}
-	ctx, d.cancel = context.WithCancel(ctx)
 	d.grow = make([]*growing, len(m.Layers))
-	order := make(chan int, len(m.Layers))
-	first := map[string]int{}
+	first = map[string]int{}
 	for i := len(m.Layers) - 1; i >= 0; i-- {
 		if _, again := first[m.Layers[i].Digest]; !again { // the same layer may occur twice
 			first[m.Layers[i].Digest] = i
 			d.grow[i] = newGrowing()
-			order <- i
 		}
 		d.grow[i] = d.grow[first[m.Layers[i].Digest]]
 	}
-	close(order)
-	for range min(m.opts.concurrency(), len(first)) {
+	return d, first
+}
+
+func (m *Image) download(ctx context.Context, d *downloads, i int) {
+	d.errs[i] = guard(func() error { return m.fetch(ctx, &m.Layers[i], d.grow[i]) })
+	d.grow[i].end(d.errs[i])
+	close(d.done[i])
+}
+
+// repeated ends the waiting for layers that occur further up as well.
+func (m *Image) repeated(ctx context.Context, d *downloads, first map[string]int) {
+	for i := range m.Layers {
+		j := first[m.Layers[i].Digest]
+		if j == i {
+			continue
+		}
 		d.wg.Go(func() {
-			for i := range order {
-				d.errs[i] = guard(func() error { return m.fetch(ctx, &m.Layers[i], d.grow[i]) })
-				d.grow[i].end(d.errs[i])
-				close(d.done[i])
+			defer close(d.done[i])
+			select {
+			case <-d.done[j]:
+				d.errs[i] = d.errs[j]
+			case <-ctx.Done(): // perhaps nobody asked for it
+				d.errs[i] = context.Cause(ctx)
 			}
 		})
 	}
-	for i := range m.Layers {
-		if j := first[m.Layers[i].Digest]; j != i {
-			d.wg.Go(func() {
-				<-d.done[j] // always closed by a worker
-				d.errs[i] = d.errs[j]
-				close(d.done[i])
-			})
-		}
-	}
-	return d
 }
 
 func (d *downloads) wait(ctx context.Context, i int) error {
@@ -107,6 +154,9 @@ func (d *downloads) wait(ctx context.Context, i int) error {
 func (d *downloads) begun(ctx context.Context, i int) (*growing, error) {
 	if d.grow == nil {
 		return nil, d.wait(ctx, i)
+	}
+	if d.begin != nil {
+		d.begin(i)
 	}
 	select {
 	case <-d.done[i]: // preferred when both are

@@ -18,9 +18,20 @@ var _ tree.Source = (*Image)(nil)
 // Entries come layer by layer from the topmost down, so that a directory may follow its children. Everything has been
 // verified when it returns without an error; what the sink has got before an error is to be thrown away.
 func (m *Image) WriteTo(ctx context.Context, sink tree.Sink) error {
+	return m.writeTo(ctx, sink, m.startDownloads, nil)
+}
+
+// WriteUntil is WriteTo for somebody who looks for something: it ends without an error after a layer, which is then verified,
+// at whose end done tells that it has been found. Layers are downloaded one by one, when they are needed. What is seen at a
+// path does not depend on layers below the one that has it.
+func (m *Image) WriteUntil(ctx context.Context, sink tree.Sink, done func() bool) error {
+	return m.writeTo(ctx, sink, m.downloadsOneByOne, done)
+}
+
+func (m *Image) writeTo(ctx context.Context, sink tree.Sink, begin func(context.Context) *downloads, done func() bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d := m.startDownloads(ctx)
+	d := begin(ctx)
 	defer d.stop()
 	f := newFlattener(ctx, m, d, sink)
 	for n := range m.Layers {
@@ -29,6 +40,9 @@ func (m *Image) WriteTo(ctx context.Context, sink tree.Sink) error {
 				err = context.Cause(ctx)
 			}
 			return &Error{"unpack", m.Ref, classify(err)}
+		}
+		if done != nil && done() {
+			return nil
 		}
 	}
 	if err := f.unresolved(); err != nil {
