@@ -236,8 +236,8 @@ func TestChoose(t *testing.T) {
 		quick bool
 		bad   bool
 	}{
-		{text: "", names: []string{"start", "answer", "read", "port", "screen", "desk", "memory", "pack", "registry", "bootstrap", "unpack"}},
-		{text: "quick", quick: true, names: []string{"start", "answer", "read", "port", "screen", "desk", "memory", "pack", "registry", "bootstrap", "unpack"}},
+		{text: "", names: []string{"start", "answer", "read", "port", "screen", "desk", "apps", "memory", "pack", "registry", "bootstrap", "unpack"}},
+		{text: "quick", quick: true, names: []string{"start", "answer", "read", "port", "screen", "desk", "apps", "memory", "pack", "registry", "bootstrap", "unpack"}},
 		{text: "pack,start", names: []string{"start", "pack"}},
 		{text: "quick read", quick: true, names: []string{"read"}},
 		{text: "strat", bad: true},

@@ -3,6 +3,7 @@ package leaktest
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,6 +28,7 @@ func Run(run func() int) int {
 	if status != 0 {
 		return status
 	}
+	http.DefaultClient.CloseIdleConnections() // which wait for another request, and end by themselves later
 	var left []string
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // both end by themselves, or not at all
 		left = append(goroutines(), opened(before, descriptors())...)

@@ -59,12 +59,11 @@ const keep = "4"
 
 // tidy frees what earlier tests of the user left in the cache, all but what was used last: every run leaves some.
 func (r *runner) tidy(ctx context.Context, home string, credential *syscall.Credential) {
-	cmd := exec.CommandContext(ctx, r.binary, "cache", "prune", "--quiet", "--to", keep)
+	cmd := exec.CommandContext(ctx, r.binary, "cache", "prune", "--to", keep)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + home, "XDG_CACHE_HOME=" + filepath.Join(home, ".cache", "carrel-test")}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential}
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		fmt.Printf("   the cache of earlier tests could not be freed: %v\n", err)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		fmt.Printf("   the cache of earlier tests could not be freed: %v\n%s", err, out)
 	}
 }
 
