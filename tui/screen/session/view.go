@@ -104,6 +104,9 @@ func (s *Screen) head(w, h int) []string {
 		if s.mark == marked {
 			title = widget.Marker(t, true) + t.Title.Underline(true).Render(screen.AppTitle(a))
 		}
+		if name := widget.Clean(a.Name); !strings.EqualFold(name, screen.AppTitle(a)) { // several may have the same title
+			title += t.Muted.Render(" " + theme.Sep + " " + name)
+		}
 	}
 	out = append(out, widget.Spread(title, s.stateWords(a), w))
 	if doing := s.busy[a.Name]; doing != "" {
