@@ -77,6 +77,9 @@ var looks = []look{
 	{"port", "A free port for apps", "TCP port", func(ctx context.Context, m *machine) Check {
 		return portFree(m.config.Port, port(ctx, m.config.Port))
 	}},
+	{"logout", "Apps go on when you log out", "lingering", func(_ context.Context, m *machine) Check {
+		return loggingOut(m.logout())
+	}},
 	{"surroundings", "Carrel is not inside of another container", "nesting", func(_ context.Context, m *machine) Check {
 		return surroundings(m.outer())
 	}},
@@ -141,6 +144,7 @@ type machine struct {
 	squashfs    func() squashfs
 	subordinate func() subordinate
 	cgroup      func() cgroup
+	logout      func() logout
 	outer       func() outer
 	trials      func(context.Context) trial
 }
@@ -158,6 +162,7 @@ func newMachine(config Config) *machine {
 	m.squashfs = sync.OnceValue(func() squashfs { return findSquashfs("/", m.kernel()) })
 	m.subordinate = sync.OnceValue(func() subordinate { return findSubordinate("/", m.person()) })
 	m.cgroup = sync.OnceValue(func() cgroup { return findCgroup("/") })
+	m.logout = sync.OnceValue(func() logout { return findLogout("/", m.person()) })
 	m.outer = sync.OnceValue(func() outer { return findOuter("/", config.Env) })
 	var once sync.Once
 	var t trial
