@@ -166,7 +166,7 @@ func (l *lab) firstAnswer(ctx context.Context, c call, port int, path string) (m
 		if err == nil {
 			m = took(time.Since(start))
 			resp.Body.Close()
-			return resp.StatusCode < 500
+			return resp.StatusCode == http.StatusOK
 		}
 		if time.Since(looked) < time.Second {
 			return false
