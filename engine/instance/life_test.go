@@ -158,7 +158,7 @@ func TestStopOrder(t *testing.T) {
 			if in.ExitCode != tc.status || in.Reason != ReasonStopped || !slices.Equal(got, tc.want) {
 				t.Errorf("exit %d, %s, %q; want %d, %q\n%s", in.ExitCode, in.Reason, got, tc.status, tc.want, strings.Join(w.log(dir, "carrel"), "\n"))
 			}
-			if remarks := strings.Join(w.log(dir, "carrel"), "\n"); !strings.Contains(remarks, "stopping: SIGTERM") || !strings.Contains(remarks, "stopped after") {
+			if remarks := strings.Join(w.log(dir, "carrel"), "\n"); !strings.Contains(remarks, "asked to end (SIGTERM)") || !strings.Contains(remarks, "stopped after") {
 				t.Errorf("remarks %q", remarks)
 			}
 		})

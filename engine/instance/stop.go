@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carrel/engine/sandbox"
+	"carrel/internal/amount"
 )
 
 // How an app is stopped, in this order:
@@ -48,7 +49,7 @@ func (s *supervisor) untilEnd(ctx context.Context, k *sandbox.Container, signals
 			why, asked, grace, name = reason, time.Now(), wanted, signalName(signal)
 			s.update(func(r *record) { r.State = StateStopping })
 			if wanted > 0 {
-				s.log.Remark(fmt.Sprintf("stopping: %s to the app, which has %s to end", name, short(wanted)))
+				s.log.Remark(fmt.Sprintf("stopping: the app is asked to end (%s), and has %s for it", name, amount.Lasted(wanted)))
 			}
 			_ = k.Stop(signal) // it may have ended just now
 			tick.Reset(lookEvery)
@@ -64,7 +65,7 @@ func (s *supervisor) untilEnd(ctx context.Context, k *sandbox.Container, signals
 		select {
 		case <-k.Done():
 			if why != "" {
-				s.log.Remark(fmt.Sprintf("stopped after %s", short(time.Since(asked))))
+				s.log.Remark("stopped after " + amount.Lasted(time.Since(asked)))
 			}
 			return why
 		case <-done:
