@@ -197,8 +197,12 @@ func (b *Browser) WaitFor(ctx context.Context, expression string) error {
 	}
 }
 
-// Click clicks the first element of a CSS selector, with the mouse as people do.
+// Click clicks the first element of a CSS selector, with the mouse as people do: not before there is something to be seen.
+// What is clicked before a page's first frame, Chromium drops.
 func (b *Browser) Click(ctx context.Context, selector string) error {
+	if err := b.WaitFor(ctx, `performance.getEntriesByType("paint").length > 0`); err != nil {
+		return err
+	}
 	var element map[string]string
 	if err := b.call(ctx, http.MethodPost, "/element", map[string]any{"using": "css selector", "value": selector}, &element); err != nil {
 		return err
