@@ -181,7 +181,7 @@ func TestCleaningKeepsDownloads(t *testing.T) {
     mkdir -p $UV_CACHE_DIR/archive-v0 && mv $UV_CACHE_DIR/.tmp1 $UV_CACHE_DIR/archive-v0/id-%[1]d
     echo kept > $GOMODCACHE/kept-%[1]d
     cat $npm_config_cache/_cacache/index > /index
-    until ls /work/build-*/downloads-*/saved/go/kept-%[1]d; do :; done 2> /dev/null
+    until ls /outside/build-*/downloads-*/saved/go/kept-%[1]d; do :; done 2> /dev/null
     rm -rf $PIP_CACHE_DIR $CONDA_PKGS_DIRS/* $npm_config_cache/_cacache $UV_CACHE_DIR
     ls -A /dev/.carrel > /left
 `, n)
@@ -202,7 +202,7 @@ func TestCleaningKeepsDownloads(t *testing.T) {
 	}
 	for n := 1; n <= 3; n++ {
 		// Real clients need longer to begin with cleaning than events need to come; here the section waits for them.
-		work := engine.Bind{Source: filepath.Join(k.config.CacheDir, "work"), Dest: "/work"}
+		work := engine.Bind{Source: filepath.Join(k.config.CacheDir, "work"), Dest: "/outside"}
 		img, ev := k.build(text(n), engine.BuildSpec{Target: fmt.Sprintf("%d.sif", n), Binds: []engine.Bind{work}})
 		if got := read(t, img, "/found"); got != want(n-1) {
 			t.Errorf("build %d found:\n%swant:\n%s%s", n, got, want(n-1), ev.log(""))
